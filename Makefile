@@ -1,0 +1,56 @@
+# make demo, make test: everything else (environment, installation) happens by itself.
+PYTHON ?= python3
+# The version that the figures in the docs were measured with; any other from 2.5 on should do.
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check format format-check lint types slow benchmark samples clean
+
+demo: $(INSTALLED)
+	mkdir -p demo
+	$(BIN)/denoise sample_images/camera_sigma25.png --sigma 25 \
+		--reference sample_images/camera.png --overwrite \
+		--output demo/camera_denoised.png --figure demo/camera_figure.png
+	@echo "denoised picture: demo/camera_denoised.png"
+	@echo "side by side:     demo/camera_figure.png"
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+check: format-check lint types test
+
+slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+format-check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# For instance: make benchmark IMAGES=../shared/data/set12/02.png
+IMAGES ?= sample_images/camera.png sample_images/chelsea.png
+benchmark: $(INSTALLED)
+	$(BIN)/python -m denoise.benchmark $(IMAGES)
+
+samples: $(INSTALLED)
+	$(BIN)/python sample_images/make_samples.py
+
+clean:
+	rm -rf $(VENV) demo
+
+$(INSTALLED): pyproject.toml Makefile
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev]"
+	@touch $@

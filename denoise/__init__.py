@@ -1,0 +1,31 @@
+"""Zero-shot image denoising with binary-latent variational autoencoders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from denoise.options import DenoiseOptions
+    from denoise.pipeline import DenoiseResult, Progress, denoise_image
+    from denoise.presets import preset
+
+__version__ = "0.1.0"
+
+__all__ = ["DenoiseOptions", "DenoiseResult", "Progress", "__version__", "denoise_image", "preset"]
+
+_HOMES = {
+    "DenoiseOptions": "options",
+    "DenoiseResult": "pipeline",
+    "Progress": "pipeline",
+    "denoise_image": "pipeline",
+    "preset": "presets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: `denoise --help` must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,46 @@
+"""Choice of the device that a run computes on."""
+
+from __future__ import annotations
+
+import torch
+
+from denoise.errors import DeviceError
+
+
+def pick_device(name: str) -> torch.device:
+    """Resolve "auto", "cpu", "cuda", "cuda:N" or "mps"; "auto" prefers a GPU.
+
+    Raises
+    ------
+    DeviceError
+        If the name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "cpu":
+        return device
+    if device.type == "cuda":
+        number, count = device.index or 0, torch.cuda.device_count()
+        if number < count:
+            return torch.device("cuda", number)
+        raise DeviceError(
+            f"device {name}: PyTorch finds {count} CUDA GPUs on this machine; use --device cpu"
+        )
+    if device.type == "mps":
+        if torch.backends.mps.is_available():
+            return device
+        raise DeviceError("device mps: PyTorch finds no Apple GPU here; use --device cpu")
+    raise DeviceError(f"device {name} is unknown; use auto, cpu, cuda, cuda:N or mps")
+
+
+def describe_device(device: torch.device) -> str:
+    """Name for reports, with the model of a CUDA GPU."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)

@@ -1,0 +1,28 @@
+"""The errors that a user can cause; anything else that is raised is a bug.
+
+DenoiseError
+├── OptionError   a setting is out of its bounds
+├── ImageError    an image file cannot be read, written or used
+├── DeviceError   the requested device is not there
+└── TrainingError the model cannot be trained on this image
+"""
+
+
+class DenoiseError(Exception):
+    """Base class: the message names the value, what was expected and what to do."""
+
+
+class OptionError(DenoiseError):
+    """A setting is out of its bounds."""
+
+
+class ImageError(DenoiseError):
+    """An image (file or array) cannot be read, written or denoised."""
+
+
+class DeviceError(DenoiseError):
+    """The requested device is unknown or not available on this machine."""
+
+
+class TrainingError(DenoiseError):
+    """Training left the range of finite numbers."""

@@ -1,0 +1,58 @@
+"""Quality of an image against a clean reference, range 0..255."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+PEAK = 255.0
+
+
+def psnr(reference: ArrayLike, image: ArrayLike) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / MSE), in float64; inf if equal.
+
+    Parameters
+    ----------
+    reference, image : arrays of one shape, on the 0..255 scale
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    first, second = np.asarray(reference, np.float64), np.asarray(image, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"reference has shape {first.shape}, image {second.shape}")
+    squared_error = float(np.mean((first - second) ** 2))
+    return math.inf if squared_error == 0 else 10 * math.log10(PEAK**2 / squared_error)
+
+
+def ssim(reference: ArrayLike, image: ArrayLike) -> float | None:
+    """Mean structural similarity with the 11×11 Gaussian window of Wang et al. (2004).
+
+    Parameters
+    ----------
+    reference, image : (height, width) or (height, width, C), on the 0..255 scale
+
+    Returns
+    -------
+    float, at most 1, or None for images smaller than the window
+    """
+    from skimage.metrics import structural_similarity
+
+    first, second = np.asarray(reference, np.float64), np.asarray(image, np.float64)
+    if min(first.shape[:2]) < 11:
+        return None
+    return float(
+        structural_similarity(
+            first,
+            second,
+            data_range=PEAK,
+            channel_axis=-1 if first.ndim == 3 else None,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )

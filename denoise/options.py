@@ -1,0 +1,146 @@
+"""Every setting of a run: its default, bounds and unit, once. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from denoise.errors import OptionError
+
+ParentSelection = Literal["fitness", "best", "uniform"]
+Mutation = Literal["guided", "random", "sparse"]
+Schedule = Literal["one-cycle", "cyclic"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise OptionError(message)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Shape of the VAE and the units of its data.
+
+    Attributes
+    ----------
+    patch_size : side p of a square patch, in pixels
+    latents : number H of binary latents
+    hidden : widths of the decoder's hidden layers; () gives a linear decoder
+    leak : slope of the hidden activation below zero; 0 is a ReLU, 0.01 the usual leaky ReLU
+    free_patch_mean : integrate the brightness of each patch out under a flat prior, so that
+        no latents are spent on it; False is the published model
+    expected_active : initial sum of the prior probabilities; pi_h starts at this over H
+    pixel_scale : pixel values are divided by this; None divides by sigma
+    learn_noise_variance : update sigma^2 in closed form; False keeps the given sigma
+    """
+
+    patch_size: int = 8
+    latents: int = 128
+    hidden: tuple[int, ...] = (128,)
+    leak: float = 0.0
+    free_patch_mean: bool = True
+    expected_active: float = 4.0
+    pixel_scale: float | None = None
+    learn_noise_variance: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.patch_size >= 2, f"patch_size must be at least 2, got {self.patch_size}")
+        _require(self.latents >= 1, f"latents must be at least 1, got {self.latents}")
+        _require(
+            0 < self.expected_active < self.latents,
+            f"expected_active must lie between 0 and latents, got {self.expected_active}",
+        )
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The evolutionary search that improves the states of every patch.
+
+    Attributes
+    ----------
+    states : number S of states kept per patch
+    parents, children, generations : a step breeds generations × parents × children states
+    parent_selection : "fitness" draws parents in proportion to their log joint above that of
+        the worst candidate, without replacement; "best" takes the likeliest; "uniform" any
+    mutation : "guided" flips the bit that the decoder's gradient calls for, "random" any one
+        bit, "sparse" flips several bits towards the number that the prior expects
+    crossover : cut pairs of parents at a random latent and swap their tails before mutation
+    """
+
+    states: int = 16
+    parents: int = 2
+    children: int = 6
+    generations: int = 1
+    parent_selection: ParentSelection = "best"
+    mutation: Mutation = "guided"
+    crossover: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("states", "parents", "children", "generations"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the decoder learns.
+
+    Attributes
+    ----------
+    epochs : passes over the training patches
+    patch_budget : train on at most this many patches, drawn at random
+    batch_size : patches per search and gradient step
+    learning_rate : (lowest, highest) rate of Adam
+    schedule : "one-cycle" rises once and falls to the end; "cyclic" is a triangle wave
+    half_cycle : epochs from lowest to highest rate ("cyclic" only)
+    initial_noise : factor on sigma^2 at the start; None starts at the variance of the data
+    annealing : share of the epochs over which sigma^2 falls linearly to its given value
+    prior_hold : share of the epochs that keep the initial prior, until latents have found a use
+    """
+
+    epochs: int = 20
+    patch_budget: int = 16_000
+    batch_size: int = 256
+    learning_rate: tuple[float, float] = (1e-4, 2e-2)
+    schedule: Schedule = "one-cycle"
+    half_cycle: int = 10
+    initial_noise: float | None = 4.0
+    annealing: float = 0.4
+    prior_hold: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patch_budget", "batch_size", "half_cycle"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        lowest, highest = self.learning_rate
+        _require(
+            0 < lowest <= highest, f"learning rates must rise from above 0, got {lowest, highest}"
+        )
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How the posterior of all patches is found once the decoder is learned.
+
+    Attributes
+    ----------
+    pool_size : the most used states of the training patches, tried on every patch first
+    search_steps : search steps that follow
+    chunk_size : patches handled at a time; bounds memory, never changes the result
+    """
+
+    pool_size: int = 1024
+    search_steps: int = 6
+    chunk_size: int = 1024
+
+
+@dataclass(frozen=True)
+class DenoiseOptions:
+    """All settings of a run; `presets.preset` makes the useful ones."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    inference: InferenceOptions = field(default_factory=InferenceOptions)
+
+    def __post_init__(self) -> None:
+        states, latents = self.search.states, self.model.latents
+        _require(states <= 2**latents, f"{latents} latents have no {states} distinct states")

@@ -1,0 +1,148 @@
+"""Image <-> overlapping patches. `extract` and `merge` are inverses of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from denoise.errors import ImageError
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """Where every p×p patch (stride 1) of an image lies.
+
+    Patches are numbered row by row from the top left; patch n holds
+    D = p·p·C values in the order (row, column, channel).
+
+    Parameters
+    ----------
+    image_shape : (height, width, C)
+    patch_size : p, in pixels
+    device : where indices are made; the image must be there too
+
+    Raises
+    ------
+    ImageError
+        If the image is smaller than one patch.
+    """
+
+    image_shape: tuple[int, int, int]
+    patch_size: int
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        height, width, _ = self.image_shape
+        if min(height, width) < self.patch_size:
+            raise ImageError(
+                f"the image is {width}x{height} pixels, smaller than one"
+                f" {self.patch_size}x{self.patch_size} patch; use a larger image"
+            )
+
+    @property
+    def columns(self) -> int:
+        return self.image_shape[1] - self.patch_size + 1
+
+    def __len__(self) -> int:
+        return (self.image_shape[0] - self.patch_size + 1) * self.columns
+
+    @cached_property
+    def _offsets(self) -> Tensor:
+        """Distance of each value of a patch from its first one, in the flat image: (D,)."""
+        _, width, channels = self.image_shape
+        steps = torch.arange(self.patch_size, device=self.device)
+        rows = steps[:, None, None] * width * channels
+        columns = steps[:, None] * channels
+        return (rows + columns + torch.arange(channels, device=self.device)).flatten()
+
+    def _positions(self, index: Tensor) -> Tensor:
+        """Places in the flat image of patches `index` (N,): (N, D)."""
+        _, width, channels = self.image_shape
+        first = (index // self.columns * width + index % self.columns) * channels
+        return first[:, None] + self._offsets
+
+    def extract(self, image: Tensor, index: Tensor) -> Tensor:
+        """Patches number `index` (N,) of `image` (height, width, C): (N, D)."""
+        return image.reshape(-1)[self._positions(index)]
+
+    def merger(self) -> PatchMerger:
+        """An empty canvas of this grid's image."""
+        return PatchMerger(self)
+
+
+class PatchMerger:
+    """Averages overlapping patches into an image, a chunk of patches at a time.
+
+    Sums are kept in float64, where adding a few hundred float32 values is
+    practically exact: neither the order nor the size of the chunks shows.
+    """
+
+    def __init__(self, grid: PatchGrid) -> None:
+        self._grid = grid
+        size = grid.image_shape[0] * grid.image_shape[1] * grid.image_shape[2]
+        # MPS has no float64.
+        dtype = torch.float32 if grid.device.type == "mps" else torch.float64
+        self._total = torch.zeros(size, dtype=dtype, device=grid.device)
+        self._coverage = torch.zeros_like(self._total)
+
+    def add(self, patches: Tensor, index: Tensor) -> None:
+        """Add `patches` (N, D) at the places number `index` (N,)."""
+        positions = self._grid._positions(index).flatten()
+        values = patches.flatten().to(self._total.dtype)
+        self._total.index_add_(0, positions, values)
+        self._coverage.index_add_(0, positions, torch.ones_like(values))
+
+    def image(self) -> Tensor:
+        """Mean of all added values per pixel: (height, width, C), NaN where none was added."""
+        return (self._total / self._coverage).reshape(self._grid.image_shape)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patch values with missing pixels set apart, so that arithmetic stays finite.
+
+    Attributes
+    ----------
+    values : (N, D) float, 0 where missing
+    observed : (N, D) float, 1 where observed and 0 where missing; None if nothing is missing
+    index : (N,) int64, each patch's number in its grid; names its random stream
+    """
+
+    values: Tensor
+    observed: Tensor | None
+    index: Tensor
+
+    @classmethod
+    def from_raw(cls, raw: Tensor, index: Tensor) -> Patches:
+        """Split `raw` (N, D), NaN where missing, into values and mask."""
+        missing = raw.isnan()
+        if not missing.any():
+            return cls(raw, None, index)
+        return cls(raw.nan_to_num(nan=0.0), (~missing).to(raw.dtype), index)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Tensor | slice) -> Patches:
+        observed = None if self.observed is None else self.observed[rows]
+        return Patches(self.values[rows], observed, self.index[rows])
+
+    @property
+    def mask(self) -> Tensor:
+        """1 where observed and 0 where missing: (N, D)."""
+        return torch.ones_like(self.values) if self.observed is None else self.observed
+
+    @property
+    def observed_counts(self) -> Tensor:
+        """Observed values per patch: (N,)."""
+        if self.observed is None:
+            return torch.full_like(self.values[:, 0], self.values.shape[1])
+        return self.observed.sum(1)
+
+    def residuals(self, means: Tensor) -> Tensor:
+        """`values` minus `means` (N, S, D), 0 where missing: (N, S, D)."""
+        difference = self.values[:, None] - means
+        return difference if self.observed is None else difference * self.observed[:, None]

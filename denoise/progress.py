@@ -1,0 +1,84 @@
+"""Progress on stderr: a live bar on a terminal, a few plain lines in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from denoise.pipeline import Progress
+
+STAGE_NAMES = {"train": "learning", "rebuild": "rebuilding"}
+# A log gets a line when a stage has passed each of these shares.
+LOG_SHARES = 5
+
+
+@contextmanager
+def show_progress(*, every_step: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Show the progress of a run; yields the function to tell it to.
+
+    Parameters
+    ----------
+    every_step : in a log, write a line for each epoch instead of a few in all
+    """
+    console = Console(stderr=True)
+    if console.is_terminal and not every_step:
+        with _bar(console) as bar:
+            yield _BarReporter(bar)
+    else:
+        yield _LineReporter(console, every_step=every_step)
+
+
+def _bar(console: Console) -> Bar:
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+class _BarReporter:
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._tasks = {
+            stage: bar.add_task(f"{name:10}", total=None, detail="")
+            for stage, name in STAGE_NAMES.items()
+        }
+
+    def __call__(self, progress: Progress) -> None:
+        self._bar.update(
+            self._tasks[progress.stage],
+            completed=progress.done,
+            total=progress.total,
+            detail=_detail(progress),
+        )
+
+
+class _LineReporter:
+    def __init__(self, console: Console, *, every_step: bool) -> None:
+        self._console = console
+        self._every_step = every_step
+        self._started = time.perf_counter()
+        self._shares = dict.fromkeys(STAGE_NAMES, 0)
+
+    def __call__(self, progress: Progress) -> None:
+        share = progress.done * LOG_SHARES // progress.total
+        passed = share > self._shares[progress.stage]
+        self._shares[progress.stage] = share
+        if passed or (self._every_step and progress.stage == "train"):
+            seconds = time.perf_counter() - self._started
+            line = f"{STAGE_NAMES[progress.stage]}: {_detail(progress)}, {seconds:.0f} s"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def _detail(progress: Progress) -> str:
+    if progress.elbo is None:
+        return f"{100 * progress.done // progress.total} %"
+    return f"epoch {progress.done}/{progress.total}, ELBO {progress.elbo:.2f}"

@@ -1,0 +1,148 @@
+"""Evolutionary search for likelier states: the E-step, as one batch over patches.
+
+Every step works on all patches of a chunk at once and touches only tensors of
+that chunk; a patch meets neither its neighbours nor the chunk size. Bred states
+only ever replace less likely ones, so a step never lowers the ELBO of a patch
+(Drefs et al. 2022, section 2.2; Guiraud et al. 2020).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from denoise.options import SearchOptions
+from denoise.patches import Patches
+from denoise.randomness import PatchRandom, choose_by_weight
+from denoise.states import LatentStates
+
+
+class SearchableModel(Protocol):
+    """What the search asks of a model."""
+
+    @property
+    def prior_probs(self) -> Tensor:
+        """pi: (H,)."""
+
+    def log_joints(self, patches: Patches, states: Tensor) -> Tensor:
+        """log p(x_n, z) of states (N, S, H): (N, S)."""
+
+    def flip_gains(self, patches: Patches, states: Tensor) -> Tensor:
+        """Estimated rise of the log joint for every single-bit flip: (N, P, H)."""
+
+
+def evolve(
+    model: SearchableModel,
+    patches: Patches,
+    population: LatentStates,
+    options: SearchOptions,
+    *,
+    random: PatchRandom,
+) -> LatentStates:
+    """One search step: breed some generations and keep the S best states of all.
+
+    Parameters
+    ----------
+    patches : N patches
+    population : their states, with log joints under the present parameters
+    random : random numbers of these N patches
+
+    Returns
+    -------
+    LatentStates of the same shape, log joints descending; no patch's ELBO is lower
+    """
+    candidates, found = population, []
+    for _ in range(options.generations):
+        parents = select_parents(candidates, options, random=random)
+        if options.crossover:
+            parents = cross_over(parents, random=random)
+        children = mutate(model, patches, parents, options, random=random)
+        candidates = LatentStates(children, model.log_joints(patches, children))
+        found.append(candidates)
+    return population.merged(*found)
+
+
+def select_parents(
+    candidates: LatentStates, options: SearchOptions, *, random: PatchRandom
+) -> Tensor:
+    """Choose P of the K candidates of every patch as parents: (N, P, H) bool."""
+    log_joints = candidates.log_joints  # (N, K)
+    count = min(options.parents, log_joints.shape[1])
+    if options.parent_selection == "best":
+        return candidates.best(count).states
+    absent = log_joints.isneginf()
+    if options.parent_selection == "uniform":
+        log_fitness = torch.zeros_like(log_joints)
+    else:
+        worst = log_joints.masked_fill(absent, torch.inf).amin(1, keepdim=True)
+        # The worst candidate keeps a small chance.
+        log_fitness = (log_joints - worst).clamp(min=1e-6).log()
+    chosen = choose_by_weight(log_fitness.masked_fill(absent, -torch.inf), count, random)
+    return candidates.take(chosen).states
+
+
+def cross_over(parents: Tensor, *, random: PatchRandom) -> Tensor:
+    """Follow each parent (N, P, H) up to a random latent, then the next parent."""
+    latents = parents.shape[2]
+    cut = random.uniform(parents.shape[1], 1) * latents
+    before_cut = torch.arange(latents, device=parents.device) < cut  # (N, P, H)
+    return torch.where(before_cut, parents, parents.roll(1, dims=1))
+
+
+def mutate(
+    model: SearchableModel,
+    patches: Patches,
+    parents: Tensor,
+    options: SearchOptions,
+    *,
+    random: PatchRandom,
+) -> Tensor:
+    """Breed M children of each parent (N, P, H) bool: (N, P·M, H) bool."""
+    latents = parents.shape[2]
+    if options.mutation == "sparse":
+        flips = sparse_flips(parents, model.prior_probs, options.children, random=random)
+    else:
+        if options.mutation == "guided":
+            log_weights = model.flip_gains(patches, parents)
+        else:
+            log_weights = torch.zeros_like(parents, dtype=patches.values.dtype)
+        flips = single_flips(log_weights, min(options.children, latents), random=random)
+    return (parents[:, :, None] ^ flips).flatten(1, 2)
+
+
+def single_flips(log_weights: Tensor, count: int, *, random: PatchRandom) -> Tensor:
+    """One flipped bit per child, another for each, drawn by exp(`log_weights`) (N, P, H).
+
+    Returns
+    -------
+    (N, P, count, H) bool
+    """
+    chosen = choose_by_weight(log_weights, count, random)
+    flips = torch.zeros(
+        *chosen.shape, log_weights.shape[-1], dtype=torch.bool, device=chosen.device
+    )
+    return flips.scatter_(-1, chosen[..., None], True)
+
+
+def sparse_flips(
+    parents: Tensor, prior_probs: Tensor, count: int, *, random: PatchRandom
+) -> Tensor:
+    """Independent flips after which as many bits are on as the prior expects.
+
+    With s bits on and a surplus d = (sum of pi) - s, on average (1 + |d| + d)/2
+    bits are switched on and (1 + |d| - d)/2 off: the result has sum of pi bits on
+    average, from one flip more than the least needed (after Guiraud et al. 2020).
+
+    Returns
+    -------
+    (N, P, count, H) bool
+    """
+    latents = parents.shape[2]
+    active = parents.sum(-1, keepdim=True).to(prior_probs.dtype)  # (N, P, 1)
+    surplus = prior_probs.sum() - active
+    switch_on = (1 + surplus.abs() + surplus) / 2 / (latents - active).clamp(min=1)
+    switch_off = (1 + surplus.abs() - surplus) / 2 / active.clamp(min=1)
+    probability = torch.where(parents, switch_off, switch_on)  # (N, P, H)
+    return random.uniform(parents.shape[1], count, latents) < probability[:, :, None]

@@ -1,0 +1,110 @@
+"""Truncated posteriors: the S distinct latent states that are kept for every patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, combinations, islice
+
+import torch
+from torch import Tensor
+
+from denoise.randomness import PatchRandom
+
+
+@dataclass(frozen=True)
+class LatentStates:
+    """S distinct binary states for each of N patches (K in the papers) and their log joints.
+
+    Attributes
+    ----------
+    states : (N, S, H) bool
+    log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
+    """
+
+    states: Tensor
+    log_joints: Tensor
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __getitem__(self, rows: Tensor | slice) -> LatentStates:
+        return LatentStates(self.states[rows], self.log_joints[rows])
+
+    def write(self, rows: Tensor | slice, other: LatentStates) -> None:
+        """Replace the sets of patches `rows`."""
+        self.states[rows] = other.states
+        self.log_joints[rows] = other.log_joints
+
+    def elbo(self) -> Tensor:
+        """ELBO of each patch, log of the sum over its states of p(x_n, z): (N,).
+
+        The papers write F and call it free energy (Drefs et al. 2022, eq. 4).
+        """
+        return self.log_joints.logsumexp(1)
+
+    def posterior_weights(self) -> Tensor:
+        """q_n(z), the joint normalised over the set (Drefs et al. 2022, eq. 5): (N, S)."""
+        return self.log_joints.softmax(1)
+
+    def take(self, chosen: Tensor) -> LatentStates:
+        """States number `chosen` (N, K) of every patch."""
+        rows = torch.arange(len(self), device=chosen.device)[:, None]
+        return LatentStates(self.states[rows, chosen], self.log_joints[rows, chosen])
+
+    def best(self, count: int) -> LatentStates:
+        """The `count` likeliest states of every patch, log joints descending."""
+        return self.take(self.log_joints.topk(count, dim=1).indices)
+
+    def merged(self, *others: LatentStates) -> LatentStates:
+        """The S best distinct states of all sets; the kept log joints can only rise."""
+        states = torch.cat([self.states, *(other.states for other in others)], 1)
+        log_joints = torch.cat([self.log_joints, *(other.log_joints for other in others)], 1)
+        log_joints = log_joints.masked_fill(duplicates(states), -torch.inf)
+        return LatentStates(states, log_joints).best(self.states.shape[1])
+
+
+def duplicates(states: Tensor) -> Tensor:
+    """Mark every state that repeats an earlier one of the same patch.
+
+    States are compared by a 63-bit hash; two different ones meet with a
+    probability near 2^-60, and then one of them is not kept.
+
+    Parameters
+    ----------
+    states : (N, K, H) bool
+
+    Returns
+    -------
+    (N, K) bool
+    """
+    codes, order = _hash(states).sort(dim=1, stable=True)
+    repeats = torch.zeros_like(codes, dtype=torch.bool)
+    repeats[:, 1:] = codes[:, 1:] == codes[:, :-1]
+    return torch.empty_like(repeats).scatter_(1, order, repeats)
+
+
+def _hash(states: Tensor) -> Tensor:
+    """One int64 per state: three sums of random keys, each exact in float32."""
+    latents = states.shape[-1]
+    digits = 24 - latents.bit_length()
+    generator = torch.Generator().manual_seed(20221113)
+    keys = torch.randint(2**digits, (latents, 3), generator=generator).to(
+        states.device, torch.float32
+    )
+    sums = (states.to(torch.float32) @ keys).to(torch.int64)
+    return sums[..., 0] + (sums[..., 1] << 24) + (sums[..., 2] << 40)
+
+
+def sparsest_states(count: int, latents: int, device: torch.device) -> Tensor:
+    """The first `count` states in order of their number of ones: (count, H) bool."""
+    subsets = chain.from_iterable(combinations(range(latents), k) for k in range(latents + 1))
+    table = torch.zeros(count, latents, dtype=torch.bool)
+    for row, subset in zip(table, islice(subsets, count), strict=True):
+        row[list(subset)] = True
+    return table.to(device)
+
+
+def random_states(count: int, latents: int, random: PatchRandom) -> Tensor:
+    """`count` distinct sparse states per patch, its latents renamed at random: (N, count, H)."""
+    order = random.uniform(latents).argsort(1)  # (N, H)
+    return sparsest_states(count, latents, order.device)[:, order].transpose(0, 1).contiguous()

@@ -1,0 +1,77 @@
+"""Shared builders: tiny models and images, and the data that only some checkouts have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from denoise.model import BinaryVAE, MLPDecoder
+from denoise.options import (
+    DenoiseOptions,
+    InferenceOptions,
+    ModelOptions,
+    SearchOptions,
+    TrainingOptions,
+)
+from denoise.patches import Patches
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# Small enough for a 24×24 image in a second, and still learning something.
+TINY = DenoiseOptions(
+    model=ModelOptions(patch_size=4, latents=12, hidden=(16,), expected_active=2.0),
+    search=SearchOptions(states=6, parents=2, children=3),
+    training=TrainingOptions(epochs=4, patch_budget=200, batch_size=64),
+    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=100),
+)
+
+
+def make_model(
+    latents: int = 4,
+    values: int = 6,
+    *,
+    free_patch_mean: bool = False,
+    seed: int = 0,
+    hidden: tuple[int, ...] = (5,),
+) -> BinaryVAE:
+    """A float64 model with distinct random parameters everywhere."""
+    generator = torch.Generator().manual_seed(seed)
+    decoder = MLPDecoder((latents, *hidden, values), leak=0.1, generator=generator).double()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    prior_probs = 0.1 + 0.5 * torch.rand(latents, generator=generator, dtype=torch.float64)
+    noise_variance = torch.tensor(0.7, dtype=torch.float64)
+    return BinaryVAE(decoder, prior_probs, noise_variance, free_patch_mean=free_patch_mean)
+
+
+def make_patches(
+    count: int = 5, values: int = 6, *, missing: bool = False, seed: int = 1
+) -> Patches:
+    """Random float64 patches; with `missing`, about a third of the values are."""
+    generator = torch.Generator().manual_seed(seed)
+    raw = 1.5 * torch.randn(count, values, generator=generator, dtype=torch.float64)
+    if missing:
+        raw[torch.rand(count, values, generator=generator) < 0.35] = torch.nan
+    return Patches.from_raw(raw, 3 + 7 * torch.arange(count))
+
+
+def all_states(latents: int, count: int) -> torch.Tensor:
+    """Every one of the 2^H states, for each of `count` patches: (count, 2^H, H)."""
+    codes = torch.arange(2**latents)[:, None] >> torch.arange(latents)
+    return (codes & 1).bool().expand(count, -1, -1).contiguous()
+
+
+def step_image(height: int = 24, width: int = 24) -> np.ndarray:
+    """A clean gray image of a few flat areas and a slope, 0..255."""
+    rows, columns = np.mgrid[:height, :width]
+    return 60.0 + 100.0 * (columns > width / 2) + 60.0 * (rows > height / 3) - columns
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line train a tiny model whatever the preset."""
+    monkeypatch.setattr("denoise.cli.preset", lambda name, sigma: TINY)

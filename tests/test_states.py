@@ -1,0 +1,82 @@
+"""Sets of distinct states."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import all_states
+
+from denoise.randomness import PatchRandom
+from denoise.states import LatentStates, duplicates, random_states, sparsest_states
+
+
+def random_sets(count: int, size: int, latents: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, size, latents, generator=generator) < 0.4
+
+
+@pytest.mark.parametrize("latents", [1, 4, 60, 512])
+def test_duplicates_are_all_but_the_first_of_equal_states(latents: int) -> None:
+    states = random_sets(20, 12, latents, seed=0)
+    states[:, 7] = states[:, 2]
+    states[:, 9] = states[:, 2]
+    marked = duplicates(states)
+    for n in range(20):
+        seen: set[tuple[bool, ...]] = set()
+        for s in range(12):
+            state = tuple(states[n, s].tolist())
+            assert bool(marked[n, s]) == (state in seen)
+            seen.add(state)
+
+
+def test_merged_keeps_the_best_distinct_states_of_all() -> None:
+    """Against a dictionary from state to log joint, sorted."""
+    sets = [random_sets(30, 8, 5, seed) for seed in (1, 2)]
+    codes = 2 ** torch.arange(5)
+    scores = torch.randn(30, 32, generator=torch.Generator().manual_seed(3))
+    first, second = (
+        LatentStates(states, scores.gather(1, (states * codes).sum(-1))) for states in sets
+    )
+    first = LatentStates(
+        first.states, first.log_joints.masked_fill(duplicates(first.states), -torch.inf)
+    )
+    merged = first.merged(second)
+    for n in range(30):
+        table = {
+            int(code): float(scores[n, code])
+            for states in sets
+            for code in (states[n] * codes).sum(-1)
+        }
+        expected = sorted(table.values(), reverse=True)[:8]
+        kept = merged.log_joints[n, : len(expected)]
+        assert kept.tolist() == expected
+        assert merged.log_joints[n, len(expected) :].isneginf().all()
+        found = (merged.states[n] * codes).sum(-1)[: len(expected)]
+        assert [float(scores[n, code]) for code in found] == expected
+
+
+def test_posterior_weights_ignore_empty_places_and_sum_to_one() -> None:
+    log_joints = torch.tensor([[-700.0, -701.0, -torch.inf]], dtype=torch.float64)
+    states = LatentStates(all_states(2, 1)[:, :3], log_joints)
+    weights = states.posterior_weights()
+    assert float(weights.sum()) == pytest.approx(1)
+    assert float(weights[0, 0] / weights[0, 1]) == pytest.approx(torch.e)
+    assert float(weights[0, 2]) == 0
+    assert float(states.elbo()) == pytest.approx(-700 + torch.tensor(1 + 1 / torch.e).log().item())
+
+
+@pytest.mark.parametrize(("count", "latents"), [(1, 1), (16, 4), (64, 6), (200, 64), (64, 512)])
+def test_initial_states_are_distinct_and_sparsest_first(count: int, latents: int) -> None:
+    device = torch.device("cpu")
+    ones = sparsest_states(count, latents, device).sum(1)
+    assert (ones.diff() >= 0).all()
+    states = random_states(count, latents, PatchRandom((0,), torch.arange(50)))
+    assert states.shape == (50, count, latents)
+    assert not duplicates(states).any()
+    assert torch.equal(states.sum(2), ones.expand(50, -1))
+
+
+def test_initial_states_favour_no_latent() -> None:
+    states = random_states(3, 8, PatchRandom((0,), torch.arange(4000)))
+    share = states.float().mean((0, 1)) * 3 / 2  # two of the three states have one bit on
+    torch.testing.assert_close(share, torch.full((8,), 1 / 8), rtol=0, atol=0.02)
