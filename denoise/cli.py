@@ -37,26 +37,31 @@ def _check_preset(name: str) -> str:
 @app.command()
 def denoise(
     image: Annotated[
-        Path, typer.Argument(help="Noisy image: 8-bit gray or RGB PNG, JPEG or TIFF.")
+        Path,
+        typer.Argument(metavar="IMAGE", help="Noisy image, 8-bit gray or RGB: PNG, JPEG or TIFF."),
     ],
     *,
     sigma: Annotated[
         float,
         typer.Option(
-            callback=_check_sigma, help="Standard deviation of the noise, in gray levels of 0..255."
+            metavar="SIGMA",
+            callback=_check_sigma,
+            help="Standard deviation of the noise, in gray levels of 0..255.",
         ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Where to write  [default: IMAGE_denoised next to it]."
+            "--output", "-o", metavar="FILE", help="Where to write; else IMAGE_denoised next to it."
         ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Clean image to measure PSNR and SSIM against.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Clean image to measure PSNR and SSIM against."),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Also write noisy, denoised and reference side by side.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write noisy, denoised, reference side by side."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist already.")
@@ -65,29 +70,30 @@ def denoise(
         str,
         typer.Option(
             "--preset",
+            metavar="NAME",
             callback=_check_preset,
-            help=f"Settings: {' or '.join(PRESETS)} (as published, hours on a CPU).",
+            help=f"Settings: {' or '.join(PRESETS)} (as published: hours on a CPU).",
         ),
     ] = DEFAULT_PRESET,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Train for so long instead of the preset's epochs.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Passes over the training patches."),
     ] = None,
     training_patches: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many patches instead of the preset's.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Train on at most so many patches."),
     ] = None,
     learn_sigma: Annotated[
         bool | None,
-        typer.Option(
-            "--learn-sigma/--fix-sigma",
-            help="Let the model update sigma or not, instead of the preset's choice.",
-        ),
+        typer.Option("--learn-sigma/--fix-sigma", help="Whether the model may correct sigma."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same file.")] = 0,
     device: Annotated[
-        str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N or mps.")
+        str,
+        typer.Option(metavar="NAME", help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps."),
     ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object, no summary.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell the settings and every epoch.")
     ] = False,
@@ -99,23 +105,21 @@ def denoise(
     ] = False,
 ) -> None:
     """Denoise IMAGE with a model learned from this image alone."""
+    # These need torch, which `--help` must not wait for.
     from denoise.files import default_output, denoise_file
     from denoise.progress import show_progress
 
+    options = override(
+        preset(preset_name, sigma),
+        epochs=epochs,
+        patch_budget=training_patches,
+        learn_noise_variance=learn_sigma,
+    )
+    if verbose:
+        typer.echo(f"settings: {options}", err=True)
+    silent = nullcontext(lambda progress: None)
     try:
-        options = override(
-            preset(preset_name, sigma),
-            epochs=epochs,
-            patch_budget=training_patches,
-            learn_noise_variance=learn_sigma,
-        )
-        if verbose:
-            typer.echo(options, err=True)
-        with (
-            nullcontext(lambda progress: None)
-            if quiet
-            else show_progress(every_step=verbose) as on_progress
-        ):
+        with silent if quiet else show_progress(every_step=verbose) as on_progress:
             report = denoise_file(
                 image,
                 sigma,

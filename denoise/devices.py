@@ -35,7 +35,7 @@ def pick_device(name: str) -> torch.device:
     if device.type == "mps":
         if torch.backends.mps.is_available():
             return device
-        raise DeviceError("device mps: PyTorch finds no Apple GPU here; use --device cpu")
+        raise DeviceError(f"device {name}: PyTorch finds no Apple GPU here; use --device cpu")
     raise DeviceError(f"device {name} is unknown; use auto, cpu, cuda, cuda:N or mps")
 
 

@@ -34,7 +34,7 @@ class ModelOptions:
     learn_noise_variance : update sigma^2 in closed form; False keeps the given sigma
     """
 
-    patch_size: int = 8
+    patch_size: int = 7
     latents: int = 128
     hidden: tuple[int, ...] = (128,)
     leak: float = 0.0
@@ -103,8 +103,8 @@ class TrainingOptions:
     learning_rate: tuple[float, float] = (1e-4, 2e-2)
     schedule: Schedule = "one-cycle"
     half_cycle: int = 10
-    initial_noise: float | None = 4.0
-    annealing: float = 0.4
+    initial_noise: float | None = 1.0
+    annealing: float = 0.0
     prior_hold: float = 0.4
 
     def __post_init__(self) -> None:

@@ -64,7 +64,8 @@ def most_used_states(states: LatentStates, count: int) -> Tensor:
     """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
     best = states.best(1).states[:, 0]
     distinct, uses = torch.unique(best, dim=0, return_counts=True)
-    return distinct[uses.argsort(descending=True, stable=True)[:count]]
+    pool: Tensor = distinct[uses.argsort(descending=True, stable=True)[:count]]
+    return pool
 
 
 def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: int) -> LatentStates:
@@ -83,5 +84,5 @@ def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: in
 def posterior_mean(model: BinaryVAE, patches: Patches, states: LatentStates) -> Tensor:
     """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
     reconstructions = model.reconstructions(patches, states.states)
-    weights = states.posterior_weights()
-    return (weights[:, :, None] * reconstructions).sum(1)
+    mean: Tensor = (states.posterior_weights()[:, :, None] * reconstructions).sum(1)
+    return mean

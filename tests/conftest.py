@@ -18,6 +18,10 @@ from denoise.options import (
 )
 from denoise.patches import Patches
 
+# The tensors of these tests are too small to share out between threads.
+torch.set_num_threads(1)
+
+SAMPLES = Path(__file__).parents[1] / "sample_images"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Small enough for a 24×24 image in a second, and still learning something.

@@ -1,0 +1,231 @@
+"""The command end to end: exit codes, what it prints where, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import step_image
+from PIL import Image
+from typer.testing import CliRunner
+
+from denoise import __version__
+from denoise.cli import app
+from denoise.images import read_image, write_image
+from denoise.metrics import psnr
+from denoise.noise import add_gaussian_noise
+
+pytestmark = pytest.mark.usefixtures("tiny_preset")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a clean and a noisy image, gray and RGB."""
+    monkeypatch.chdir(tmp_path)
+    clean = step_image()
+    for name, image in {
+        "gray": clean,
+        "rgb": np.stack([clean, clean / 2, 200 - clean], -1),
+    }.items():
+        noisy = add_gaussian_noise(image, 20, generator=np.random.default_rng(0))
+        write_image(Path(f"{name}.png"), image, overwrite=False)
+        write_image(Path(f"{name}_noisy.png"), noisy, overwrite=False)
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["gray", "rgb"])
+def test_writes_next_to_the_input_and_prints_one_line(folder: Path, name: str) -> None:
+    before = contents(folder)
+    code, stdout, stderr = run(f"{name}_noisy.png", "--sigma", "20")
+    assert code == 0
+    assert stdout.count("\n") == 1
+    for part in (f"{name}_noisy.png", "24x24", "cpu", "sigma 20", " s,", "ELBO", "denoised.png"):
+        assert part in stdout
+    assert "PSNR" not in stdout
+    assert "learning: epoch 4/4, ELBO" in stderr
+    after = contents(folder)
+    new = set(after) - set(before)
+    assert new == {str(folder / f"{name}_noisy_denoised.png")}
+    assert {path: after[path] for path in before} == before
+    with Image.open(new.pop()) as image:
+        assert image.mode == {"gray": "L", "rgb": "RGB"}[name]
+        assert image.size == (24, 24)
+
+
+def test_reference_adds_the_quality_of_the_written_file(folder: Path) -> None:
+    code, stdout, _ = run("gray_noisy.png", "--sigma", "20", "--reference", "gray.png")
+    assert code == 0
+    clean, noisy, denoised = (
+        read_image(folder / name).pixels
+        for name in ("gray.png", "gray_noisy.png", "gray_noisy_denoised.png")
+    )
+    expected = f"PSNR {psnr(clean, noisy):.2f} -> {psnr(clean, denoised):.2f} dB"
+    assert expected in stdout
+    assert "SSIM" in stdout
+
+
+def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
+    arguments = ["gray_noisy.png", "--sigma", "20", "--json", "--seed", "7"]
+    code, stdout, _ = run(*arguments, "--reference", "gray.png", "-o", "a.png")
+    assert code == 0
+    report = json.loads(stdout)
+    assert stdout.count("\n") == 1
+    assert report["input"] == "gray_noisy.png"
+    assert report["output"] == "a.png"
+    assert (report["width"], report["height"], report["channels"]) == (24, 24, 1)
+    assert (report["sigma"], report["seed"], report["device"]) == (20, 7, "cpu")
+    assert report["version"] == __version__
+    assert report["preset"] == "balanced"
+    assert report["psnr"] > report["psnr_noisy"]
+    assert -1 <= report["ssim"] <= 1
+    _, stdout, _ = run(*arguments, "-o", "b.png")
+    assert json.loads(stdout)["psnr"] is None
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+
+
+def test_quiet_prints_nothing_and_verbose_tells_every_epoch(folder: Path) -> None:
+    assert run("gray_noisy.png", "--sigma", "20", "-q") == (0, "", "")
+    code, stdout, stderr = run("gray_noisy.png", "--sigma", "20", "-v", "--overwrite")
+    assert code == 0
+    assert stdout.count("\n") == 1
+    assert "ModelOptions(patch_size=4" in stderr
+    for epoch in range(1, 5):
+        assert f"epoch {epoch}/4" in stderr
+
+
+def test_settings_can_be_overridden(folder: Path) -> None:
+    extra = ["--epochs", "2", "--training-patches", "50", "--learn-sigma"]
+    code, _, stderr = run("gray_noisy.png", "--sigma", "20", "-v", *extra)
+    assert code == 0
+    assert "epochs=2, patch_budget=50" in stderr
+    assert "learn_noise_variance=True" in stderr
+    assert "epoch 2/2" in stderr
+
+
+def test_figure_shows_the_images_side_by_side(folder: Path) -> None:
+    arguments = ["rgb_noisy.png", "--sigma", "20", "--reference", "rgb.png", "--figure", "f.png"]
+    assert run(*arguments)[0] == 0
+    with Image.open("f.png") as figure:
+        assert figure.mode == "RGB"
+        assert figure.width > 3 * 256
+    assert run("gray_noisy.png", "--sigma", "20", "--figure", "g.png")[0] == 0
+    with Image.open("g.png") as figure:
+        assert 2 * 256 < figure.width < 3 * 256
+
+
+def test_overwrite_is_needed_and_replaces(folder: Path) -> None:
+    arguments = ["gray_noisy.png", "--sigma", "20", "-o", "gray.png"]
+    before = contents(folder)
+    code, stdout, stderr = run(*arguments)
+    assert (code, stdout) == (1, "")
+    advice = "use --overwrite to replace it or choose another --output"
+    assert stderr == f"error: gray.png: exists already; {advice}\n"
+    assert contents(folder) == before
+    assert run(*arguments, "--overwrite")[0] == 0
+    assert contents(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.png"], "none.png: no such file"),
+        (["text.png"], "text.png: not an image"),
+        (["small.png"], "small.png: the image is 3x24 pixels, smaller than one 4x4 patch"),
+        (["gray_noisy.png", "--reference", "rgb.png"], "rgb.png: the reference is 24x24 RGB, but"),
+        (["gray_noisy.png", "--reference", "small.png"], "small.png: the reference is 3x24 gray"),
+        (["gray_noisy.png", "--reference", "none.png"], "none.png: no such file"),
+        (["gray_noisy.png", "-o", "no/folder/out.png"], "no/folder/out.png: cannot be written"),
+        (["gray_noisy.png", "-o", "out.docx"], "out.docx: unknown file type"),
+        (["gray_noisy.png", "--figure", "no/f.png"], "no/f.png: cannot be written"),
+        (["gray_noisy.png", "--figure", "gray.png"], "gray.png: exists already"),
+    ],
+)
+def test_mistakes_get_one_line_and_leave_no_trace(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    (folder / "text.png").write_text("hello")
+    write_image(folder / "small.png", np.zeros((24, 3)), overwrite=False)
+    before = contents(folder)
+    code, stdout, stderr = run(*arguments, "--sigma", "20")
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith(f"error: {message}")
+    assert stderr.count("\n") == 1
+    assert contents(folder) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA GPU")
+def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
+    arguments = ["gray_noisy.png", "--sigma", "20", "--device", "cuda"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: device cuda: PyTorch finds 0 CUDA GPUs on this machine; use --device cpu\n"
+    )
+    assert not Path("gray_noisy_denoised.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gray.png"], "--sigma"),
+        (["--sigma", "20"], "IMAGE"),
+        (["gray.png", "--sigma", "0"], "must be a positive finite number, got 0.0"),
+        (["gray.png", "--sigma", "-1"], "must be a positive finite number, got -1.0"),
+        (["gray.png", "--sigma", "inf"], "must be a positive finite number, got inf"),
+        (["gray.png", "--sigma", "nan"], "must be a positive finite number, got nan"),
+        (["gray.png", "--sigma", "lots"], "--sigma"),
+        (["gray.png", "--sigma", "20", "--preset", "magic"], "choose balanced or paper"),
+        (["gray.png", "--sigma", "20", "--epochs", "0"], "--epochs"),
+        (["gray.png", "--sigma", "20", "--wat"], "--wat"),
+    ],
+)
+def test_usage_mistakes_exit_with_2(folder: Path, arguments: list[str], message: str) -> None:
+    before = contents(folder)
+    code, stdout, stderr = run(*arguments)
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert contents(folder) == before
+
+
+def test_version_and_help() -> None:
+    assert run("--version") == (0, f"denoise {__version__}\n", "")
+    code, stdout, _ = run("--help")
+    assert code == 0
+    for option in ("--sigma", "--output", "--reference", "--seed", "--device", "--preset"):
+        assert option in stdout
+
+
+def test_help_is_instant_and_works_as_a_module() -> None:
+    command = [sys.executable, "-m", "denoise", "--help"]
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert "Usage: denoise" in result.stdout
+    assert min(seconds) < 0.5
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    code = "import sys, denoise, denoise.cli; print('torch' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"

@@ -1,0 +1,183 @@
+"""The library from array to array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import SAMPLES, SHARED_DATA, TINY, step_image
+from PIL import Image
+
+from denoise import Progress, denoise_image, preset
+from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
+from denoise.metrics import psnr
+from denoise.noise import add_gaussian_noise
+
+SIGMA = 20.0
+
+
+def noisy_steps(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    clean = step_image(*(shape or (24, 24)))
+    return clean, add_gaussian_noise(clean, SIGMA, generator=np.random.default_rng(seed))
+
+
+def test_a_noisy_image_gets_better_by_several_decibels() -> None:
+    clean, noisy = noisy_steps(40, 40)
+    options = replace(
+        TINY,
+        training=replace(TINY.training, epochs=15, patch_budget=2000),
+        inference=replace(TINY.inference, search_steps=4),
+    )
+    before = noisy.copy()
+    result = denoise_image(noisy, SIGMA, options=options, device="cpu")
+    assert np.array_equal(noisy, before)
+    assert result.image.shape == noisy.shape
+    assert result.image.dtype == np.float32
+    assert psnr(clean, result.image) > psnr(clean, noisy) + 6
+    assert result.elbo_history[-1] > result.elbo_history[0]
+    assert result.learned_sigma == pytest.approx(SIGMA, rel=0.15)
+    assert set(result.seconds) == {"train", "rebuild"}
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (17, 31), (24, 24, 1), (13, 19, 3), (4, 40)])
+def test_shapes_come_back(shape: tuple[int, ...]) -> None:
+    noisy = np.random.default_rng(0).normal(100, SIGMA, shape)
+    assert denoise_image(noisy, SIGMA, options=TINY, device="cpu").image.shape == shape
+
+
+def test_same_seed_same_result_another_seed_another() -> None:
+    _, noisy = noisy_steps()
+    runs = [denoise_image(noisy, SIGMA, options=TINY, seed=s, device="cpu") for s in (3, 3, 4)]
+    assert np.array_equal(runs[0].image, runs[1].image)
+    assert runs[0].elbo_history == runs[1].elbo_history
+    assert not np.array_equal(runs[0].image, runs[2].image)
+
+
+@pytest.mark.parametrize("patch_budget", [200, 10_000], ids=["some trained", "all trained"])
+def test_chunk_size_does_not_change_the_result(patch_budget: int) -> None:
+    _, noisy = noisy_steps()
+    images = []
+    for chunk_size in (1, 37, 100_000):
+        options = replace(
+            TINY,
+            training=replace(TINY.training, patch_budget=patch_budget),
+            inference=replace(TINY.inference, chunk_size=chunk_size),
+        )
+        images.append(denoise_image(noisy, SIGMA, options=options, device="cpu").image)
+    np.testing.assert_allclose(images[0], images[1], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(images[0], images[2], rtol=1e-5, atol=1e-3)
+
+
+def test_scaling_the_image_and_sigma_scales_the_result() -> None:
+    _, noisy = noisy_steps()
+    first = denoise_image(noisy, SIGMA, options=TINY, device="cpu")
+    second = denoise_image(noisy / 256, SIGMA / 256, options=TINY, device="cpu")
+    np.testing.assert_allclose(second.image * 256, first.image, rtol=1e-6)
+
+
+@pytest.mark.parametrize("free_patch_mean", [False, True])
+def test_missing_pixels_are_filled_in(free_patch_mean: bool) -> None:
+    clean, noisy = noisy_steps(40, 40)
+    holes = np.random.default_rng(5).random(noisy.shape) < 0.2
+    holes[10:13, 10:13] = True
+    options = replace(
+        TINY,
+        model=replace(TINY.model, free_patch_mean=free_patch_mean),
+        training=replace(TINY.training, epochs=15, patch_budget=2000),
+    )
+    damaged = np.where(holes, np.nan, noisy)
+    image = denoise_image(damaged, SIGMA, options=options, device="cpu").image
+    assert np.isfinite(image).all()
+    error = np.abs(image - clean)
+    assert error[holes].mean() < SIGMA
+    # Nothing but the noise may differ: what lies under a hole must not matter.
+    marked = np.where(holes, np.nan, noisy + 1000 * holes)
+    again = denoise_image(marked, SIGMA, options=options, device="cpu").image
+    assert np.array_equal(again, image)
+
+
+def test_constant_image_stays_constant() -> None:
+    image = denoise_image(np.full((16, 16), 77.0), 5.0, options=TINY, device="cpu").image
+    np.testing.assert_allclose(image, 77, atol=0.5)
+
+
+def test_constant_image_with_learned_noise_stays_finite() -> None:
+    options = replace(TINY, model=replace(TINY.model, learn_noise_variance=True))
+    image = denoise_image(np.full((16, 16), 77.0), 5.0, options=options, device="cpu").image
+    np.testing.assert_allclose(image, 77, atol=5)
+
+
+def test_progress_is_told_in_order_to_the_end() -> None:
+    events: list[Progress] = []
+    _, noisy = noisy_steps()
+    result = denoise_image(noisy, SIGMA, options=TINY, device="cpu", on_progress=events.append)
+    train = [event for event in events if event.stage == "train"]
+    rebuild = [event for event in events if event.stage == "rebuild"]
+    assert events == train + rebuild
+    assert [event.done for event in train] == [1, 2, 3, 4]
+    assert [event.elbo for event in train] == list(result.elbo_history)
+    assert rebuild[-1].done == rebuild[-1].total == 21 * 21
+
+
+@pytest.mark.parametrize("sigma", [0.0, -3.0, np.inf, np.nan])
+def test_sigma_must_be_positive_and_finite(sigma: float) -> None:
+    with pytest.raises(OptionError, match="sigma must be a positive finite number, got"):
+        denoise_image(np.zeros((16, 16)), sigma)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((16, 3)), "3x16 pixels, smaller than one 4x4 patch"),
+        (np.zeros(16), r"got shape \(16,\)"),
+        (np.zeros((2, 16, 16, 3)), "got shape"),
+        (np.full((16, 16), np.inf), "infinite"),
+        (np.full((16, 16), np.nan), "no value at all"),
+        (np.zeros((0, 16)), "no value at all"),
+    ],
+)
+def test_arrays_that_are_no_image_are_refused(image: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        denoise_image(image, SIGMA, options=TINY, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "mps:7", "toaster", "meta", "cpu:x"])
+def test_devices_that_are_not_there_are_refused(device: str) -> None:
+    with pytest.raises(DeviceError, match=device):
+        denoise_image(np.zeros((16, 16)), SIGMA, options=TINY, device=device)
+
+
+def test_divergence_is_an_error() -> None:
+    options = replace(TINY, training=replace(TINY.training, learning_rate=(1e30, 1e38)))
+    with pytest.raises(TrainingError, match="ELBO became"):
+        denoise_image(noisy_steps()[1], SIGMA, options=options, device="cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_gpu_agrees_with_cpu() -> None:
+    clean, noisy = noisy_steps(40, 40)
+    qualities = [psnr(clean, denoise_image(noisy, SIGMA, device=d).image) for d in ("cpu", "cuda")]
+    assert qualities[0] == pytest.approx(qualities[1], abs=0.3)
+
+
+@pytest.mark.slow
+def test_house_reaches_its_quality() -> None:
+    """The default preset on Set12's House, unclipped noise of sigma 25: at least 31.3 dB."""
+    path = SHARED_DATA / "set12" / "02.png"
+    if not path.exists():
+        pytest.skip(f"the test image {path} is not part of the repository")
+    clean = np.asarray(Image.open(path), dtype=np.float64)
+    noisy = add_gaussian_noise(clean, 25, generator=np.random.default_rng(2))
+    assert psnr(clean, denoise_image(noisy, 25).image) > 31.3
+
+
+def test_a_short_default_run_already_denoises() -> None:
+    """The default preset with fewer epochs, on a crop of a sample image."""
+    clean = np.asarray(Image.open(SAMPLES / "camera.png"), dtype=np.float64)[40:104, 90:154]
+    noisy = add_gaussian_noise(clean, 25, generator=np.random.default_rng(2))
+    options = preset("balanced", 25)
+    options = replace(options, training=replace(options.training, epochs=6))
+    assert psnr(clean, denoise_image(noisy, 25, options=options).image) > psnr(clean, noisy) + 4
