@@ -193,6 +193,7 @@ class BinaryVAE:
         cost = self._flip_cost / self.noise_variance * observed_share
         return torch.where(states, -slopes, slopes) - cost
 
+    @torch.no_grad()
     def calibrate_flips(self, states: Tensor) -> None:
         """Measure what a flip of each bit does to the mean, on average over `states` (M, H)."""
         latents = states.to(self.prior_probs.dtype)

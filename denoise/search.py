@@ -3,7 +3,7 @@
 Every step works on all patches of a chunk at once and touches only tensors of
 that chunk; a patch meets neither its neighbours nor the chunk size. Bred states
 only ever replace less likely ones, so a step never lowers the ELBO of a patch
-(Drefs et al. 2022, section 2.2; Guiraud et al. 2020).
+(Drefs et al. 2022).
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def sparse_flips(
 
     With s bits on and a surplus d = (sum of pi) - s, on average (1 + |d| + d)/2
     bits are switched on and (1 + |d| - d)/2 off: the result has sum of pi bits on
-    average, from one flip more than the least needed (after Guiraud et al. 2020).
+    average, from one flip more than the least needed (the sparsity-driven flips of Drefs, Guiraud, Lücke, JMLR 23(21), 2022,
+    in another parametrisation).
 
     Returns
     -------

@@ -38,12 +38,12 @@ class LatentStates:
     def elbo(self) -> Tensor:
         """ELBO of each patch, log of the sum over its states of p(x_n, z): (N,).
 
-        The papers write F and call it free energy (Drefs et al. 2022, eq. 4).
+        The papers write F and call it free energy (Drefs et al. 2022).
         """
         return self.log_joints.logsumexp(1)
 
     def posterior_weights(self) -> Tensor:
-        """q_n(z), the joint normalised over the set (Drefs et al. 2022, eq. 5): (N, S)."""
+        """q_n(z), the joint normalised over the set (Drefs et al. 2022): (N, S)."""
         return self.log_joints.softmax(1)
 
     def take(self, chosen: Tensor) -> LatentStates:

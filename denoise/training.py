@@ -66,7 +66,7 @@ def train(
     learn_noise_variance: bool,
     seed: int,
 ) -> Iterator[EpochStats]:
-    """Train `model` on `patches` and yield after each epoch (Drefs et al. 2022, algorithm 1).
+    """Train `model` on `patches` and yield after each epoch (Drefs et al. 2022).
 
     Parameters
     ----------
@@ -175,12 +175,9 @@ def _start_variance(patches: Patches, given: Tensor, training: TrainingOptions) 
     """Noise variance of the first epoch."""
     if training.initial_noise is not None:
         return given * training.initial_noise
-    centred = (patches.values - _data_mean(patches)) * patches.mask
-    return centred.square().sum() / patches.mask.sum()
-
-
-def _data_mean(patches: Patches) -> Tensor:
-    return patches.values.sum() / patches.mask.sum()
+    mean = patches.values.sum() / patches.mask.sum()
+    deviations = (patches.values - mean) * patches.mask
+    return deviations.square().sum() / patches.mask.sum()
 
 
 def _stats(
