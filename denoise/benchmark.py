@@ -66,10 +66,11 @@ def measure(
         noisy, sigma, options=options, seed=seed, device=device, on_progress=on_progress
     )
     seconds = time.perf_counter() - started
+    similarity = ssim(clean, result.image)
     return Measurement(
         psnr_noisy=psnr(clean, noisy),
         psnr=psnr(clean, result.image),
-        ssim=ssim(clean, result.image) or float("nan"),
+        ssim=float("nan") if similarity is None else similarity,
         learned_sigma=result.learned_sigma,
         seconds=seconds,
     )

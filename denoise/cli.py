@@ -87,7 +87,10 @@ def denoise(
         bool | None,
         typer.Option("--learn-sigma/--fix-sigma", help="Whether the model may correct sigma."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same file.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=2**31 - 1, help="The same seed gives the same file."),
+    ] = 0,
     device: Annotated[
         str,
         typer.Option(metavar="NAME", help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps."),

@@ -55,10 +55,12 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    for target in (output, figure_path):
-        if target is not None:
-            check_output(target, overwrite=overwrite)
     noisy = read_image(path)
+    check_output(output, overwrite=overwrite)
+    if figure_path is not None:
+        check_output(figure_path, overwrite=overwrite)
+        if figure_path.resolve() == output.resolve():
+            raise ImageError(f"{figure_path}: is also the output; give the figure its own name")
     reference = None if reference_path is None else _read_reference(reference_path, noisy)
     try:
         result = denoise_image(

@@ -89,10 +89,11 @@ def read_image(path: Path) -> ImageFile:
 def _refuse_what_would_be_lost(path: Path, image: Image.Image) -> None:
     if getattr(image, "n_frames", 1) > 1:
         raise ImageError(f"{path}: holds several images; save the one you want on its own")
-    if image.mode not in ("L", "RGB"):
+    if image.mode not in ("L", "RGB") or "transparency" in image.info:
+        transparency = " with transparency" if "transparency" in image.info else ""
         raise ImageError(
-            f"{path}: pixels are of the kind {image.mode!r}; only 8-bit gray and RGB can be"
-            " denoised, convert the image first"
+            f"{path}: pixels are of the kind {image.mode!r}{transparency}; only 8-bit gray and"
+            " RGB can be denoised, convert the image first"
         )
     if _bits_per_channel(path, image) > 8:
         raise ImageError(f"{path}: more than 8 bits per channel; convert the image to 8 bits first")
@@ -153,7 +154,10 @@ def write_image(
     check_output(path, overwrite=overwrite)
     name, arguments = _FORMATS[path.suffix.lower()]
     buffer = io.BytesIO()
-    Image.fromarray(to_8bit(pixels)).save(buffer, name, **arguments, **(metadata or {}))
+    try:
+        Image.fromarray(to_8bit(pixels)).save(buffer, name, **arguments, **(metadata or {}))
+    except (OSError, ValueError) as error:  # such as metadata that the format has no room for
+        raise ImageError(f"{path}: cannot be saved as {name}: {error}") from None
     _write_atomically(path, buffer.getvalue())
 
 

@@ -114,7 +114,10 @@ class BinaryVAE:
         (N, M) float
         """
         latents = pool.to(patches.values.dtype)
-        means, values, mask = self.decoder(latents), patches.values, patches.mask
+        means: Tensor = self.decoder(latents)
+        if self.free_patch_mean:
+            patches, means = patches.centred, means - means.mean(1, keepdim=True)
+        values, mask = patches.values, patches.mask
         squared = (
             values.square().sum(1, keepdim=True) - 2 * values @ means.T + mask @ means.square().T
         )
@@ -126,14 +129,15 @@ class BinaryVAE:
     def squared_errors(self, patches: Patches, means: Tensor) -> Tensor:
         """Squared distance of each patch to `means` (N, S, D), observed pixels only: (N, S).
 
-        A free patch mean is fitted first: |r|^2 - (sum of r)^2 / (number of values).
+        A free patch mean is fitted first: |r|^2 - (sum of r)^2 / (number of values),
+        with patches centred beforehand, or float32 would lose the difference.
         """
-        residuals = patches.residuals(means)
-        squared = residuals.square().sum(-1)
-        if self.free_patch_mean:
-            counts = patches.observed_counts[:, None].clamp(min=1)
-            squared = squared - residuals.sum(-1).square() / counts
-        return squared
+        if not self.free_patch_mean:
+            return patches.residuals(means).square().sum(-1)
+        residuals = patches.centred.residuals(means)
+        counts = patches.observed_counts[:, None].clamp(min=1)
+        squared = residuals.square().sum(-1) - residuals.sum(-1).square() / counts
+        return squared.clamp(min=0)
 
     def degrees_of_freedom(self, patches: Patches) -> Tensor:
         """Number of values that carry noise after a free patch mean is fitted: (N,)."""

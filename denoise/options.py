@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from denoise.errors import OptionError
 
 ParentSelection = Literal["fitness", "best", "uniform"]
 Mutation = Literal["guided", "random", "sparse"]
 Schedule = Literal["one-cycle", "cyclic"]
+
+
+def _require_choice(name: str, value: str, choices: object) -> None:
+    known = get_args(choices)
+    _require(value in known, f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -50,6 +56,12 @@ class ModelOptions:
             0 < self.expected_active < self.latents,
             f"expected_active must lie between 0 and latents, got {self.expected_active}",
         )
+        _require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
+        _require(0 <= self.leak < 1, f"leak must lie in [0, 1), got {self.leak}")
+        _require(
+            self.pixel_scale is None or 0 < self.pixel_scale < math.inf,
+            f"pixel_scale must be positive, got {self.pixel_scale}",
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class SearchOptions:
         the worst candidate, without replacement; "best" takes the likeliest; "uniform" any
     mutation : "guided" flips the bit that the decoder's gradient calls for, "random" any one
         bit, "sparse" flips several bits towards the number that the prior expects
-    crossover : cut pairs of parents at a random latent and swap their tails before mutation
+    crossover : before mutation, follow each parent up to a random latent, then the next one
     """
 
     states: int = 16
@@ -78,6 +90,8 @@ class SearchOptions:
     def __post_init__(self) -> None:
         for name in ("states", "parents", "children", "generations"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        _require_choice("parent_selection", self.parent_selection, ParentSelection)
+        _require_choice("mutation", self.mutation, Mutation)
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,13 @@ class TrainingOptions:
         _require(
             0 < lowest <= highest, f"learning rates must rise from above 0, got {lowest, highest}"
         )
+        _require_choice("schedule", self.schedule, Schedule)
+        _require(
+            self.initial_noise is None or 0 < self.initial_noise < math.inf,
+            f"initial_noise must be positive, got {self.initial_noise}",
+        )
+        for name in ("annealing", "prior_hold"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -124,12 +145,17 @@ class InferenceOptions:
     ----------
     pool_size : the most used states of the training patches, tried on every patch first
     search_steps : search steps that follow
-    chunk_size : patches handled at a time; bounds memory, never changes the result
+    chunk_size : patches handled at a time; bounds memory, changes results by rounding only
     """
 
     pool_size: int = 1024
     search_steps: int = 6
     chunk_size: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("pool_size", "chunk_size"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        _require(self.search_steps >= 0, "search_steps must be at least 0")
 
 
 @dataclass(frozen=True)

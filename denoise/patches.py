@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -58,7 +58,7 @@ class PatchGrid:
         columns = steps[:, None] * channels
         return (rows + columns + torch.arange(channels, device=self.device)).flatten()
 
-    def _positions(self, index: Tensor) -> Tensor:
+    def positions(self, index: Tensor) -> Tensor:
         """Places in the flat image of patches `index` (N,): (N, D)."""
         _, width, channels = self.image_shape
         first = (index // self.columns * width + index % self.columns) * channels
@@ -66,7 +66,7 @@ class PatchGrid:
 
     def extract(self, image: Tensor, index: Tensor) -> Tensor:
         """Patches number `index` (N,) of `image` (height, width, C): (N, D)."""
-        return image.reshape(-1)[self._positions(index)]
+        return image.reshape(-1)[self.positions(index)]
 
     def merger(self) -> PatchMerger:
         """An empty canvas of this grid's image."""
@@ -86,18 +86,18 @@ class PatchMerger:
         # MPS has no float64.
         dtype = torch.float32 if grid.device.type == "mps" else torch.float64
         self._total = torch.zeros(size, dtype=dtype, device=grid.device)
-        self._coverage = torch.zeros_like(self._total)
+        self._weight = torch.zeros_like(self._total)
 
-    def add(self, patches: Tensor, index: Tensor) -> None:
-        """Add `patches` (N, D) at the places number `index` (N,)."""
-        positions = self._grid._positions(index).flatten()
-        values = patches.flatten().to(self._total.dtype)
-        self._total.index_add_(0, positions, values)
-        self._coverage.index_add_(0, positions, torch.ones_like(values))
+    def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
+        """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,)."""
+        positions = self._grid.positions(index).flatten()
+        weights = weights[:, None].to(self._total.dtype).expand(patches.shape)
+        self._total.index_add_(0, positions, (patches * weights).flatten())
+        self._weight.index_add_(0, positions, weights.flatten())
 
     def image(self) -> Tensor:
-        """Mean of all added values per pixel: (height, width, C), NaN where none was added."""
-        return (self._total / self._coverage).reshape(self._grid.image_shape)
+        """Weighted mean of all added values: (height, width, C), NaN where there are none."""
+        return (self._total / self._weight).reshape(self._grid.image_shape)
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,12 @@ class Patches:
         if self.observed is None:
             return torch.full_like(self.values[:, 0], self.values.shape[1])
         return self.observed.sum(1)
+
+    @cached_property
+    def centred(self) -> Patches:
+        """The same patches with their mean observed value at zero."""
+        means = self.values.sum(1, keepdim=True) / self.observed_counts[:, None].clamp(min=1)
+        return replace(self, values=(self.values - means) * self.mask)
 
     def residuals(self, means: Tensor) -> Tensor:
         """`values` minus `means` (N, S, D), 0 where missing: (N, S, D)."""

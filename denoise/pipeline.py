@@ -114,11 +114,11 @@ def denoise_image(
     pixels = _as_pixels(image)
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
-    scale = options.model.pixel_scale or sigma
+    scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
     noisy = torch.as_tensor(pixels / scale, dtype=torch.float32, device=compute_device)
     height, width, channels = noisy.shape
     grid = PatchGrid((height, width, channels), options.model.patch_size, compute_device)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**63)
 
     started = time.perf_counter()
     patches = _training_patches(noisy, grid, options.training.patch_budget, generator)
@@ -137,7 +137,6 @@ def denoise_image(
         history.append(stats)
         on_progress(Progress("train", stats.epoch, options.training.epochs, stats.elbo))
     trained = time.perf_counter()
-
     denoised = rebuild_image(
         model,
         noisy,

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from denoise.errors import ImageError
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.randomness import PatchRandom
-from denoise.search import evolve
-from denoise.states import LatentStates
+from denoise.search import CALIBRATION_STATES, evolve
+from denoise.states import LatentStates, most_used_states
 
 
 @torch.no_grad()
@@ -31,41 +32,73 @@ def rebuild_image(
 ) -> Tensor:
     """Average the posterior means of all overlapping patches.
 
+    A patch weighs as much as the share of its values that was observed.
+
     Parameters
     ----------
     image : (height, width, C) float, NaN where missing
-    trained, trained_index : states of the training patches and the patches' numbers
+    trained, trained_index : states of the training patches, and the patches' numbers
     on_patches : called with the number of finished patches after each chunk
 
     Returns
     -------
     (height, width, C) float
+
+    Raises
+    ------
+    ImageError
+        If a missing pixel is further than a patch from every observed one.
     """
-    # Once every patch has been trained on, each one's own states are the best start.
-    own_rows = trained_index.argsort() if len(trained_index) == len(grid) else None
-    pool = most_used_states(trained, inference.pool_size)
-    merger = grid.merger()
+    start = _Start(model, grid, trained, trained_index, inference.pool_size)
+    if search.mutation == "guided":
+        model.calibrate_flips(start.pool[:CALIBRATION_STATES])
+
+    merger, finished = grid.merger(), 0
     for index in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
         patches = Patches.from_raw(grid.extract(image, index), index)
-        if own_rows is None:
-            states = states_from_pool(model, patches, pool, search.states)
-        else:
-            own = trained.states[own_rows[index]]
-            states = LatentStates(own, model.log_joints(patches, own))
+        states = start.states(patches, search.states)
         for step in range(inference.search_steps):
             random = PatchRandom((seed, 0, step), index)
             states = evolve(model, patches, states, search, random=random)
-        merger.add(posterior_mean(model, patches, states), index)
-        on_patches(int(index[-1]) + 1)
-    return merger.image()
+        weights = patches.observed_counts / patches.values.shape[1]
+        merger.add(posterior_mean(model, patches, states), index, weights)
+        finished += len(index)
+        on_patches(finished)
+    denoised = merger.image()
+    if denoised.isnan().any():
+        raise ImageError(
+            "some missing pixels are further than a patch from any observed one and cannot be"
+            " filled in; use larger patches or crop the image"
+        )
+    return denoised
 
 
-def most_used_states(states: LatentStates, count: int) -> Tensor:
-    """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
-    best = states.best(1).states[:, 0]
-    distinct, uses = torch.unique(best, dim=0, return_counts=True)
-    pool: Tensor = distinct[uses.argsort(descending=True, stable=True)[:count]]
-    return pool
+class _Start:
+    """The states that the search starts from, for any patch of the image.
+
+    Once every patch has been trained on, each one has its own; else the states
+    that training patches use most are tried on all.
+    """
+
+    def __init__(
+        self,
+        model: BinaryVAE,
+        grid: PatchGrid,
+        trained: LatentStates,
+        trained_index: Tensor,
+        pool_size: int,
+    ) -> None:
+        self._model = model
+        self._trained = trained
+        self._rows = trained_index.argsort() if len(trained_index) == len(grid) else None
+        self.pool = most_used_states(trained, pool_size)
+
+    def states(self, patches: Patches, count: int) -> LatentStates:
+        """`count` states for each patch."""
+        if self._rows is None:
+            return states_from_pool(self._model, patches, self.pool, count)
+        own = self._trained.states[self._rows[patches.index]]
+        return LatentStates(own, self._model.log_joints(patches, own))
 
 
 def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: int) -> LatentStates:

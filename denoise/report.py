@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
+from denoise.images import COLOUR_NAMES
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -47,9 +49,8 @@ class FileReport:
 
     def summary(self) -> str:
         """One line for people."""
-        colour = "gray" if self.channels == 1 else "RGB"
         parts = [
-            f"{self.input}: {self.width}x{self.height} {colour}",
+            f"{self.input}: {self.width}x{self.height} {COLOUR_NAMES[self.channels]}",
             self.device,
             f"sigma {self.sigma:g}",
             f"{self.seconds:.1f} s",

@@ -18,6 +18,9 @@ from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
 from denoise.states import LatentStates
 
+# The effect of a flip is averaged over so many states.
+CALIBRATION_STATES = 256
+
 
 class SearchableModel(Protocol):
     """What the search asks of a model."""
@@ -30,7 +33,10 @@ class SearchableModel(Protocol):
         """log p(x_n, z) of states (N, S, H): (N, S)."""
 
     def flip_gains(self, patches: Patches, states: Tensor) -> Tensor:
-        """Estimated rise of the log joint for every single-bit flip: (N, P, H)."""
+        """Estimated rise of the log joint for every single-bit flip: (N, P, H).
+
+        "Guided" mutation only; `calibrate_flips` comes first.
+        """
 
 
 def evolve(
@@ -88,7 +94,7 @@ def cross_over(parents: Tensor, *, random: PatchRandom) -> Tensor:
     latents = parents.shape[2]
     cut = random.uniform(parents.shape[1], 1) * latents
     before_cut = torch.arange(latents, device=parents.device) < cut  # (N, P, H)
-    return torch.where(before_cut, parents, parents.roll(1, dims=1))
+    return torch.where(before_cut, parents, parents.roll(-1, dims=1))
 
 
 def mutate(
@@ -133,8 +139,8 @@ def sparse_flips(
 
     With s bits on and a surplus d = (sum of pi) - s, on average (1 + |d| + d)/2
     bits are switched on and (1 + |d| - d)/2 off: the result has sum of pi bits on
-    average, from one flip more than the least needed (the sparsity-driven flips of Drefs, Guiraud, Lücke, JMLR 23(21), 2022,
-    in another parametrisation).
+    average, from one flip more than the least needed. The idea is that of the
+    sparsity-driven flips of Drefs, Guiraud, Lücke (JMLR 23(21), 2022).
 
     Returns
     -------

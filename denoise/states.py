@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, combinations, islice
 
 import torch
@@ -66,8 +67,8 @@ class LatentStates:
 def duplicates(states: Tensor) -> Tensor:
     """Mark every state that repeats an earlier one of the same patch.
 
-    States are compared by a 63-bit hash; two different ones meet with a
-    probability near 2^-60, and then one of them is not kept.
+    States are compared by a hash of three sums of random keys. Two different
+    ones meet with a probability of 2^-40 or less; then one of them is not kept.
 
     Parameters
     ----------
@@ -85,14 +86,17 @@ def duplicates(states: Tensor) -> Tensor:
 
 def _hash(states: Tensor) -> Tensor:
     """One int64 per state: three sums of random keys, each exact in float32."""
-    latents = states.shape[-1]
-    digits = 24 - latents.bit_length()
-    generator = torch.Generator().manual_seed(20221113)
-    keys = torch.randint(2**digits, (latents, 3), generator=generator).to(
-        states.device, torch.float32
-    )
+    keys = _hash_keys(states.shape[-1], states.device)
     sums = (states.to(torch.float32) @ keys).to(torch.int64)
     return sums[..., 0] + (sums[..., 1] << 24) + (sums[..., 2] << 40)
+
+
+@cache
+def _hash_keys(latents: int, device: torch.device) -> Tensor:
+    """Whole numbers whose sums over all latents stay below 2^24: (H, 3) float32."""
+    digits = 24 - latents.bit_length()
+    generator = torch.Generator().manual_seed(20221113)
+    return torch.randint(2**digits, (latents, 3), generator=generator).to(device, torch.float32)
 
 
 def sparsest_states(count: int, latents: int, device: torch.device) -> Tensor:
@@ -107,4 +111,14 @@ def sparsest_states(count: int, latents: int, device: torch.device) -> Tensor:
 def random_states(count: int, latents: int, random: PatchRandom) -> Tensor:
     """`count` distinct sparse states per patch, its latents renamed at random: (N, count, H)."""
     order = random.uniform(latents).argsort(1)  # (N, H)
-    return sparsest_states(count, latents, order.device)[:, order].transpose(0, 1).contiguous()
+    table = sparsest_states(count, latents, order.device).expand(len(order), -1, -1)
+    return table.gather(2, order[:, None].expand(-1, count, -1))
+
+
+def most_used_states(states: LatentStates, count: int) -> Tensor:
+    """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
+    best = states.best(1).states[:, 0]
+    codes, order = _hash(best).sort(stable=True)
+    uses = codes.unique_consecutive(return_counts=True)[1]
+    first = order[uses.cumsum(0) - uses]  # one patch for each distinct state
+    return best[first[uses.argsort(descending=True, stable=True)[:count]]]

@@ -16,11 +16,8 @@ from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
-from denoise.search import evolve
+from denoise.search import CALIBRATION_STATES, evolve
 from denoise.states import LatentStates
-
-# Flips are calibrated on the best states of so many training patches.
-CALIBRATION_PATCHES = 256
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,14 @@ def train(
     model.noise_variance = start_variance
     for epoch in range(1, training.epochs + 1):
         totals = _epoch(
-            model, patches, states, optimizer, scheduler, search, training.batch_size, (seed, epoch)
+            model,
+            patches,
+            states,
+            optimizer,
+            scheduler,
+            search,
+            training.batch_size,
+            (seed, epoch),
         )
         residual_variance = totals.squared_error / degrees_of_freedom
         if epoch > held_epochs:
@@ -116,7 +120,8 @@ def _epoch(
     key: tuple[int, int],
 ) -> Totals:
     """One pass over the patches in random order: search, then a gradient step, per batch."""
-    model.calibrate_flips(states.states[:CALIBRATION_PATCHES, 0])
+    if search.mutation == "guided":
+        model.calibrate_flips(states.states[:CALIBRATION_STATES, 0])
     totals = Totals.zero(model)
     order = PatchRandom((*key, 0), patches.index).uniform().argsort()
     for rows in order.split(batch_size):
@@ -168,6 +173,7 @@ def _optimizer(
         total_steps=steps * training.epochs + 1,
         div_factor=highest / lowest,
         final_div_factor=1,
+        cycle_momentum=False,
     )
 
 

@@ -153,6 +153,8 @@ def test_overwrite_is_needed_and_replaces(folder: Path) -> None:
         (["gray_noisy.png", "--reference", "none.png"], "none.png: no such file"),
         (["gray_noisy.png", "-o", "no/folder/out.png"], "no/folder/out.png: cannot be written"),
         (["gray_noisy.png", "-o", "out.docx"], "out.docx: unknown file type"),
+        (["gray_noisy.png", "-o", "a.png", "--figure", "./a.png"], "a.png: is also the output"),
+        (["notes.txt"], "notes.txt: not an image"),
         (["gray_noisy.png", "--figure", "no/f.png"], "no/f.png: cannot be written"),
         (["gray_noisy.png", "--figure", "gray.png"], "gray.png: exists already"),
     ],
@@ -161,6 +163,7 @@ def test_mistakes_get_one_line_and_leave_no_trace(
     folder: Path, arguments: list[str], message: str
 ) -> None:
     (folder / "text.png").write_text("hello")
+    (folder / "notes.txt").write_text("hello")
     write_image(folder / "small.png", np.zeros((24, 3)), overwrite=False)
     before = contents(folder)
     code, stdout, stderr = run(*arguments, "--sigma", "20")
@@ -193,6 +196,7 @@ def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
         (["gray.png", "--sigma", "lots"], "--sigma"),
         (["gray.png", "--sigma", "20", "--preset", "magic"], "choose balanced or paper"),
         (["gray.png", "--sigma", "20", "--epochs", "0"], "--epochs"),
+        (["gray.png", "--sigma", "20", "--seed", str(2**64)], "--seed"),
         (["gray.png", "--sigma", "20", "--wat"], "--wat"),
     ],
 )

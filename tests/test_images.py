@@ -107,6 +107,8 @@ def bad_file(path: Path, kind: str) -> None:
             save(path, pixels(8, 8, 4))
         case "palette":
             Image.fromarray(pixels(8, 8)).convert("P").save(path)
+        case "transparent":
+            save(path, pixels(8, 8), transparency=0)
         case "animated":
             frames = [Image.fromarray(pixels(8, 8) + n) for n in range(2)]
             frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -132,6 +134,7 @@ def bad_file(path: Path, kind: str) -> None:
         ("16 bit RGB", "more than 8 bits per channel"),
         ("alpha", "'RGBA'"),
         ("palette", "'P'"),
+        ("transparent", "'L' with transparency"),
         ("animated", "holds several images"),
         ("huge", "cut it into smaller images"),
     ],
@@ -193,6 +196,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_image(path, pixels(4, 4), overwrite=True)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_metadata_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    metadata = {"exif": b"Exif\0\0" + bytes(70_000)}
+    with pytest.raises(ImageError, match=r"out\.jpg: cannot be saved as JPEG: EXIF data is too"):
+        write_image(tmp_path / "out.jpg", pixels(8, 8), metadata=metadata, overwrite=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ def random_image(shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
+def shuffled(count: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(2))
+
+
 @pytest.mark.parametrize(("shape", "patch_size"), SHAPES)
 @pytest.mark.parametrize("chunk_size", [1, 10, 1000])
 def test_merge_undoes_extract(
@@ -24,8 +28,8 @@ def test_merge_undoes_extract(
 ) -> None:
     image, grid = random_image(shape), PatchGrid(shape, patch_size, CPU)
     merger = grid.merger()
-    for index in torch.randperm(len(grid)).split(chunk_size):
-        merger.add(grid.extract(image, index), index)
+    for index in shuffled(len(grid)).split(chunk_size):
+        merger.add(grid.extract(image, index), index, torch.ones(len(index)))
     torch.testing.assert_close(merger.image(), image.double())
 
 
@@ -45,8 +49,8 @@ def test_patches_are_slices_of_the_image(shape: tuple[int, int, int], patch_size
 def test_merge_averages_overlaps_and_marks_what_is_not_covered() -> None:
     grid = PatchGrid((2, 4, 1), 2, CPU)
     merger = grid.merger()
-    merger.add(torch.tensor([[1.0] * 4, [4.0] * 4]), torch.tensor([0, 1]))
-    expected = torch.tensor([[1.0, 2.5, 4.0, torch.nan]] * 2, dtype=torch.float64)
+    merger.add(torch.tensor([[1.0] * 4, [4.0] * 4]), torch.arange(2), torch.tensor([0.5, 1.0]))
+    expected = torch.tensor([[1.0, 3.0, 4.0, torch.nan]] * 2, dtype=torch.float64)
     torch.testing.assert_close(merger.image()[..., 0], expected, equal_nan=True)
 
 
@@ -55,10 +59,10 @@ def test_merge_is_exact_whatever_the_order() -> None:
     grid = PatchGrid(shape, 8, CPU)
     patches = 100 * torch.randn(len(grid), 64, generator=torch.Generator().manual_seed(1))
     images = []
-    for order in (torch.arange(len(grid)), torch.randperm(len(grid))):
+    for order in (torch.arange(len(grid)), shuffled(len(grid))):
         merger = grid.merger()
         for index in order.split(17):
-            merger.add(patches[index], index)
+            merger.add(patches[index], index, torch.ones(len(index)))
         images.append(merger.image().float())
     assert torch.equal(*images)
 
@@ -75,6 +79,7 @@ def test_missing_values_are_set_apart() -> None:
     assert patches.mask.tolist() == [[1, 0], [1, 1]]
     assert patches.observed_counts.tolist() == [1, 2]
     assert patches.residuals(torch.ones(2, 1, 2)).tolist() == [[[0, 0]], [[2, 3]]]
+    assert patches.centred.values.tolist() == [[0, 0], [-0.5, 0.5]]
     assert Patches.from_raw(raw[1:], torch.arange(1)).observed is None
 
 

@@ -92,10 +92,24 @@ def test_missing_pixels_are_filled_in(free_patch_mean: bool) -> None:
     assert np.isfinite(image).all()
     error = np.abs(image - clean)
     assert error[holes].mean() < SIGMA
-    # Nothing but the noise may differ: what lies under a hole must not matter.
-    marked = np.where(holes, np.nan, noisy + 1000 * holes)
-    again = denoise_image(marked, SIGMA, options=options, device="cpu").image
-    assert np.array_equal(again, image)
+
+
+def test_holes_larger_than_a_patch_are_filled_from_their_rim_or_refused() -> None:
+    noisy = np.random.default_rng(0).normal(200, 20, (40, 40))
+    noisy[10:16, 10:16] = np.nan  # 4×4 patches fit in, but each pixel has an observed neighbour
+    image = denoise_image(noisy, 20, options=TINY, device="cpu").image
+    np.testing.assert_allclose(image, 200, atol=45)
+    noisy[10:20, 10:20] = np.nan
+    with pytest.raises(ImageError, match="further than a patch from any observed one"):
+        denoise_image(noisy, 20, options=TINY, device="cpu")
+
+
+@pytest.mark.parametrize("sigma", [0.05, 1.0])
+def test_weak_noise_on_a_bright_image_keeps_its_precision(sigma: float) -> None:
+    image = np.full((16, 16), 255.0)
+    result = denoise_image(image, sigma, options=TINY, device="cpu")
+    np.testing.assert_allclose(result.image, 255, atol=sigma)
+    assert result.learned_sigma >= 0
 
 
 def test_constant_image_stays_constant() -> None:

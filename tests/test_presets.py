@@ -1,0 +1,107 @@
+"""The published settings and the bounds of all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from denoise.errors import OptionError
+from denoise.options import (
+    DenoiseOptions,
+    InferenceOptions,
+    ModelOptions,
+    SearchOptions,
+    TrainingOptions,
+)
+from denoise.presets import PRESETS, override, preset
+
+
+@pytest.mark.parametrize(
+    ("sigma", "patch", "latents", "states", "bred", "highest_rate"),
+    [
+        (15, 8, 64, 200, (10, 9, 4), 1e-2),
+        (30, 8, 64, 200, (10, 9, 4), 1e-2),
+        (31, 12, 512, 64, (5, 4, 1), 5e-2),
+        (50, 12, 512, 64, (5, 4, 1), 5e-2),
+    ],
+)
+def test_paper_preset_is_as_published(
+    sigma: float,
+    patch: int,
+    latents: int,
+    states: int,
+    bred: tuple[int, int, int],
+    highest_rate: float,
+) -> None:
+    """Settings of the House experiments of Drefs et al. 2022 and the authors' scripts."""
+    options = preset("paper", sigma)
+    model, search, training = options.model, options.search, options.training
+    assert (model.patch_size, model.latents, model.hidden) == (patch, latents, (latents,))
+    assert (model.leak, model.free_patch_mean, model.learn_noise_variance) == (0, False, True)
+    assert (model.expected_active, model.pixel_scale) == (1, 1)  # pi = 1/H, pixels 0..255
+    assert search.states == states
+    assert (search.parents, search.children, search.generations) == bred
+    assert (search.mutation, search.crossover) == ("random", False)
+    assert (training.epochs, training.batch_size) == (500, 32)
+    assert training.learning_rate == (1e-4, highest_rate)
+    assert (training.schedule, training.half_cycle) == ("cyclic", 10)
+    assert training.patch_budget >= 249 * 249  # all 8×8 patches of a 256×256 image
+    assert (training.initial_noise, training.annealing, training.prior_hold) == (None, 0, 0)
+
+
+def test_default_patches_grow_with_the_noise() -> None:
+    sizes = [preset("balanced", sigma).model.patch_size for sigma in (5, 15, 25, 50)]
+    assert sizes == sorted(sizes)
+
+
+def test_presets_exist_by_name_only() -> None:
+    for name in PRESETS:
+        assert isinstance(preset(name, 25), DenoiseOptions)
+    with pytest.raises(OptionError, match="no preset 'magic'; choose one of balanced, paper"):
+        preset("magic", 25)
+
+
+def test_override_changes_what_it_is_given_and_nothing_else() -> None:
+    options = preset("paper", 25)
+    assert override(options) == options
+    changed = override(options, epochs=3, patch_budget=9, learn_noise_variance=False)
+    assert changed.training == replace(options.training, epochs=3, patch_budget=9)
+    assert changed.model == replace(options.model, learn_noise_variance=False)
+    assert changed.search == options.search
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        (ModelOptions, "patch_size", 1),
+        (ModelOptions, "latents", 0),
+        (ModelOptions, "expected_active", 0.0),
+        (ModelOptions, "hidden", (8, 0)),
+        (ModelOptions, "leak", 1.5),
+        (ModelOptions, "pixel_scale", 0.0),
+        (SearchOptions, "states", 0),
+        (SearchOptions, "mutation", "giuded"),
+        (SearchOptions, "parent_selection", "xx"),
+        (TrainingOptions, "epochs", 0),
+        (TrainingOptions, "learning_rate", (1e-2, 1e-4)),
+        (TrainingOptions, "schedule", "none"),
+        (TrainingOptions, "initial_noise", 0.0),
+        (TrainingOptions, "annealing", 1.5),
+        (TrainingOptions, "prior_hold", -0.1),
+        (InferenceOptions, "pool_size", 0),
+        (InferenceOptions, "chunk_size", 0),
+        (InferenceOptions, "search_steps", -1),
+    ],
+)
+def test_settings_out_of_bounds_are_refused_by_name(group: Any, name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=name.split("_")[0]):
+        group(**{name: value})
+
+
+def test_more_states_than_there_are_is_refused() -> None:
+    with pytest.raises(OptionError, match="3 latents have no 9 distinct states"):
+        DenoiseOptions(
+            model=ModelOptions(latents=3, expected_active=1.0), search=SearchOptions(states=9)
+        )
