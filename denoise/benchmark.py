@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ import torch
 import typer
 
 from denoise import __version__
+from denoise.devices import describe_device, pick_device
 from denoise.images import read_image
 from denoise.metrics import psnr, ssim
 from denoise.noise import add_gaussian_noise
@@ -86,6 +88,16 @@ def mean_row(measurements: Sequence[Measurement], sigma: float) -> str:
     return Measurement(**means).row("mean (median seconds)", sigma)
 
 
+def peak_memory() -> str:
+    """Largest resident size so far, in GB, where the system tells."""
+    if sys.platform == "win32":
+        return "unknown"
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak / (1e9 if sys.platform == 'darwin' else 1e6):.2f} GB"
+
+
 def main(
     images: Annotated[list[Path], typer.Argument(help="Clean images.")],
     *,
@@ -105,7 +117,7 @@ def main(
     typer.echo(
         f"denoise {__version__}, preset {preset_name}, method seed {seed}, noise unclipped with"
         f" seeds from {first_seed}; torch {torch.__version__}, {platform.machine()},"
-        f" {torch.get_num_threads()} threads, device {device}\n"
+        f" {torch.get_num_threads()} threads, {describe_device(pick_device(device))}\n"
     )
     typer.echo("| image | sigma | noisy dB | PSNR dB | SSIM | learned sigma | seconds |")
     typer.echo("|---|---|---|---|---|---|---|")
@@ -133,6 +145,7 @@ def main(
             measurements.append(measurement)
         if len(measurements) > 1:
             typer.echo(mean_row(measurements, sigma))
+    typer.echo(f"\npeak memory of the process: {peak_memory()}")
 
 
 if __name__ == "__main__":
