@@ -50,7 +50,7 @@ clean:
 	rm -rf $(VENV) demo
 
 $(INSTALLED): pyproject.toml Makefile
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev]"
 	@touch $@
