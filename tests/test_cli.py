@@ -69,6 +69,21 @@ def test_writes_next_to_the_input_and_prints_one_line(folder: Path, name: str) -
         assert image.size == (24, 24)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
+def test_the_output_has_the_format_of_the_input_or_of_its_own_name(
+    folder: Path, suffix: str
+) -> None:
+    image = read_image(folder / "rgb_noisy.png")
+    write_image(folder / f"photo{suffix}", image.pixels, overwrite=False)
+    assert run(f"photo{suffix}", "--sigma", "20")[0] == 0
+    assert run(f"photo{suffix}", "--sigma", "20", "-o", "photo.png")[0] == 0
+    formats = {".jpg": "JPEG", ".tiff": "TIFF"}
+    with Image.open(f"photo_denoised{suffix}") as written:
+        assert (written.format, written.mode, written.size) == (formats[suffix], "RGB", (24, 24))
+    with Image.open("photo.png") as written:
+        assert written.format == "PNG"
+
+
 def test_reference_adds_the_quality_of_the_written_file(folder: Path) -> None:
     code, stdout, _ = run("gray_noisy.png", "--sigma", "20", "--reference", "gray.png")
     assert code == 0
