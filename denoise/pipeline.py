@@ -77,7 +77,8 @@ def denoise_image(
     image : (height, width) or (height, width, C) real numbers of any range; NaN marks a
         missing value, which is filled in
     sigma : standard deviation of the white Gaussian noise, in the units of `image`
-    options : settings; by default the preset "balanced"
+    options : settings; by default the preset "balanced" for `sigma` on the 0..255 scale, so
+        give `options=preset("balanced", 25)` or the like for images of another range
     seed : same seed, device and versions give the same result
     device : "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
     on_progress : called after each epoch and each chunk of patches
@@ -115,7 +116,7 @@ def denoise_image(
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
     scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
-    noisy = torch.as_tensor(pixels / scale, dtype=torch.float32, device=compute_device)
+    noisy = torch.as_tensor((pixels / scale).astype(np.float32), device=compute_device)
     height, width, channels = noisy.shape
     grid = PatchGrid((height, width, channels), options.model.patch_size, compute_device)
     generator = torch.Generator().manual_seed(seed % 2**63)
