@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from denoise import __version__
-from denoise.errors import DenoiseError
+from denoise.errors import DenoiseError, OptionError
+from denoise.options import Decoder
 from denoise.presets import DEFAULT_PRESET, PRESETS, override, preset
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+_STARTED = time.perf_counter()
+
+
+def _uptime() -> float:
+    """Seconds since this module was loaded, and what came before."""
+    return time.perf_counter() - _STARTED + 0.2
 
 
 def _print_version(requested: bool) -> None:
@@ -30,7 +41,23 @@ def _check_sigma(sigma: float) -> float:
 
 def _check_preset(name: str) -> str:
     if name not in PRESETS:
-        raise typer.BadParameter(f"there is no preset {name!r}; choose {' or '.join(PRESETS)}")
+        raise typer.BadParameter(
+            f"there is no preset {name!r}; choose {', '.join(PRESETS[:-1])} or {PRESETS[-1]}"
+        )
+    return name
+
+
+def _parse_time(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(s|sec|m|min|h)?", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise typer.BadParameter(f"must be a time such as 30s or 5min, got {text!r}")
+    return float(match[1]) * {"m": 60, "h": 3600}.get((match[2] or "s")[0], 1)
+
+
+def _check_decoder(name: str | None) -> str | None:
+    if name is not None and name not in get_args(Decoder):
+        known = " or ".join(get_args(Decoder))
+        raise typer.BadParameter(f"there is no decoder {name!r}; choose {known}")
     return name
 
 
@@ -63,6 +90,24 @@ def denoise(
         Path | None,
         typer.Option(metavar="FILE", help="Also write noisy, denoised, reference side by side."),
     ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the standard deviation of every pixel: .npy, or an image of it.",
+        ),
+    ] = None,
+    save_model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the learned model, as .npz.")
+    ] = None,
+    load_model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Use a model from --save-model instead of learning."),
+    ] = None,
+    show_model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the learned patches, by use."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist already.")
     ] = False,
@@ -72,9 +117,17 @@ def denoise(
             "--preset",
             metavar="NAME",
             callback=_check_preset,
-            help=f"Settings: {' or '.join(PRESETS)} (as published: hours on a CPU).",
+            help=f"{', '.join(PRESETS)} (as published: hours on a CPU).",
         ),
     ] = DEFAULT_PRESET,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_check_decoder,
+            help="amplitude (Gaussian amplitudes) or mlp (as published); else the preset's.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Passes over the training patches."),
@@ -82,6 +135,14 @@ def denoise(
     training_patches: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Train on at most so many patches."),
+    ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=_parse_time,
+            help="Do the best in this time, such as 30s or 5min, start-up included.",
+        ),
     ] = None,
     learn_sigma: Annotated[
         bool | None,
@@ -109,11 +170,15 @@ def denoise(
 ) -> None:
     """Denoise IMAGE with a model learned from this image alone."""
     # These need torch, which `--help` must not wait for.
-    from denoise.files import default_output, denoise_file
+    from denoise.files import FileJob, default_output, denoise_file
     from denoise.progress import show_progress
 
+    try:
+        options = preset(preset_name, sigma, cast("Decoder | None", decoder))
+    except OptionError as error:
+        raise typer.BadParameter(str(error), param_hint="--decoder") from None
     options = override(
-        preset(preset_name, sigma),
+        options,
         epochs=epochs,
         patch_budget=training_patches,
         learn_noise_variance=learn_sigma,
@@ -124,16 +189,23 @@ def denoise(
     try:
         with silent if quiet else show_progress(every_step=verbose) as on_progress:
             report = denoise_file(
-                image,
+                FileJob(
+                    image,
+                    output or default_output(image),
+                    reference=reference,
+                    figure=figure,
+                    uncertainty=uncertainty,
+                    load_model=load_model,
+                    save_model=save_model,
+                    show_model=show_model,
+                    overwrite=overwrite,
+                ),
                 sigma,
-                output=output or default_output(image),
                 options=options,
                 preset_name=preset_name,
                 seed=seed,
                 device=device,
-                reference_path=reference,
-                figure_path=figure,
-                overwrite=overwrite,
+                time_budget=None if time_budget is None else time_budget - _uptime(),
                 on_progress=on_progress,
             )
     except DenoiseError as error:

@@ -1,10 +1,12 @@
 """The errors that a user can cause; anything else that is raised is a bug.
 
 DenoiseError
-├── OptionError   a setting is out of its bounds
-├── ImageError    an image file cannot be read, written or used
-├── DeviceError   the requested device is not there
-└── TrainingError the model cannot be trained on this image
+├── OptionError     a setting is out of its bounds
+├── ImageError      an image cannot be read or used
+├── OutputError     a file cannot be written
+├── ModelFileError  a file holds no model that can be used
+├── DeviceError     the requested device is not there
+└── TrainingError   the model cannot be trained on this image
 """
 
 
@@ -17,7 +19,15 @@ class OptionError(DenoiseError):
 
 
 class ImageError(DenoiseError):
-    """An image (file or array) cannot be read, written or denoised."""
+    """An image (file or array) cannot be read or denoised."""
+
+
+class OutputError(DenoiseError):
+    """A file exists already or cannot be written."""
+
+
+class ModelFileError(DenoiseError):
+    """A model file is missing, damaged or of another kind."""
 
 
 class DeviceError(DenoiseError):

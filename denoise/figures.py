@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise.images import to_8bit
+from denoise.vae import LearnedVAE
 
 CAPTION_HEIGHT = 24
 GAP = 8
 # Smaller images are enlarged, by a whole factor, to at least this width.
 LEAST_WIDTH = 256
+TILES_PER_ROW = 32
+TILE_ENLARGEMENT = 3
 
 
 def side_by_side(panels: Sequence[tuple[str, NDArray[np.float32]]]) -> NDArray[np.uint8]:
@@ -43,3 +46,37 @@ def side_by_side(panels: Sequence[tuple[str, NDArray[np.float32]]]) -> NDArray[n
         panel = Image.fromarray(to_8bit(pixels)).resize(size, Image.Resampling.NEAREST)
         canvas.paste(panel, (left, CAPTION_HEIGHT))
     return np.asarray(canvas)
+
+
+def draw_models(models: Sequence[LearnedVAE]) -> NDArray[np.uint8]:
+    """What each latent adds to a patch, the most used latents first, models below each other.
+
+    For the amplitude model that is its vector; for the published one, the change of the
+    decoder's mean when only this latent is switched on. Gray is no change; each tile has its
+    own contrast.
+
+    Returns
+    -------
+    (height, width, 3) uint8
+    """
+    sheets = [_sheet(vae) for vae in models]
+    width = max(sheet.shape[1] for sheet in sheets)
+    padded = [np.pad(s, ((0, GAP), (0, width - s.shape[1]), (0, 0))) for s in sheets]
+    return np.concatenate(padded)[:-GAP]
+
+
+def _sheet(vae: LearnedVAE) -> NDArray[np.uint8]:
+    tiles = vae.model.latent_effects().cpu().numpy()  # (H, D)
+    order = np.argsort(-vae.model.prior_probs.cpu().numpy(), kind="stable")
+    tiles = tiles[order].reshape(len(tiles), vae.patch_size, vae.patch_size, vae.channels)
+    largest = np.abs(tiles).max(axis=(1, 2, 3), keepdims=True)
+    tiles = 127.5 + 127.5 * tiles / np.maximum(largest, 1e-12)
+    if vae.channels != 3:
+        tiles = tiles.mean(3, keepdims=True).repeat(3, 3)
+    tiles = np.pad(to_8bit(tiles), ((0, 0), (0, 1), (0, 1), (0, 0)))
+    rows = -(-len(tiles) // TILES_PER_ROW)
+    tiles = np.pad(tiles, ((0, rows * TILES_PER_ROW - len(tiles)), (0, 0), (0, 0), (0, 0)))
+    side = tiles.shape[1]
+    sheet = tiles.reshape(rows, TILES_PER_ROW, side, side, 3).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * side, TILES_PER_ROW * side, 3)
+    return sheet.repeat(TILE_ENLARGEMENT, 0).repeat(TILE_ENLARGEMENT, 1)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denoise import __version__
-from denoise.errors import ImageError
-from denoise.figures import side_by_side
-from denoise.images import ImageFile, check_output, read_image, to_8bit, write_image
+from denoise.devices import pick_device
+from denoise.errors import ImageError, OutputError
+from denoise.figures import draw_models, side_by_side
+from denoise.images import IMAGE_SUFFIXES, ImageFile, read_image, to_8bit, write_image
 from denoise.metrics import psnr, ssim
+from denoise.model_files import MODEL_SUFFIXES, load_models, save_models
 from denoise.options import DenoiseOptions
-from denoise.pipeline import Progress, denoise_image
+from denoise.outputs import check_output, write_atomically
+from denoise.pipeline import DenoiseResult, Progress, denoise_image
 from denoise.report import FileReport, Quality
+
+# Seconds; a budget that is used up gets the quickest version.
+LEAST_TIME = 1e-3
 
 
 def default_output(path: Path) -> Path:
@@ -24,18 +33,62 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.stem}_denoised{path.suffix}")
 
 
+@dataclass(frozen=True)
+class FileJob:
+    """The files of one run.
+
+    Attributes
+    ----------
+    image : what to denoise
+    output : where to write the result
+    reference : clean image of the same size, to measure PSNR and SSIM
+    figure : also write noisy, denoised and reference side by side
+    uncertainty : also write the posterior standard deviation of every pixel; .npy holds gray
+        levels, an image format a picture of them, white for the largest
+    load_model : use the models in this file instead of learning
+    save_model : also write the models
+    show_model : also draw the models
+    overwrite : replace files that exist
+    """
+
+    image: Path
+    output: Path
+    reference: Path | None = None
+    figure: Path | None = None
+    uncertainty: Path | None = None
+    load_model: Path | None = None
+    save_model: Path | None = None
+    show_model: Path | None = None
+    overwrite: bool = False
+
+    def check_outputs(self) -> None:
+        """Raise an OutputError if a file cannot be written, or two are the same."""
+        outputs = (
+            (self.output, IMAGE_SUFFIXES),
+            (self.figure, IMAGE_SUFFIXES),
+            (self.uncertainty, (".npy", *IMAGE_SUFFIXES)),
+            (self.save_model, MODEL_SUFFIXES),
+            (self.show_model, IMAGE_SUFFIXES),
+        )
+        taken: set[Path] = set()
+        for path, suffixes in outputs:
+            if path is None:
+                continue
+            check_output(path, suffixes, overwrite=self.overwrite)
+            if path.resolve() in taken:
+                raise OutputError(f"{path}: is named for two outputs; give each its own name")
+            taken.add(path.resolve())
+
+
 def denoise_file(
-    path: Path,
+    job: FileJob,
     sigma: float,
     *,
-    output: Path,
     options: DenoiseOptions,
     preset_name: str,
     seed: int,
     device: str,
-    reference_path: Path | None = None,
-    figure_path: Path | None = None,
-    overwrite: bool = False,
+    time_budget: float | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> FileReport:
     """Denoise a file, write the result and measure it.
@@ -46,8 +99,7 @@ def denoise_file(
     Parameters
     ----------
     sigma : standard deviation of the noise, on the 0..255 scale
-    reference_path : clean image of the same size, to measure PSNR and SSIM
-    figure_path : also write noisy, denoised and reference side by side
+    time_budget : seconds that all of this may take
 
     Raises
     ------
@@ -55,29 +107,34 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    noisy = read_image(path)
-    check_output(output, overwrite=overwrite)
-    if figure_path is not None:
-        check_output(figure_path, overwrite=overwrite)
-        if figure_path.resolve() == output.resolve():
-            raise ImageError(f"{figure_path}: is also the output; give the figure its own name")
-    reference = None if reference_path is None else _read_reference(reference_path, noisy)
+    noisy = read_image(job.image)
+    job.check_outputs()
+    reference = None if job.reference is None else _read_reference(job.reference, noisy)
+    models = None if job.load_model is None else load_models(job.load_model, pick_device(device))
     try:
         result = denoise_image(
-            noisy.pixels, sigma, options=options, seed=seed, device=device, on_progress=on_progress
+            noisy.pixels,
+            sigma,
+            options=options,
+            models=models,
+            with_uncertainty=job.uncertainty is not None,
+            time_budget=None
+            if time_budget is None
+            else max(time_budget - (time.perf_counter() - started), LEAST_TIME),
+            seed=seed,
+            device=device,
+            on_progress=on_progress,
         )
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise ImageError(f"{job.image}: {error}") from None
     denoised = replace(noisy, pixels=to_8bit(result.image).astype(np.float32))
-    write_image(output, denoised.pixels, metadata=noisy.metadata, overwrite=overwrite)
+    write_image(job.output, denoised.pixels, metadata=noisy.metadata, overwrite=job.overwrite)
     quality = None if reference is None else _quality(noisy, denoised, reference)
-    if figure_path is not None:
-        figure = side_by_side(_panels(noisy, denoised, reference, quality))
-        write_image(figure_path, figure, overwrite=overwrite)
+    _write_extras(job, noisy, denoised, reference, quality, result)
     height, width = noisy.pixels.shape[:2]
     return FileReport(
-        input=str(path),
-        output=str(output),
+        input=str(job.image),
+        output=str(job.output),
         width=width,
         height=height,
         channels=noisy.channels,
@@ -86,11 +143,41 @@ def denoise_file(
         seed=seed,
         sigma=sigma,
         learned_sigma=result.learned_sigma,
-        elbo=result.elbo_history[-1],
+        elbo=result.elbo_history[-1] if result.elbo_history else math.nan,
         seconds=time.perf_counter() - started,
         version=__version__,
         quality=quality,
     )
+
+
+def _write_extras(
+    job: FileJob,
+    noisy: ImageFile,
+    denoised: ImageFile,
+    reference: ImageFile | None,
+    quality: Quality | None,
+    result: DenoiseResult,
+) -> None:
+    """Write what was asked for besides the image."""
+    if job.figure is not None:
+        figure = side_by_side(_panels(noisy, denoised, reference, quality))
+        write_image(job.figure, figure, overwrite=job.overwrite)
+    if job.uncertainty is not None and result.uncertainty is not None:
+        _write_uncertainty(job.uncertainty, result.uncertainty, overwrite=job.overwrite)
+    if job.save_model is not None:
+        save_models(job.save_model, result.models)
+    if job.show_model is not None:
+        write_image(job.show_model, draw_models(result.models), overwrite=job.overwrite)
+
+
+def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrite: bool) -> None:
+    if path.suffix.lower() == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, uncertainty)
+        write_atomically(path, buffer.getvalue())
+    else:
+        scale = 255 / max(float(uncertainty.max()), 1e-6)
+        write_image(path, uncertainty * scale, overwrite=overwrite)
 
 
 def _read_reference(path: Path, noisy: ImageFile) -> ImageFile:

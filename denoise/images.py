@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import struct
 import warnings
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, UnidentifiedImageError
 
 from denoise.errors import ImageError
+from denoise.outputs import check_output, write_atomically
 
 # File name suffix -> Pillow's format and the arguments that lose least.
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -25,6 +24,7 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {}),
     ".tiff": ("TIFF", {}),
 }
+IMAGE_SUFFIXES = tuple(_FORMATS)
 _READABLE = sorted({name for name, _ in _FORMATS.values()})
 COLOUR_NAMES = {1: "gray", 3: "RGB"}
 
@@ -110,31 +110,6 @@ def _bits_per_channel(path: Path, image: Image.Image) -> int:
     return 8
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Find out before the work whether a file can be written.
-
-    Raises
-    ------
-    ImageError
-        If the file exists and `overwrite` is not set, or cannot be made.
-    """
-    if path.suffix.lower() not in _FORMATS:
-        known = " ".join(_FORMATS)
-        raise ImageError(f"{path}: unknown file type {path.suffix!r}; use one of {known}")
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; give a file name")
-    if path.exists() and not overwrite:
-        raise ImageError(
-            f"{path}: exists already; use --overwrite to replace it or choose another --output"
-        )
-    probe = _temporary_name(path)
-    try:
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
 def write_image(
     path: Path, pixels: ArrayLike, *, metadata: dict[str, Any] | None = None, overwrite: bool
 ) -> None:
@@ -149,40 +124,20 @@ def write_image(
     Raises
     ------
     ImageError
+        If the metadata does not fit the format.
+    OutputError
         If the file exists and `overwrite` is not set, or cannot be written.
     """
-    check_output(path, overwrite=overwrite)
+    check_output(path, IMAGE_SUFFIXES, overwrite=overwrite)
     name, arguments = _FORMATS[path.suffix.lower()]
     buffer = io.BytesIO()
     try:
         Image.fromarray(to_8bit(pixels)).save(buffer, name, **arguments, **(metadata or {}))
     except (OSError, ValueError) as error:  # such as metadata that the format has no room for
         raise ImageError(f"{path}: cannot be saved as {name}: {error}") from None
-    _write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def to_8bit(pixels: ArrayLike) -> NDArray[np.uint8]:
     """Round to whole gray levels and clip to 0..255."""
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Write to a hidden neighbour, then rename: readers see the old file or the new one."""
-    target = path.resolve()  # a symbolic link stays one
-    temporary = _temporary_name(target)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 
 from denoise.errors import OptionError
 
+Decoder = Literal["amplitude", "mlp"]
 ParentSelection = Literal["fitness", "best", "uniform"]
-Mutation = Literal["guided", "random", "sparse"]
+Mutation = Literal["neighbours", "guided", "random", "sparse"]
 Schedule = Literal["one-cycle", "cyclic"]
 
 
@@ -29,9 +30,14 @@ class ModelOptions:
 
     Attributes
     ----------
-    patch_size : side p of a square patch, in pixels
+    patch_sizes : side p of a square patch, in pixels; for each one a model is learned, and
+        the images that they rebuild are averaged
+    decoder : "amplitude" gives every active latent a Gaussian amplitude, "mlp" is the published
+        model
     latents : number H of binary latents
-    hidden : widths of the decoder's hidden layers; () gives a linear decoder
+    hidden : widths of the hidden layers of the mean, a multi-layer perceptron; () gives a
+        linear one, None no mean ("amplitude" only)
+    max_active : most latents on in one patch ("amplitude" only)
     leak : slope of the hidden activation below zero; 0 is a ReLU, 0.01 the usual leaky ReLU
     free_patch_mean : integrate the brightness of each patch out under a flat prior, so that
         no latents are spent on it; False is the published model
@@ -40,9 +46,11 @@ class ModelOptions:
     learn_noise_variance : update sigma^2 in closed form; False keeps the given sigma
     """
 
-    patch_size: int = 7
-    latents: int = 128
-    hidden: tuple[int, ...] = (128,)
+    patch_sizes: tuple[int, ...] = (7,)
+    decoder: Decoder = "amplitude"
+    latents: int = 256
+    hidden: tuple[int, ...] | None = None
+    max_active: int = 8
     leak: float = 0.0
     free_patch_mean: bool = True
     expected_active: float = 4.0
@@ -50,13 +58,22 @@ class ModelOptions:
     learn_noise_variance: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.patch_size >= 2, f"patch_size must be at least 2, got {self.patch_size}")
+        _require(
+            len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
+            f"patch_sizes must be at least 2, got {self.patch_sizes}",
+        )
+        _require_choice("decoder", self.decoder, Decoder)
+        _require(
+            self.decoder == "amplitude" or self.hidden is not None,
+            "hidden may be None only with the amplitude decoder",
+        )
+        _require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
         _require(self.latents >= 1, f"latents must be at least 1, got {self.latents}")
         _require(
             0 < self.expected_active < self.latents,
             f"expected_active must lie between 0 and latents, got {self.expected_active}",
         )
-        _require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
+        _require(all(width >= 1 for width in self.hidden or ()), f"hidden widths are {self.hidden}")
         _require(0 <= self.leak < 1, f"leak must lie in [0, 1), got {self.leak}")
         _require(
             self.pixel_scale is None or 0 < self.pixel_scale < math.inf,
@@ -74,8 +91,10 @@ class SearchOptions:
     parents, children, generations : a step breeds generations × parents × children states
     parent_selection : "fitness" draws parents in proportion to their log joint above that of
         the worst candidate, without replacement; "best" takes the likeliest; "uniform" any
-    mutation : "guided" flips the bit that the decoder's gradient calls for, "random" any one
-        bit, "sparse" flips several bits towards the number that the prior expects
+    mutation : "neighbours" expands the likeliest states that have not been, parents × generations
+        of them per step, into their best single-bit neighbours; "guided" flips the bit that the
+        decoder's gradient calls for, "random" any one bit, "sparse" flips several bits towards
+        the number that the prior expects
     crossover : before mutation, follow each parent up to a random latent, then the next one
     """
 
@@ -84,7 +103,7 @@ class SearchOptions:
     children: int = 6
     generations: int = 1
     parent_selection: ParentSelection = "best"
-    mutation: Mutation = "guided"
+    mutation: Mutation = "neighbours"
     crossover: bool = False
 
     def __post_init__(self) -> None:
@@ -109,17 +128,19 @@ class TrainingOptions:
     initial_noise : factor on sigma^2 at the start; None starts at the variance of the data
     annealing : share of the epochs over which sigma^2 falls linearly to its given value
     prior_hold : share of the epochs that keep the initial prior, until latents have found a use
+    memory : epochs over which amplitudes remember batches ("amplitude" only)
     """
 
-    epochs: int = 20
-    patch_budget: int = 16_000
-    batch_size: int = 256
+    epochs: int = 6
+    patch_budget: int = 65_536
+    batch_size: int = 4096
     learning_rate: tuple[float, float] = (1e-4, 2e-2)
     schedule: Schedule = "one-cycle"
     half_cycle: int = 10
-    initial_noise: float | None = 1.0
-    annealing: float = 0.0
+    initial_noise: float | None = 4.0
+    annealing: float = 0.6
     prior_hold: float = 0.4
+    memory: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patch_budget", "batch_size", "half_cycle"):
@@ -135,6 +156,7 @@ class TrainingOptions:
         )
         for name in ("annealing", "prior_hold"):
             _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
+        _require(self.memory > 0, f"memory must be positive, got {self.memory}")
 
 
 @dataclass(frozen=True)
@@ -144,13 +166,14 @@ class InferenceOptions:
     Attributes
     ----------
     pool_size : the most used states of the training patches, tried on every patch first
+        ("mlp" only; else the search starts with no latent on)
     search_steps : search steps that follow
     chunk_size : patches handled at a time; bounds memory, changes results by rounding only
     """
 
     pool_size: int = 1024
     search_steps: int = 6
-    chunk_size: int = 1024
+    chunk_size: int = 4096
 
     def __post_init__(self) -> None:
         for name in ("pool_size", "chunk_size"):
@@ -159,13 +182,58 @@ class InferenceOptions:
 
 
 @dataclass(frozen=True)
+class RefinementOptions:
+    """The non-local stage that follows the VAE; see refinement.py.
+
+    Attributes
+    ----------
+    patch_size : side of its patches, in pixels
+    stride : distance of the reference patches, in pixels
+    window : farthest similar patch, in pixels
+    rounds : how often the Wiener filter, then all passes of the low-rank filter, are run
+    wiener_group : patches per group of the Wiener filter
+    boost : share by which the pilot's covariance is enlarged; half of it in round 2, and so on
+    feedback : for each pass of the low-rank filter in a round, the share of the residual that is
+        put back first; 1 starts from the data
+    low_rank_group : patches per group at first; 10 fewer every second pass, down to 40
+    noise_share : of the noise that should be left after feedback, the share that is removed
+    anchoring : weight of the Wiener-filtered image in the start of every later low-rank pass
+    """
+
+    patch_size: int = 6
+    stride: int = 3
+    window: int = 20
+    rounds: int = 1
+    wiener_group: int = 32
+    boost: float = 0.2
+    feedback: tuple[float, ...] = (1.0, 0.2, 0.1, 0.1)
+    low_rank_group: int = 70
+    noise_share: float = 0.56
+    anchoring: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("stride", "window", "rounds", "wiener_group", "low_rank_group"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        _require(self.patch_size >= 2, f"patch_size must be at least 2, got {self.patch_size}")
+        for name in ("noise_share", "anchoring"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
+        _require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
+
+    @property
+    def passes(self) -> int:
+        """Passes of both filters."""
+        return self.rounds * (1 + len(self.feedback)) + (1 if self.feedback else 0)
+
+
+@dataclass(frozen=True)
 class DenoiseOptions:
-    """All settings of a run; `presets.preset` makes the useful ones."""
+    """All settings of a run; `presets.preset` makes the useful ones. No refinement if None."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     inference: InferenceOptions = field(default_factory=InferenceOptions)
+    refinement: RefinementOptions | None = None
 
     def __post_init__(self) -> None:
         states, latents = self.search.states, self.model.latents

@@ -150,5 +150,32 @@ class Patches:
 
     def residuals(self, means: Tensor) -> Tensor:
         """`values` minus `means` (N, S, D), 0 where missing: (N, S, D)."""
-        difference = self.values[:, None] - means
-        return difference if self.observed is None else difference * self.observed[:, None]
+        return self.masked(self.values[:, None] - means)
+
+    def masked(self, values: Tensor) -> Tensor:
+        """`values` (N, ..., D), 0 where the patch has a missing value."""
+        if self.observed is None:
+            return values
+        return values * self.observed.view(len(self), *[1] * (values.ndim - 2), -1)
+
+    def project(self, values: Tensor, *, free_mean: bool) -> Tensor:
+        """The part of `values` (N, ..., D) that the data see: zero where missing.
+
+        With `free_mean`, a constant is not seen either: the mean is removed.
+        """
+        seen = self.masked(values)
+        if not free_mean:
+            return seen
+        counts = self.observed_counts.clamp(min=1).view(len(self), *[1] * (values.ndim - 1))
+        return seen - self.masked((seen.sum(-1, keepdim=True) / counts).expand_as(seen))
+
+    def projected_squares(self, vectors: Tensor, *, free_mean: bool) -> Tensor:
+        """Squared lengths of `vectors` (H, D) after `project`, for each patch: (N or 1, H)."""
+        if self.observed is None:
+            projected = self[:1].project(vectors[None], free_mean=free_mean)
+            return projected.square().sum(-1)
+        squares = self.observed @ vectors.square().T
+        if not free_mean:
+            return squares
+        counts = self.observed_counts.clamp(min=1)[:, None]
+        return squares - (self.observed @ vectors.T).square() / counts

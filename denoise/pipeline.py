@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +12,25 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from denoise.budget import fit_to_time
 from denoise.devices import describe_device, pick_device
 from denoise.errors import ImageError, OptionError
-from denoise.model import BinaryVAE, MLPDecoder
-from denoise.options import DenoiseOptions, ModelOptions
-from denoise.patches import Patches, PatchGrid
+from denoise.options import DenoiseOptions
 from denoise.presets import DEFAULT_PRESET, preset
-from denoise.randomness import PatchRandom
-from denoise.reconstruction import rebuild_image
-from denoise.states import LatentStates, random_states
-from denoise.training import train
+from denoise.reconstruction import Reconstruction, averaged
+from denoise.refinement import refine_image
+from denoise.training import EpochStats
+from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
+
+STAGES = ("train", "rebuild", "refine")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `done` of `total` epochs ("train") or patches ("rebuild")."""
+    """How far a run is: `done` of `total` epochs, patches or passes.
+
+    The stages are "train", "rebuild" and "refine".
+    """
 
     stage: str
     done: int
@@ -43,9 +47,12 @@ class DenoiseResult:
     image : (height, width) or (height, width, C) float32 in the units of the input, not clipped
     sigma : standard deviation of the noise as given, same units
     learned_sigma : root of the mean posterior-weighted squared error at the end of training,
-        the model's own estimate of sigma, same units
-    elbo_history : mean ELBO per training patch of each epoch, in nats
-    seconds : time spent in each stage, "train" and "rebuild"
+        the model's own estimate of sigma, same units; NaN if the model was learned before
+    elbo_history : mean ELBO per training patch of each epoch, in nats, for the first patch size
+    uncertainty : standard deviation of every pixel under the VAE's posterior, shaped like
+        `image` in its units, or None if not asked for
+    models : one learned VAE for each patch size, for other images of the same kind
+    seconds : time spent in each stage, "train", "rebuild" and "refine"
     device : where it ran, such as "cpu" or "cuda:0 (NVIDIA ...)"
     seed : that of the run
     options : all settings of the run
@@ -55,6 +62,8 @@ class DenoiseResult:
     sigma: float
     learned_sigma: float
     elbo_history: tuple[float, ...]
+    uncertainty: NDArray[np.float32] | None
+    models: tuple[LearnedVAE, ...]
     seconds: dict[str, float]
     device: str
     seed: int
@@ -66,6 +75,9 @@ def denoise_image(
     sigma: float,
     *,
     options: DenoiseOptions | None = None,
+    models: Sequence[LearnedVAE] | None = None,
+    with_uncertainty: bool = False,
+    time_budget: float | None = None,
     seed: int = 0,
     device: str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -79,6 +91,11 @@ def denoise_image(
     sigma : standard deviation of the white Gaussian noise, in the units of `image`
     options : settings; by default the preset "balanced" for `sigma` on the 0..255 scale, so
         give `options=preset("balanced", 25)` or the like for images of another range
+    models : learned on another image with as many channels (`DenoiseResult.models`), to be used
+        instead of learning; their pixel units must be those of `image`
+    with_uncertainty : also compute the posterior standard deviation of every pixel
+    time_budget : seconds; the schedule of `options` is shortened or extended to fit, as fast as
+        this machine is at the moment (`DenoiseResult.options` tells what was chosen)
     seed : same seed, device and versions give the same result
     device : "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
     on_progress : called after each epoch and each chunk of patches
@@ -115,50 +132,118 @@ def denoise_image(
     pixels = _as_pixels(image)
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
-    scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
-    noisy = torch.as_tensor((pixels / scale).astype(np.float32), device=compute_device)
-    height, width, channels = noisy.shape
-    grid = PatchGrid((height, width, channels), options.model.patch_size, compute_device)
-    generator = torch.Generator().manual_seed(seed % 2**63)
+    noisy = torch.as_tensor(pixels, dtype=_float_type(compute_device), device=compute_device)
 
-    started = time.perf_counter()
-    patches = _training_patches(noisy, grid, options.training.patch_budget, generator)
-    model = _initial_model(options.model, patches, sigma / scale, generator)
-    states = _initial_states(options, patches, seed)
-    history = []
-    for stats in train(
-        model,
-        patches,
-        states,
-        search=options.search,
-        training=options.training,
-        learn_noise_variance=options.model.learn_noise_variance,
-        seed=seed,
-    ):
-        history.append(stats)
-        on_progress(Progress("train", stats.epoch, options.training.epochs, stats.elbo))
-    trained = time.perf_counter()
-    denoised = rebuild_image(
-        model,
-        noisy,
-        grid,
-        states,
-        patches.index,
-        search=options.search,
-        inference=options.inference,
-        seed=seed,
-        on_patches=lambda done: on_progress(Progress("rebuild", done, len(grid))),
-    )
+    if time_budget is not None:
+        if not 0 < time_budget < math.inf:
+            raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
+        options = fit_to_time(options, noisy, sigma, time_budget, learning=models is None)
+    times = [time.perf_counter()]
+    if models is None:
+        vaes = _learn(noisy, sigma, options, seed, on_progress)
+    else:
+        vaes = tuple(for_another_image(vae, sigma) for vae in models)
+        _check_channels(vaes, noisy)
+    times.append(time.perf_counter())
+    pilot = _rebuild(noisy, vaes, options, seed, with_uncertainty, on_progress)
+    times.append(time.perf_counter())
+    denoised = pilot.image
+    if options.refinement is not None:
+        passes = options.refinement.passes
+        denoised = refine_image(
+            noisy.to(torch.float32),
+            pilot.image.to(torch.float32),
+            vaes[0].sigma,
+            options.refinement,
+            on_pass=lambda done: on_progress(Progress("refine", done, passes)),
+        )
+    times.append(time.perf_counter())
+
+    shape = np.shape(image)
+    history = vaes[0].history if models is None else ()
     return DenoiseResult(
-        image=(denoised.cpu().numpy() * scale).astype(np.float32).reshape(np.shape(image)),
+        image=_to_array(denoised, shape),
         sigma=sigma,
-        learned_sigma=scale * history[-1].residual_variance ** 0.5,
+        learned_sigma=vaes[0].residual_sigma if history else math.nan,
         elbo_history=tuple(stats.elbo for stats in history),
-        seconds={"train": trained - started, "rebuild": time.perf_counter() - trained},
+        uncertainty=None if pilot.variance is None else _to_array(pilot.variance.sqrt(), shape),
+        models=vaes,
+        seconds={
+            stage: end - start
+            for stage, start, end in zip(STAGES, times[:-1], times[1:], strict=True)
+        },
         device=describe_device(compute_device),
         seed=seed,
         options=options,
     )
+
+
+def _learn(
+    noisy: Tensor,
+    sigma: float,
+    options: DenoiseOptions,
+    seed: int,
+    on_progress: Callable[[Progress], None],
+) -> tuple[LearnedVAE, ...]:
+    """One VAE for each patch size."""
+    epochs, sizes = options.training.epochs, options.model.patch_sizes
+    vaes: list[LearnedVAE] = []
+
+    def tell(stats: EpochStats) -> None:
+        done = len(vaes) * epochs + stats.epoch
+        on_progress(Progress("train", done, len(sizes) * epochs, stats.elbo))
+
+    for size in sizes:
+        vaes.append(learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=tell))
+    return tuple(vaes)
+
+
+def _rebuild(
+    noisy: Tensor,
+    vaes: Sequence[LearnedVAE],
+    options: DenoiseOptions,
+    seed: int,
+    with_variance: bool,
+    on_progress: Callable[[Progress], None],
+) -> Reconstruction:
+    """What the models make of the image, averaged."""
+    height, width, _ = noisy.shape
+    counts = [(height - v.patch_size + 1) * (width - v.patch_size + 1) for v in vaes]
+    rebuilt: list[Reconstruction] = []
+
+    def tell(done: int) -> None:
+        on_progress(Progress("rebuild", sum(counts[: len(rebuilt)]) + done, sum(counts)))
+
+    for vae in vaes:
+        rebuilt.append(
+            apply_vae(
+                vae,
+                noisy,
+                options=options,
+                seed=seed,
+                with_variance=with_variance,
+                on_patches=tell,
+            )
+        )
+    return averaged(rebuilt)
+
+
+def _float_type(device: torch.device) -> torch.dtype:
+    """float64 until pixels have been divided by sigma; MPS has none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _check_channels(vaes: Sequence[LearnedVAE], noisy: Tensor) -> None:
+    for vae in vaes:
+        if vae.channels != noisy.shape[2]:
+            raise ImageError(
+                f"the model was learned on {vae.channels} channels, but the image has"
+                f" {noisy.shape[2]}"
+            )
+
+
+def _to_array(image: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return image.cpu().numpy().astype(np.float32).reshape(shape)
 
 
 def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
@@ -173,31 +258,3 @@ def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
     if np.isnan(pixels).all():
         raise ImageError("the image holds no value at all")
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _training_patches(
-    image: Tensor, grid: PatchGrid, budget: int, generator: torch.Generator
-) -> Patches:
-    index = torch.randperm(len(grid), generator=generator)[:budget].to(image.device)
-    return Patches.from_raw(grid.extract(image, index), index)
-
-
-def _initial_model(
-    options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
-) -> BinaryVAE:
-    values = patches.values
-    sizes = (options.latents, *options.hidden, values.shape[1])
-    decoder = MLPDecoder(sizes, leak=options.leak, generator=generator).to(values.device)
-    prior = options.expected_active / options.latents
-    return BinaryVAE(
-        decoder,
-        prior_probs=values.new_full((options.latents,), prior),
-        noise_variance=values.new_tensor(sigma**2),
-        free_patch_mean=options.free_patch_mean,
-    )
-
-
-def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> LatentStates:
-    count = options.search.states
-    states = random_states(count, options.model.latents, PatchRandom((seed,), patches.index))
-    return LatentStates(states, patches.values.new_zeros(len(patches), count))

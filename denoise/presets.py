@@ -6,44 +6,96 @@ from dataclasses import replace
 
 from denoise.errors import OptionError
 from denoise.options import (
+    Decoder,
     DenoiseOptions,
     InferenceOptions,
     ModelOptions,
+    RefinementOptions,
     SearchOptions,
     TrainingOptions,
 )
 
-PRESETS = ("balanced", "paper")
+PRESETS = ("fast", "balanced", "best", "paper")
 DEFAULT_PRESET = "balanced"
 
 # Up to this sigma (0..255) the paper uses its 8x8 settings, above it 12x12.
 PAPER_SMALL_PATCH_SIGMA = 30.0
 
 
-def preset(name: str, sigma: float) -> DenoiseOptions:
+def preset(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
     """Settings of a preset for noise of standard deviation `sigma` on the 0..255 scale.
+
+    Parameters
+    ----------
+    decoder : "mlp" for the published model in presets other than "paper", which has it anyway
 
     Raises
     ------
     OptionError
-        If there is no such preset.
+        If there is no such preset, or it has no such decoder.
     """
-    if name == "balanced":
-        return _balanced(sigma)
+    if name not in PRESETS:
+        raise OptionError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
     if name == "paper":
+        if decoder == "amplitude":
+            raise OptionError("the preset 'paper' has the decoder 'mlp'")
         return _paper(sigma)
-    raise OptionError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    options = {"fast": _fast, "balanced": _balanced, "best": _best}[name](sigma)
+    return options if decoder != "mlp" else _with_mlp(options, sigma)
+
+
+def _fast(sigma: float) -> DenoiseOptions:
+    """Some patches, one patch size, few passes."""
+    return DenoiseOptions(
+        model=ModelOptions(patch_sizes=(_patch_sizes(sigma)[1],)),
+        training=TrainingOptions(epochs=6, patch_budget=16_384, batch_size=2048),
+        refinement=RefinementOptions(rounds=2, window=16, feedback=()),
+    )
 
 
 def _balanced(sigma: float) -> DenoiseOptions:
-    """Learned in seconds on a CPU; the stronger the noise, the larger the patches."""
-    if sigma < 20:
-        return DenoiseOptions(model=ModelOptions(patch_size=6))
-    if sigma < 35:
-        return DenoiseOptions(model=ModelOptions(patch_size=7))
+    """Two patch sizes, since small ones suit texture and large ones flat areas."""
+    small, _, large = _patch_sizes(sigma)
     return DenoiseOptions(
-        model=ModelOptions(patch_size=9),
-        training=TrainingOptions(initial_noise=3.0, annealing=0.4),
+        model=ModelOptions(patch_sizes=(small, large), latents=512),
+        refinement=RefinementOptions(),
+    )
+
+
+def _best(sigma: float) -> DenoiseOptions:
+    """Longer training, wider search and more groups."""
+    return DenoiseOptions(
+        model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
+        training=TrainingOptions(epochs=12),
+        refinement=RefinementOptions(rounds=2, window=28),
+    )
+
+
+def _patch_sizes(sigma: float) -> tuple[int, int, int]:
+    """Small, medium and large patches: the stronger the noise, the larger."""
+    if sigma < 20:
+        return 6, 7, 8
+    if sigma < 35:
+        return 6, 7, 8
+    return 8, 9, 10
+
+
+def _with_mlp(options: DenoiseOptions, sigma: float) -> DenoiseOptions:
+    """The same with the published decoder, learned by Adam in seconds rather than hours."""
+    return replace(
+        options,
+        model=ModelOptions(
+            patch_sizes=(_patch_sizes(sigma)[1],), decoder="mlp", latents=128, hidden=(128,)
+        ),
+        search=SearchOptions(mutation="guided"),
+        training=TrainingOptions(
+            epochs=20,
+            patch_budget=16_000,
+            batch_size=256,
+            initial_noise=3.0 if sigma >= 35 else 1.0,
+            annealing=0.4 if sigma >= 35 else 0.0,
+        ),
+        inference=InferenceOptions(chunk_size=1024),
     )
 
 
@@ -76,7 +128,8 @@ def _paper(sigma: float) -> DenoiseOptions:
     latents = 64 if small else 512
     return DenoiseOptions(
         model=ModelOptions(
-            patch_size=8 if small else 12,
+            patch_sizes=(8 if small else 12,),
+            decoder="mlp",
             latents=latents,
             hidden=(latents,),
             free_patch_mean=False,

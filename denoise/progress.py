@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 from denoise.pipeline import Progress
 
-STAGE_NAMES = {"train": "learning", "rebuild": "rebuilding"}
+STAGE_NAMES = {"train": "learning", "rebuild": "rebuilding", "refine": "refining"}
 # A log gets a line when a stage has passed each of these shares.
 LOG_SHARES = 5
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from denoise import compiled
 from denoise.errors import ImageError
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.randomness import PatchRandom
-from denoise.search import CALIBRATION_STATES, evolve
-from denoise.states import LatentStates, most_used_states
+from denoise.search import CALIBRATION_STATES, improve
+from denoise.states import LatentStates, no_latents_on
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a model makes of an image.
+
+    Attributes
+    ----------
+    image : (height, width, C) float, posterior mean; NaN where no patch has an observed value
+    variance : (height, width, C) float, posterior variance, or None if not asked for
+    """
+
+    image: Tensor
+    variance: Tensor | None
 
 
 @torch.no_grad()
@@ -22,83 +37,96 @@ def rebuild_image(
     model: BinaryVAE,
     image: Tensor,
     grid: PatchGrid,
-    trained: LatentStates,
-    trained_index: Tensor,
+    start: StartStates,
     *,
     search: SearchOptions,
     inference: InferenceOptions,
     seed: int,
+    with_variance: bool,
     on_patches: Callable[[int], None],
-) -> Tensor:
-    """Average the posterior means of all overlapping patches.
+) -> Reconstruction:
+    """Average the posterior means, and variances, of all overlapping patches.
 
     A patch weighs as much as the share of its values that was observed.
 
     Parameters
     ----------
     image : (height, width, C) float, NaN where missing
-    trained, trained_index : states of the training patches, and the patches' numbers
+    start : the states that the search starts from
     on_patches : called with the number of finished patches after each chunk
+    """
+    if search.mutation == "guided":
+        model.calibrate_flips(start.pool[:CALIBRATION_STATES])
+    means, variances, finished = grid.merger(), grid.merger(), 0
+    for index in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
+        patches = Patches.from_raw(grid.extract(image, index), index)
+        states = start.states(model, patches, search.states)
+        key = (seed, 0)
+        states = improve(model, patches, states, search, key=key, steps=inference.search_steps)
+        weights = patches.observed_counts / patches.values.shape[1]
+        if with_variance:
+            mean, variance = posterior_moments(model, patches, states)
+            variances.add(variance, index, weights)
+        else:
+            mean = posterior_mean(model, patches, states)
+        means.add(mean, index, weights)
+        finished += len(index)
+        on_patches(finished)
+    return Reconstruction(means.image(), variances.image() if with_variance else None)
 
-    Returns
-    -------
-    (height, width, C) float
+
+def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:
+    """Mean of what several models make of an image; its variance is the mean of theirs.
 
     Raises
     ------
     ImageError
-        If a missing pixel is further than a patch from every observed one.
+        If a missing pixel is further than a patch from every observed one, for all models.
     """
-    start = _Start(model, grid, trained, trained_index, inference.pool_size)
-    if search.mutation == "guided":
-        model.calibrate_flips(start.pool[:CALIBRATION_STATES])
-
-    merger, finished = grid.merger(), 0
-    for index in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
-        patches = Patches.from_raw(grid.extract(image, index), index)
-        states = start.states(patches, search.states)
-        for step in range(inference.search_steps):
-            random = PatchRandom((seed, 0, step), index)
-            states = evolve(model, patches, states, search, random=random)
-        weights = patches.observed_counts / patches.values.shape[1]
-        merger.add(posterior_mean(model, patches, states), index, weights)
-        finished += len(index)
-        on_patches(finished)
-    denoised = merger.image()
-    if denoised.isnan().any():
+    image = torch.stack([one.image for one in rebuilt]).nanmean(0)
+    if image.isnan().any():
         raise ImageError(
             "some missing pixels are further than a patch from any observed one and cannot be"
             " filled in; use larger patches or crop the image"
         )
-    return denoised
+    variances = [one.variance for one in rebuilt if one.variance is not None]
+    return Reconstruction(image, torch.stack(variances).nanmean(0) if variances else None)
 
 
-class _Start:
+class StartStates:
     """The states that the search starts from, for any patch of the image.
 
-    Once every patch has been trained on, each one has its own; else the states
-    that training patches use most are tried on all.
+    Once every patch has been trained on, each one has its own; else the states that
+    training patches use most are tried on all or, for the amplitude model, the search
+    starts with no latent on.
+
+    Parameters
+    ----------
+    pool : (M, H) bool, the most used states
+    trained, trained_index : states of the training patches, and the patches' numbers
+    patch_count : patches of the image
     """
 
     def __init__(
         self,
-        model: BinaryVAE,
-        grid: PatchGrid,
-        trained: LatentStates,
-        trained_index: Tensor,
-        pool_size: int,
+        pool: Tensor,
+        trained: LatentStates | None = None,
+        trained_index: Tensor | None = None,
+        patch_count: int = 0,
     ) -> None:
-        self._model = model
+        self.pool = pool
         self._trained = trained
-        self._rows = trained_index.argsort() if len(trained_index) == len(grid) else None
-        self.pool = most_used_states(trained, pool_size)
+        self._rows = None
+        if trained_index is not None and len(trained_index) == patch_count:
+            self._rows = trained_index.argsort()
 
-    def states(self, patches: Patches, count: int) -> LatentStates:
-        """`count` states for each patch."""
-        if self._rows is None:
-            return states_from_pool(self._model, patches, self.pool, count)
-        own = self._trained.states[self._rows[patches.index]]
-        return LatentStates(own, self._model.log_joints(patches, own))
+    def states(self, model: BinaryVAE, patches: Patches, count: int) -> LatentStates:
+        """`count` states for each patch; -inf marks empty places."""
+        if self._trained is not None and self._rows is not None:
+            return self._trained[self._rows[patches.index]]
+        if model.amplitudes is None:
+            return states_from_pool(model, patches, self.pool, count)
+        return no_latents_on(count, self.pool.shape[1], patches.values)
 
 
 def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: int) -> LatentStates:
@@ -116,6 +144,17 @@ def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: in
 
 def posterior_mean(model: BinaryVAE, patches: Patches, states: LatentStates) -> Tensor:
     """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
-    reconstructions = model.reconstructions(patches, states.states)
-    mean: Tensor = (states.posterior_weights()[:, :, None] * reconstructions).sum(1)
-    return mean
+    if compiled.supports(model, patches):
+        return compiled.posterior_mean(model, patches, states)
+    return posterior_moments(model, patches, states)[0]
+
+
+def posterior_moments(
+    model: BinaryVAE, patches: Patches, states: LatentStates
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the noise-free patches under the truncated posterior: (N, D) each."""
+    weights = states.posterior_weights()[:, :, None]
+    means, variances = model.reconstructions(patches, states.states)
+    mean = (weights * means).sum(1)
+    spread = (means - mean[:, None]).square()
+    return mean, (weights * (variances + spread)).sum(1)

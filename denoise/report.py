@@ -27,7 +27,8 @@ class FileReport:
     ----------
     width, height, channels : size of the image
     sigma, learned_sigma : noise level as given, and as estimated by the model, on 0..255
-    elbo : mean ELBO per training patch in the last epoch, in nats
+    elbo : mean ELBO per training patch in the last epoch, in nats; NaN, as learned_sigma, if the
+        model was learned before
     seconds : from reading the input to writing the output
     quality : only if there is a reference
     """
@@ -54,8 +55,9 @@ class FileReport:
             self.device,
             f"sigma {self.sigma:g}",
             f"{self.seconds:.1f} s",
-            f"ELBO {self.elbo:.2f}",
         ]
+        if math.isfinite(self.elbo):
+            parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
             parts.append(f"PSNR {self.quality.psnr_noisy:.2f} -> {self.quality.psnr:.2f} dB")
             if self.quality.ssim is not None:

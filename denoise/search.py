@@ -13,6 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from denoise import compiled
+from denoise.model import BinaryVAE
+from denoise.neighbourhood import explore
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
@@ -37,6 +40,43 @@ class SearchableModel(Protocol):
 
         "Guided" mutation only; `calibrate_flips` comes first.
         """
+
+
+def improve(
+    model: BinaryVAE,
+    patches: Patches,
+    population: LatentStates,
+    options: SearchOptions,
+    *,
+    key: tuple[int, ...],
+    steps: int = 1,
+) -> LatentStates:
+    """Score states under the present parameters and take some search steps.
+
+    Parameters
+    ----------
+    patches : N patches
+    population : their states; old log joints do not matter, but -inf marks an empty place
+    key : names the random numbers, with each patch's own number
+
+    Returns
+    -------
+    LatentStates of the same shape
+    """
+    expansions = options.parents * options.generations * steps
+    if options.mutation == "neighbours" and compiled.supports(model, patches):
+        return compiled.explore(
+            model, patches, population, expansions=expansions, children=options.children
+        )
+    log_joints = model.log_joints(patches, population.states)
+    log_joints = log_joints.masked_fill(population.log_joints.isneginf(), -torch.inf)
+    population = LatentStates(population.states, log_joints)
+    if options.mutation == "neighbours":
+        return explore(model, patches, population, expansions=expansions, children=options.children)
+    for step in range(steps):
+        random = PatchRandom((*key, step), patches.index)
+        population = evolve(model, patches, population, options, random=random)
+    return population
 
 
 def evolve(

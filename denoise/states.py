@@ -115,6 +115,15 @@ def random_states(count: int, latents: int, random: PatchRandom) -> Tensor:
     return table.gather(2, order[:, None].expand(-1, count, -1))
 
 
+def no_latents_on(count: int, latents: int, like: Tensor) -> LatentStates:
+    """For each row of `like`, one state without latents and `count` - 1 empty places."""
+    shape = (len(like), count, latents)
+    states = torch.zeros(shape, dtype=torch.bool, device=like.device)
+    log_joints = like.new_full((len(like), count), -torch.inf)
+    log_joints[:, 0] = 0
+    return LatentStates(states, log_joints)
+
+
 def most_used_states(states: LatentStates, count: int) -> Tensor:
     """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
     best = states.best(1).states[:, 0]

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise.errors import TrainingError
+from denoise.learning import BatchSums, make_learner
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
-from denoise.search import CALIBRATION_STATES, evolve
+from denoise.search import CALIBRATION_STATES, improve
 from denoise.states import LatentStates
 
 
@@ -39,20 +38,6 @@ class EpochStats:
     active_latents: float
 
 
-@dataclass
-class Totals:
-    """Posterior expectations summed over the patches of an epoch; they stay on the device."""
-
-    elbo: Tensor  # ()
-    squared_error: Tensor  # ()
-    latents: Tensor  # (H,)
-
-    @classmethod
-    def zero(cls, model: BinaryVAE) -> Totals:
-        zero = torch.zeros_like(model.noise_variance)
-        return cls(zero, zero.clone(), torch.zeros_like(model.prior_probs))
-
-
 def train(
     model: BinaryVAE,
     patches: Patches,
@@ -69,7 +54,8 @@ def train(
     ----------
     model : improved in place; it comes with the noise variance that is given or first guessed
     patches : N training patches
-    states : their S states each, improved in place; log joints need not be set
+    states : their S states each, improved in place; of the log joints only -inf, which
+        marks an empty place, need be set
     learn_noise_variance : update the noise variance in closed form once annealing is over
     seed : names the random numbers
 
@@ -78,103 +64,54 @@ def train(
     TrainingError
         If the ELBO is not finite after an epoch.
     """
-    optimizer, scheduler = _optimizer(model, training, patch_count=len(patches))
+    learner = make_learner(model, training, patch_count=len(patches))
     given_variance = model.noise_variance
     start_variance = _start_variance(patches, given_variance, training)
-    annealing_epochs = round(training.annealing * training.epochs)
+    # A start that differs from the given variance is left within an epoch at least.
+    annealing_patches = max(training.annealing * training.epochs, 1.0) * len(patches)
     held_epochs = round(training.prior_hold * training.epochs)
     degrees_of_freedom = model.degrees_of_freedom(patches).sum().clamp(min=1)
 
-    model.noise_variance = start_variance
+    done = 0
     for epoch in range(1, training.epochs + 1):
-        totals = _epoch(
-            model,
-            patches,
-            states,
-            optimizer,
-            scheduler,
-            search,
-            training.batch_size,
-            (seed, epoch),
-        )
-        residual_variance = totals.squared_error / degrees_of_freedom
+        if search.mutation == "guided":
+            model.calibrate_flips(states.states[:CALIBRATION_STATES, 0])
+        annealed = done >= annealing_patches
+        sums = BatchSums.zero(model)
+        for rows in _batches(patches, model, training.batch_size, key=(seed, epoch, 0)):
+            if not annealed:
+                share = min(done / annealing_patches, 1.0)
+                model.noise_variance = start_variance.lerp(given_variance, share)
+            batch = patches[rows]
+            with torch.no_grad():
+                found = improve(model, batch, states[rows], search, key=(seed, epoch, 1))
+            states.write(rows, found)
+            sums += learner.learn(batch, found)
+            done += len(batch)
+        residual_variance = sums.squared_error / degrees_of_freedom
         if epoch > held_epochs:
-            model.update_prior(totals.latents / len(patches))
-        if epoch < annealing_epochs:
-            model.noise_variance = start_variance.lerp(given_variance, epoch / annealing_epochs)
-        elif learn_noise_variance:
-            model.update_noise_variance(residual_variance)
-        else:
-            model.noise_variance = given_variance
-        yield _stats(epoch, totals, residual_variance, patch_count=len(patches))
+            model.update_prior(sums.latents / len(patches))
+        if done >= annealing_patches:
+            if learn_noise_variance:
+                model.update_noise_variance(residual_variance)
+            else:
+                model.noise_variance = given_variance
+        yield _stats(epoch, sums, residual_variance, patch_count=len(patches))
 
 
-def _epoch(
-    model: BinaryVAE,
-    patches: Patches,
-    states: LatentStates,
-    optimizer: Optimizer,
-    scheduler: LRScheduler,
-    search: SearchOptions,
-    batch_size: int,
-    key: tuple[int, int],
-) -> Totals:
-    """One pass over the patches in random order: search, then a gradient step, per batch."""
-    if search.mutation == "guided":
-        model.calibrate_flips(states.states[:CALIBRATION_STATES, 0])
-    totals = Totals.zero(model)
-    order = PatchRandom((*key, 0), patches.index).uniform().argsort()
-    for rows in order.split(batch_size):
-        batch, batch_states = patches[rows], states.states[rows]
-        with torch.no_grad():
-            population = LatentStates(batch_states, model.log_joints(batch, batch_states))
-            random = PatchRandom((*key, 1), batch.index)
-            found = evolve(model, batch, population, search, random=random)
-        states.write(rows, found)
-        gradient_step(model, batch, found, optimizer, totals)
-        scheduler.step()
-    return totals
+def _batches(
+    patches: Patches, model: BinaryVAE, size: int, *, key: tuple[int, ...]
+) -> Iterator[Tensor | slice]:
+    """Rows of the batches of an epoch.
 
-
-def gradient_step(
-    model: BinaryVAE, patches: Patches, states: LatentStates, optimizer: Optimizer, totals: Totals
-) -> None:
-    """Ascend the mean ELBO in theta; adds the batch's posterior expectations to `totals`.
-
-    The posterior weights are the softmax of the log joints, so the gradient of
-    the ELBO is that of the weighted squared error, over -2 sigma^2.
+    Gradient steps want another order every time; for closed forms the patches, drawn at
+    random, stay as they lie, which saves copies.
     """
-    weights = states.posterior_weights()
-    latents = states.states.to(weights.dtype)
-    errors = model.squared_errors(patches, model.decoder(latents))
-    squared_error = (weights * errors).sum()
-    optimizer.zero_grad()
-    (squared_error / (2 * model.noise_variance * len(patches))).backward()
-    optimizer.step()
-    totals.elbo += states.elbo().sum()
-    totals.squared_error += squared_error.detach()
-    totals.latents += (weights[:, :, None] * latents).sum((0, 1))
-
-
-def _optimizer(
-    model: BinaryVAE, training: TrainingOptions, *, patch_count: int
-) -> tuple[Adam, LRScheduler]:
-    lowest, highest = training.learning_rate
-    optimizer = Adam(model.decoder.parameters(), lr=highest, fused=True)
-    steps = -(-patch_count // training.batch_size)
-    if training.schedule == "cyclic":
-        half_cycle = training.half_cycle * steps
-        return optimizer, CyclicLR(
-            optimizer, lowest, highest, step_size_up=half_cycle, cycle_momentum=False
-        )
-    return optimizer, OneCycleLR(
-        optimizer,
-        highest,
-        total_steps=steps * training.epochs + 1,
-        div_factor=highest / lowest,
-        final_div_factor=1,
-        cycle_momentum=False,
-    )
+    if model.decoder is not None:
+        yield from PatchRandom(key, patches.index).uniform().argsort().split(size)
+    else:
+        for start in range(0, len(patches), size):
+            yield slice(start, start + size)
 
 
 def _start_variance(patches: Patches, given: Tensor, training: TrainingOptions) -> Tensor:
@@ -187,9 +124,9 @@ def _start_variance(patches: Patches, given: Tensor, training: TrainingOptions) 
 
 
 def _stats(
-    epoch: int, totals: Totals, residual_variance: Tensor, *, patch_count: int
+    epoch: int, sums: BatchSums, residual_variance: Tensor, *, patch_count: int
 ) -> EpochStats:
-    elbo = float(totals.elbo) / patch_count
+    elbo = float(sums.elbo) / patch_count
     if not math.isfinite(elbo):
         raise TrainingError(
             f"the ELBO became {elbo} in epoch {epoch}; use another --seed or a lower learning rate"
@@ -198,5 +135,5 @@ def _stats(
         epoch,
         elbo,
         residual_variance=float(residual_variance),
-        active_latents=float(totals.latents.sum()) / patch_count,
+        active_latents=float(sums.latents.sum()) / patch_count,
     )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
+from denoise.amplitudes import GaussianAmplitudes
 from denoise.model import BinaryVAE, MLPDecoder
 from denoise.options import (
+    Decoder,
     DenoiseOptions,
     InferenceOptions,
     ModelOptions,
+    RefinementOptions,
     SearchOptions,
     TrainingOptions,
 )
 from denoise.patches import Patches
+from denoise.presets import preset
 
 # The tensors of these tests are too small to share out between threads.
 torch.set_num_threads(1)
@@ -26,10 +32,23 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Small enough for a 24×24 image in a second, and still learning something.
 TINY = DenoiseOptions(
-    model=ModelOptions(patch_size=4, latents=12, hidden=(16,), expected_active=2.0),
+    model=ModelOptions(
+        patch_sizes=(4,), decoder="mlp", latents=12, hidden=(16,), expected_active=2.0
+    ),
+    search=SearchOptions(states=6, parents=2, children=3, mutation="guided"),
+    training=TrainingOptions(
+        epochs=4, patch_budget=200, batch_size=64, initial_noise=1.0, annealing=0.0
+    ),
+    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=100),
+)
+TINY_AMPLITUDE = replace(
+    TINY,
+    model=ModelOptions(patch_sizes=(4, 3), latents=12, expected_active=2.0, max_active=4),
     search=SearchOptions(states=6, parents=2, children=3),
     training=TrainingOptions(epochs=4, patch_budget=200, batch_size=64),
-    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=100),
+    refinement=RefinementOptions(
+        patch_size=4, window=5, wiener_group=20, low_rank_group=20, feedback=(1.0, 0.1)
+    ),
 )
 
 
@@ -39,17 +58,28 @@ def make_model(
     *,
     free_patch_mean: bool = False,
     seed: int = 0,
-    hidden: tuple[int, ...] = (5,),
+    hidden: tuple[int, ...] | None = (5,),
+    amplitudes: bool = False,
 ) -> BinaryVAE:
     """A float64 model with distinct random parameters everywhere."""
     generator = torch.Generator().manual_seed(seed)
-    decoder = MLPDecoder((latents, *hidden, values), leak=0.1, generator=generator).double()
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    decoder = None
+    if hidden is not None:
+        decoder = MLPDecoder((latents, *hidden, values), leak=0.1, generator=generator).double()
+        with torch.no_grad():
+            for parameter in decoder.parameters():
+                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
     prior_probs = 0.1 + 0.5 * torch.rand(latents, generator=generator, dtype=torch.float64)
-    noise_variance = torch.tensor(0.7, dtype=torch.float64)
-    return BinaryVAE(decoder, prior_probs, noise_variance, free_patch_mean=free_patch_mean)
+    vectors = torch.randn(latents, values, generator=generator, dtype=torch.float64)
+    return BinaryVAE(
+        decoder,
+        prior_probs,
+        torch.tensor(0.7, dtype=torch.float64),
+        free_patch_mean=free_patch_mean,
+        amplitudes=GaussianAmplitudes(vectors, free_patch_mean=free_patch_mean)
+        if amplitudes
+        else None,
+    )
 
 
 def make_patches(
@@ -78,4 +108,9 @@ def step_image(height: int = 24, width: int = 24) -> np.ndarray:
 @pytest.fixture
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line train a tiny model whatever the preset."""
-    monkeypatch.setattr("denoise.cli.preset", lambda name, sigma: TINY)
+
+    def tiny(name: str, sigma: float, decoder: str | None) -> DenoiseOptions:
+        preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
+        return TINY_AMPLITUDE if decoder == "amplitude" else TINY
+
+    monkeypatch.setattr("denoise.cli.preset", tiny)

@@ -120,7 +120,7 @@ def test_quiet_prints_nothing_and_verbose_tells_every_epoch(folder: Path) -> Non
     code, stdout, stderr = run("gray_noisy.png", "--sigma", "20", "-v", "--overwrite")
     assert code == 0
     assert stdout.count("\n") == 1
-    assert "ModelOptions(patch_size=4" in stderr
+    assert "ModelOptions(patch_sizes=(4,)" in stderr
     for epoch in range(1, 5):
         assert f"epoch {epoch}/4" in stderr
 
@@ -150,7 +150,7 @@ def test_overwrite_is_needed_and_replaces(folder: Path) -> None:
     before = contents(folder)
     code, stdout, stderr = run(*arguments)
     assert (code, stdout) == (1, "")
-    advice = "use --overwrite to replace it or choose another --output"
+    advice = "use --overwrite to replace it or choose another name"
     assert stderr == f"error: gray.png: exists already; {advice}\n"
     assert contents(folder) == before
     assert run(*arguments, "--overwrite")[0] == 0
@@ -168,7 +168,10 @@ def test_overwrite_is_needed_and_replaces(folder: Path) -> None:
         (["gray_noisy.png", "--reference", "none.png"], "none.png: no such file"),
         (["gray_noisy.png", "-o", "no/folder/out.png"], "no/folder/out.png: cannot be written"),
         (["gray_noisy.png", "-o", "out.docx"], "out.docx: unknown file type"),
-        (["gray_noisy.png", "-o", "a.png", "--figure", "./a.png"], "a.png: is also the output"),
+        (
+            ["gray_noisy.png", "-o", "a.png", "--figure", "./a.png"],
+            "a.png: is named for two outputs",
+        ),
         (["notes.txt"], "notes.txt: not an image"),
         (["gray_noisy.png", "--figure", "no/f.png"], "no/f.png: cannot be written"),
         (["gray_noisy.png", "--figure", "gray.png"], "gray.png: exists already"),
@@ -209,8 +212,15 @@ def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
         (["gray.png", "--sigma", "inf"], "must be a positive finite number, got inf"),
         (["gray.png", "--sigma", "nan"], "must be a positive finite number, got nan"),
         (["gray.png", "--sigma", "lots"], "--sigma"),
-        (["gray.png", "--sigma", "20", "--preset", "magic"], "choose balanced or paper"),
+        (
+            ["gray.png", "--sigma", "20", "--preset", "magic"],
+            "choose fast, balanced, best or paper",
+        ),
         (["gray.png", "--sigma", "20", "--epochs", "0"], "--epochs"),
+        (["gray.png", "--sigma", "20", "--decoder", "cnn"], "choose amplitude or mlp"),
+        (["gray.png", "--sigma", "20", "--preset", "paper", "--decoder", "amplitude"], "'mlp'"),
+        (["gray.png", "--sigma", "20", "--time-budget", "soon"], "a time such as 30s or 5min"),
+        (["gray.png", "--sigma", "20", "--time-budget", "0s"], "a time such as 30s or 5min"),
         (["gray.png", "--sigma", "20", "--seed", str(2**64)], "--seed"),
         (["gray.png", "--sigma", "20", "--wat"], "--wat"),
     ],
@@ -248,3 +258,66 @@ def test_importing_the_package_does_not_import_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+def test_a_model_is_saved_shown_and_used_again(folder: Path) -> None:
+    arguments = ["gray_noisy.png", "--sigma", "20", "--decoder", "amplitude"]
+    extras = ["--save-model", "m.npz", "--show-model", "m.png", "--uncertainty", "u.npy"]
+    assert run(*arguments, *extras)[0] == 0
+    with Image.open("m.png") as picture:
+        assert picture.mode == "RGB"
+    uncertainty = np.load("u.npy")
+    assert uncertainty.shape == (24, 24)
+    assert bool((uncertainty > 0).all())
+    assert float(uncertainty.max()) < 20  # gray levels; less than that of the data
+    again = [*arguments, "-o", "b.png", "--load-model", "m.npz", "--json"]
+    code, stdout, stderr = run(*again, "--uncertainty", "u.png")
+    assert code == 0
+    assert "learning" not in stderr
+    assert json.loads(stdout)["elbo"] is None
+    assert psnr(read_image(Path("gray.png")).pixels, read_image(Path("b.png")).pixels) > 24
+    assert read_image(Path("u.png")).pixels.max() == 255
+    code, stdout, _ = run(*arguments, "-o", "c.png", "--load-model", "m.npz", "-q")
+    assert (code, stdout) == (0, "")
+    assert Path("b.png").read_bytes() == Path("c.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--load-model", "none.npz"], "none.npz: no such file"),
+        (["--load-model", "gray.png"], "gray.png: is not a model file"),
+        (["--save-model", "m.pt"], "m.pt: unknown file type '.pt'; use one of .npz"),
+        (["--save-model", "gray.npz"], "gray.npz: exists already"),
+        (["--uncertainty", "u.txt"], "u.txt: unknown file type"),
+        (["--show-model", "o.png", "-o", "o.png"], "o.png: is named for two outputs"),
+    ],
+)
+def test_mistakes_with_models_leave_no_trace(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    (folder / "gray.npz").write_bytes(b"mine")
+    before = contents(folder)
+    code, stdout, stderr = run("gray_noisy.png", "--sigma", "20", *arguments)
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith(f"error: {message}")
+    assert stderr.count("\n") == 1
+    assert contents(folder) == before
+
+
+def test_a_colour_model_does_not_fit_a_gray_image(folder: Path) -> None:
+    assert run("rgb_noisy.png", "--sigma", "20", "--save-model", "m.npz")[0] == 0
+    code, _, stderr = run("gray_noisy.png", "--sigma", "20", "--load-model", "m.npz")
+    assert code == 1
+    assert "gray_noisy.png: the model was learned on 3 channels, but the image has 1" in stderr
+
+
+@pytest.mark.parametrize("budget", ["0.1s", "3 s", ".05min"])
+def test_a_time_budget_is_kept_or_the_quickest_version_runs(folder: Path, budget: str) -> None:
+    started = time.perf_counter()
+    arguments = ["gray_noisy.png", "--sigma", "20", "--decoder", "amplitude"]
+    code, stdout, _ = run(*arguments, "--time-budget", budget, "--json", "--reference", "gray.png")
+    assert code == 0
+    assert time.perf_counter() - started < 10
+    report = json.loads(stdout)
+    assert report["psnr"] > report["psnr_noisy"] + 2

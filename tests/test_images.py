@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoise.errors import ImageError
-from denoise.images import check_output, read_image, to_8bit, write_image
+from denoise.errors import ImageError, OutputError
+from denoise.images import IMAGE_SUFFIXES, read_image, to_8bit, write_image
+from denoise.outputs import check_output
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -152,7 +153,7 @@ def test_unusable_files_are_refused_by_name(tmp_path: Path, kind: str, message: 
 def test_existing_files_are_kept_unless_told_otherwise(tmp_path: Path) -> None:
     path = save(tmp_path / "out.png", pixels(8, 8))
     before = path.read_bytes()
-    with pytest.raises(ImageError, match=r"exists already; use --overwrite"):
+    with pytest.raises(OutputError, match=r"exists already; use --overwrite"):
         write_image(path, pixels(4, 4), overwrite=False)
     assert path.read_bytes() == before
     path.chmod(0o640)
@@ -192,7 +193,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         monkeypatch.setattr(os, "fsync", no_space)
     else:
         monkeypatch.setattr(Path, "replace", no_space)
-    with pytest.raises(ImageError, match=r"out\.png: cannot be written: No space left on device"):
+    with pytest.raises(OutputError, match=r"out\.png: cannot be written: No space left on device"):
         write_image(path, pixels(4, 4), overwrite=True)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
@@ -216,5 +217,5 @@ def test_metadata_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
 )
 def test_outputs_that_cannot_be_are_refused_early(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match=message):
-        check_output(tmp_path / name, overwrite=True)
+    with pytest.raises(OutputError, match=message):
+        check_output(tmp_path / name, IMAGE_SUFFIXES, overwrite=True)

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLES, SHARED_DATA, TINY, step_image
+from conftest import SAMPLES, SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
 from PIL import Image
 
-from denoise import Progress, denoise_image, preset
+from denoise import DenoiseOptions, Progress, denoise_image, preset
 from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
 
 SIGMA = 20.0
+BOTH = pytest.mark.parametrize("tiny", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])
 
 
 def noisy_steps(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,12 +24,13 @@ def noisy_steps(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return clean, add_gaussian_noise(clean, SIGMA, generator=np.random.default_rng(seed))
 
 
-def test_a_noisy_image_gets_better_by_several_decibels() -> None:
+@BOTH
+def test_a_noisy_image_gets_better_by_several_decibels(tiny: DenoiseOptions) -> None:
     clean, noisy = noisy_steps(40, 40)
     options = replace(
-        TINY,
-        training=replace(TINY.training, epochs=15, patch_budget=2000),
-        inference=replace(TINY.inference, search_steps=4),
+        tiny,
+        training=replace(tiny.training, epochs=15, patch_budget=2000),
+        inference=replace(tiny.inference, search_steps=4),
     )
     before = noisy.copy()
     result = denoise_image(noisy, SIGMA, options=options, device="cpu")
@@ -38,54 +40,59 @@ def test_a_noisy_image_gets_better_by_several_decibels() -> None:
     assert psnr(clean, result.image) > psnr(clean, noisy) + 6
     assert result.elbo_history[-1] > result.elbo_history[0]
     assert result.learned_sigma == pytest.approx(SIGMA, rel=0.15)
-    assert set(result.seconds) == {"train", "rebuild"}
+    assert set(result.seconds) == {"train", "rebuild", "refine"}
 
 
+@BOTH
 @pytest.mark.parametrize("shape", [(24, 24), (17, 31), (24, 24, 1), (13, 19, 3), (4, 40)])
-def test_shapes_come_back(shape: tuple[int, ...]) -> None:
+def test_shapes_come_back(tiny: DenoiseOptions, shape: tuple[int, ...]) -> None:
     noisy = np.random.default_rng(0).normal(100, SIGMA, shape)
-    assert denoise_image(noisy, SIGMA, options=TINY, device="cpu").image.shape == shape
+    assert denoise_image(noisy, SIGMA, options=tiny, device="cpu").image.shape == shape
 
 
-def test_same_seed_same_result_another_seed_another() -> None:
+@BOTH
+def test_same_seed_same_result_another_seed_another(tiny: DenoiseOptions) -> None:
     _, noisy = noisy_steps()
-    runs = [denoise_image(noisy, SIGMA, options=TINY, seed=s, device="cpu") for s in (3, 3, 4)]
+    runs = [denoise_image(noisy, SIGMA, options=tiny, seed=s, device="cpu") for s in (3, 3, 4)]
     assert np.array_equal(runs[0].image, runs[1].image)
     assert runs[0].elbo_history == runs[1].elbo_history
     assert not np.array_equal(runs[0].image, runs[2].image)
 
 
+@BOTH
 @pytest.mark.parametrize("patch_budget", [200, 10_000], ids=["some trained", "all trained"])
-def test_chunk_size_does_not_change_the_result(patch_budget: int) -> None:
+def test_chunk_size_does_not_change_the_result(tiny: DenoiseOptions, patch_budget: int) -> None:
     _, noisy = noisy_steps()
     images = []
     for chunk_size in (1, 37, 100_000):
         options = replace(
-            TINY,
-            training=replace(TINY.training, patch_budget=patch_budget),
-            inference=replace(TINY.inference, chunk_size=chunk_size),
+            tiny,
+            training=replace(tiny.training, patch_budget=patch_budget),
+            inference=replace(tiny.inference, chunk_size=chunk_size),
         )
         images.append(denoise_image(noisy, SIGMA, options=options, device="cpu").image)
     np.testing.assert_allclose(images[0], images[1], rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(images[0], images[2], rtol=1e-5, atol=1e-3)
 
 
-def test_scaling_the_image_and_sigma_scales_the_result() -> None:
+@BOTH
+def test_scaling_the_image_and_sigma_scales_the_result(tiny: DenoiseOptions) -> None:
     _, noisy = noisy_steps()
-    first = denoise_image(noisy, SIGMA, options=TINY, device="cpu")
-    second = denoise_image(noisy / 256, SIGMA / 256, options=TINY, device="cpu")
+    first = denoise_image(noisy, SIGMA, options=tiny, device="cpu")
+    second = denoise_image(noisy / 256, SIGMA / 256, options=tiny, device="cpu")
     np.testing.assert_allclose(second.image * 256, first.image, rtol=1e-6)
 
 
+@BOTH
 @pytest.mark.parametrize("free_patch_mean", [False, True])
-def test_missing_pixels_are_filled_in(free_patch_mean: bool) -> None:
+def test_missing_pixels_are_filled_in(tiny: DenoiseOptions, free_patch_mean: bool) -> None:
     clean, noisy = noisy_steps(40, 40)
     holes = np.random.default_rng(5).random(noisy.shape) < 0.2
     holes[10:13, 10:13] = True
     options = replace(
-        TINY,
-        model=replace(TINY.model, free_patch_mean=free_patch_mean),
-        training=replace(TINY.training, epochs=15, patch_budget=2000),
+        tiny,
+        model=replace(tiny.model, free_patch_mean=free_patch_mean),
+        training=replace(tiny.training, epochs=15, patch_budget=2000),
     )
     damaged = np.where(holes, np.nan, noisy)
     image = denoise_image(damaged, SIGMA, options=options, device="cpu").image
@@ -94,31 +101,39 @@ def test_missing_pixels_are_filled_in(free_patch_mean: bool) -> None:
     assert error[holes].mean() < SIGMA
 
 
-def test_holes_larger_than_a_patch_are_filled_from_their_rim_or_refused() -> None:
+@BOTH
+def test_holes_larger_than_a_patch_are_filled_from_their_rim_or_refused(
+    tiny: DenoiseOptions,
+) -> None:
     noisy = np.random.default_rng(0).normal(200, 20, (40, 40))
     noisy[10:16, 10:16] = np.nan  # 4×4 patches fit in, but each pixel has an observed neighbour
-    image = denoise_image(noisy, 20, options=TINY, device="cpu").image
+    image = denoise_image(noisy, 20, options=tiny, device="cpu").image
     np.testing.assert_allclose(image, 200, atol=45)
     noisy[10:20, 10:20] = np.nan
     with pytest.raises(ImageError, match="further than a patch from any observed one"):
-        denoise_image(noisy, 20, options=TINY, device="cpu")
+        denoise_image(noisy, 20, options=tiny, device="cpu")
 
 
+@BOTH
 @pytest.mark.parametrize("sigma", [0.05, 1.0])
-def test_weak_noise_on_a_bright_image_keeps_its_precision(sigma: float) -> None:
+def test_weak_noise_on_a_bright_image_keeps_its_precision(
+    tiny: DenoiseOptions, sigma: float
+) -> None:
     image = np.full((16, 16), 255.0)
-    result = denoise_image(image, sigma, options=TINY, device="cpu")
+    result = denoise_image(image, sigma, options=tiny, device="cpu")
     np.testing.assert_allclose(result.image, 255, atol=sigma)
     assert result.learned_sigma >= 0
 
 
-def test_constant_image_stays_constant() -> None:
-    image = denoise_image(np.full((16, 16), 77.0), 5.0, options=TINY, device="cpu").image
+@BOTH
+def test_constant_image_stays_constant(tiny: DenoiseOptions) -> None:
+    image = denoise_image(np.full((16, 16), 77.0), 5.0, options=tiny, device="cpu").image
     np.testing.assert_allclose(image, 77, atol=0.5)
 
 
-def test_constant_image_with_learned_noise_stays_finite() -> None:
-    options = replace(TINY, model=replace(TINY.model, learn_noise_variance=True))
+@BOTH
+def test_constant_image_with_learned_noise_stays_finite(tiny: DenoiseOptions) -> None:
+    options = replace(tiny, model=replace(tiny.model, learn_noise_variance=True))
     image = denoise_image(np.full((16, 16), 77.0), 5.0, options=options, device="cpu").image
     np.testing.assert_allclose(image, 77, atol=5)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from denoise.errors import OptionError
 from denoise.options import (
+    Decoder,
     DenoiseOptions,
     InferenceOptions,
     ModelOptions,
+    RefinementOptions,
     SearchOptions,
     TrainingOptions,
 )
@@ -38,7 +40,7 @@ def test_paper_preset_is_as_published(
     """Settings of the House experiments of Drefs et al. 2022 and the authors' scripts."""
     options = preset("paper", sigma)
     model, search, training = options.model, options.search, options.training
-    assert (model.patch_size, model.latents, model.hidden) == (patch, latents, (latents,))
+    assert (model.patch_sizes, model.latents, model.hidden) == ((patch,), latents, (latents,))
     assert (model.leak, model.free_patch_mean, model.learn_noise_variance) == (0, False, True)
     assert (model.expected_active, model.pixel_scale) == (1, 1)  # pi = 1/H, pixels 0..255
     assert search.states == states
@@ -52,14 +54,16 @@ def test_paper_preset_is_as_published(
 
 
 def test_default_patches_grow_with_the_noise() -> None:
-    sizes = [preset("balanced", sigma).model.patch_size for sigma in (5, 15, 25, 50)]
+    sizes = [preset("balanced", sigma).model.patch_sizes for sigma in (5, 15, 25, 50)]
     assert sizes == sorted(sizes)
 
 
 def test_presets_exist_by_name_only() -> None:
     for name in PRESETS:
         assert isinstance(preset(name, 25), DenoiseOptions)
-    with pytest.raises(OptionError, match="no preset 'magic'; choose one of balanced, paper"):
+    with pytest.raises(
+        OptionError, match="no preset 'magic'; choose one of fast, balanced, best, paper"
+    ):
         preset("magic", 25)
 
 
@@ -75,7 +79,10 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("group", "name", "value"),
     [
-        (ModelOptions, "patch_size", 1),
+        (ModelOptions, "patch_sizes", ()),
+        (ModelOptions, "patch_sizes", (7, 1)),
+        (ModelOptions, "decoder", "cnn"),
+        (ModelOptions, "max_active", 0),
         (ModelOptions, "latents", 0),
         (ModelOptions, "expected_active", 0.0),
         (ModelOptions, "hidden", (8, 0)),
@@ -90,14 +97,37 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
         (TrainingOptions, "initial_noise", 0.0),
         (TrainingOptions, "annealing", 1.5),
         (TrainingOptions, "prior_hold", -0.1),
+        (TrainingOptions, "memory", 0.0),
         (InferenceOptions, "pool_size", 0),
         (InferenceOptions, "chunk_size", 0),
         (InferenceOptions, "search_steps", -1),
+        (RefinementOptions, "patch_size", 1),
+        (RefinementOptions, "stride", 0),
+        (RefinementOptions, "rounds", 0),
+        (RefinementOptions, "feedback", (1.0, 0.0)),
+        (RefinementOptions, "anchoring", 1.5),
+        (RefinementOptions, "noise_share", -0.5),
     ],
 )
 def test_settings_out_of_bounds_are_refused_by_name(group: Any, name: str, value: object) -> None:
     with pytest.raises(OptionError, match=name.split("_")[0]):
         group(**{name: value})
+
+
+def test_the_published_decoder_needs_a_mean() -> None:
+    with pytest.raises(OptionError, match="hidden may be None only with the amplitude decoder"):
+        ModelOptions(decoder="mlp")
+
+
+@pytest.mark.parametrize("name", ["fast", "balanced", "best"])
+def test_the_decoder_can_be_chosen(name: str) -> None:
+    for decoder in get_args(Decoder):
+        options = preset(name, 25, decoder)
+        assert options.model.decoder == decoder
+        assert options.refinement == preset(name, 25).refinement
+    assert preset("paper", 25, "mlp") == preset("paper", 25)
+    with pytest.raises(OptionError, match="the preset 'paper' has the decoder 'mlp'"):
+        preset("paper", 25, "amplitude")
 
 
 def test_more_states_than_there_are_is_refused() -> None:

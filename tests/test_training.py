@@ -8,12 +8,13 @@ import pytest
 import torch
 from conftest import TINY
 
+from denoise.amplitudes import GaussianAmplitudes
 from denoise.errors import TrainingError
 from denoise.model import BinaryVAE, MLPDecoder
-from denoise.options import TrainingOptions
+from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, random_states
+from denoise.states import LatentStates, no_latents_on, random_states
 from denoise.training import EpochStats, train
 
 LATENTS, VALUES, COUNT, SIGMA = 6, 16, 1500, 0.3
@@ -26,6 +27,9 @@ def synthetic_patches() -> Patches:
     latents = (torch.rand(COUNT, LATENTS, generator=generator) < 0.2).float()
     noise = SIGMA * torch.randn(COUNT, VALUES, generator=generator)
     return Patches.from_raw(latents @ directions + noise, torch.arange(COUNT))
+
+
+STEADY = TrainingOptions(batch_size=100, initial_noise=1.0, annealing=0.0, prior_hold=0.0)
 
 
 def fit(
@@ -70,14 +74,14 @@ def test_learns_the_noise_and_the_prior_of_data_drawn_from_the_model() -> None:
 
 @pytest.mark.parametrize("learn", [False, True])
 def test_noise_variance_ends_at_the_given_or_learned_value(learn: bool) -> None:
-    training = TrainingOptions(epochs=10, batch_size=100, initial_noise=9.0, annealing=0.5)
+    training = replace(STEADY, epochs=10, initial_noise=9.0, annealing=0.5)
     model, history = fit(synthetic_patches(), training, learn=learn)
     expected = history[-1].residual_variance if learn else SIGMA**2
     assert float(model.noise_variance) == pytest.approx(expected, rel=1e-5)
 
 
 def test_prior_is_held_for_its_share_of_the_epochs() -> None:
-    held = TrainingOptions(epochs=4, batch_size=100, prior_hold=1.0)
+    held = replace(STEADY, epochs=4, prior_hold=1.0)
     model, _ = fit(synthetic_patches(), held)
     torch.testing.assert_close(model.prior_probs, torch.full((LATENTS,), 0.3))
     model, history = fit(synthetic_patches(), replace(held, prior_hold=0.5))
@@ -86,7 +90,7 @@ def test_prior_is_held_for_its_share_of_the_epochs() -> None:
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cyclic"])
 def test_same_seed_same_model(schedule: str) -> None:
-    training = TrainingOptions(epochs=3, batch_size=64, schedule=schedule, half_cycle=1)  # type: ignore[arg-type]
+    training = replace(STEADY, epochs=3, schedule=schedule, half_cycle=1)  # type: ignore[arg-type]
     first, second = (fit(synthetic_patches(), training) for _ in range(2))
     assert first[1] == second[1]
     for one, other in zip(
@@ -96,6 +100,76 @@ def test_same_seed_same_model(schedule: str) -> None:
 
 
 def test_divergence_is_an_error_not_a_picture() -> None:
-    training = TrainingOptions(epochs=5, batch_size=50, learning_rate=(1e30, 1e38))
+    training = replace(STEADY, epochs=5, learning_rate=(1e30, 1e38))
     with pytest.raises(TrainingError, match="ELBO became"):
         fit(synthetic_patches(), training)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_amplitudes_and_noise_of_data_drawn_from_the_model_are_found(missing: bool) -> None:
+    """Four directions with Gaussian amplitudes, found by latents that start as patches."""
+    generator = torch.Generator().manual_seed(3)
+    directions = 3 * torch.randn(4, VALUES, generator=generator)
+    latents = (torch.rand(3000, 4, generator=generator) < 0.12).float()
+    drawn = latents * torch.randn(3000, 4, generator=generator)
+    values = drawn @ directions + SIGMA * torch.randn(3000, VALUES, generator=generator)
+    if missing:
+        values[torch.rand(values.shape, generator=generator) < 0.15] = torch.nan
+    patches = Patches.from_raw(values, torch.arange(3000))
+    amplitudes = GaussianAmplitudes(patches.values[:16].clone(), free_patch_mean=False)
+    model = BinaryVAE(
+        None,
+        prior_probs=torch.full((16,), 0.05),
+        noise_variance=torch.tensor(SIGMA**2),
+        amplitudes=amplitudes,
+        max_active=4,
+    )
+    history = list(
+        train(
+            model,
+            patches,
+            no_latents_on(8, 16, patches.values),
+            search=SearchOptions(states=8, parents=3),
+            training=TrainingOptions(epochs=25, batch_size=500, annealing=0.4),
+            learn_noise_variance=True,
+            seed=0,
+        )
+    )
+    for direction in directions:
+        cosines = torch.cosine_similarity(amplitudes.vectors, direction[None])
+        assert float(cosines.abs().max()) > 0.95
+    assert float(model.noise_variance) ** 0.5 == pytest.approx(SIGMA, rel=0.1)
+    assert history[-1].active_latents == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_mean_beside_amplitudes_explains_data_that_have_one() -> None:
+    generator = torch.Generator().manual_seed(5)
+    shifts = 2 * torch.randn(3, VALUES, generator=generator)
+    latents = (torch.rand(1000, 3, generator=generator) < 0.4).float()
+    drawn = latents * (2 + 0.5 * torch.randn(1000, 3, generator=generator))
+    values = drawn @ shifts + SIGMA * torch.randn(1000, VALUES, generator=generator)
+    patches = Patches.from_raw(values, torch.arange(1000))
+    elbos = []
+    for hidden in (None, (16,)):
+        decoder = None
+        if hidden is not None:
+            weights = torch.Generator().manual_seed(6)
+            decoder = MLPDecoder((6, *hidden, VALUES), leak=0.0, generator=weights)
+        model = BinaryVAE(
+            decoder,
+            prior_probs=torch.full((6,), 0.2),
+            noise_variance=torch.tensor(SIGMA**2),
+            amplitudes=GaussianAmplitudes(values[:6].clone(), free_patch_mean=False),
+            max_active=4,
+        )
+        history = train(
+            model,
+            patches,
+            no_latents_on(8, 6, values),
+            search=SearchOptions(states=8, parents=2),
+            training=TrainingOptions(epochs=30, batch_size=100, annealing=0.4),
+            learn_noise_variance=False,
+            seed=0,
+        )
+        elbos.append(list(history)[-1].elbo)
+    assert elbos[1] > elbos[0] + 0.1

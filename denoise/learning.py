@@ -1,0 +1,250 @@
+"""M-step: how the decoder follows from the states of a batch of patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
+
+from denoise import compiled
+from denoise.model import BinaryVAE
+from denoise.options import TrainingOptions
+from denoise.patches import Patches
+from denoise.states import LatentStates
+
+# Slab variances are absorbed into W within these bounds.
+SLAB_BOUNDS = (0.1, 10.0)
+# Pulls unused amplitudes to zero, and keeps the system of equations solvable.
+RIDGE = 0.5
+
+
+@dataclass(frozen=True)
+class BatchSums:
+    """Posterior expectations summed over patches; they stay on the device.
+
+    Attributes
+    ----------
+    elbo : () float, nats
+    squared_error : () float, distance between patches and their noise-free versions
+    latents : (H,) float, <z>
+    """
+
+    elbo: Tensor
+    squared_error: Tensor
+    latents: Tensor
+
+    @classmethod
+    def zero(cls, model: BinaryVAE) -> BatchSums:
+        """Sums over no patches."""
+        zero = torch.zeros_like(model.noise_variance)
+        return cls(zero, zero, torch.zeros_like(model.prior_probs))
+
+    def __add__(self, other: BatchSums) -> BatchSums:
+        return BatchSums(
+            self.elbo + other.elbo,
+            self.squared_error + other.squared_error,
+            self.latents + other.latents,
+        )
+
+
+class Learner(Protocol):
+    """Improves the decoder of a model in place."""
+
+    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+        """Update it from a batch of patches and their scored states."""
+
+
+def make_learner(model: BinaryVAE, training: TrainingOptions, *, patch_count: int) -> Learner:
+    """The learner that fits the model's decoder."""
+    gradient = None
+    if model.decoder is not None:
+        steps = -(-patch_count // training.batch_size)
+        gradient = GradientLearner(model, model.decoder, training, steps_per_epoch=steps)
+    if model.amplitudes is not None:
+        memory = training.memory * patch_count
+        return AmplitudeLearner(model, memory=memory, gradient=gradient)
+    assert gradient is not None
+    return gradient
+
+
+class GradientLearner:
+    """Ascends the mean ELBO in the weights of the decoder mu by Adam (Drefs et al. 2022).
+
+    The posterior weights are the softmax of the log joints, so the gradient of
+    the ELBO is that of the weighted log joints.
+    """
+
+    def __init__(
+        self,
+        model: BinaryVAE,
+        decoder: nn.Module,
+        training: TrainingOptions,
+        *,
+        steps_per_epoch: int,
+    ) -> None:
+        self._model = model
+        self._optimizer = Adam(decoder.parameters(), lr=training.learning_rate[1], fused=True)
+        self._schedule = _schedule(self._optimizer, training, steps_per_epoch)
+
+    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+        """One gradient step."""
+        self._optimizer.zero_grad()
+        sums = add_gradient(self._model, patches, states)
+        self._optimizer.step()
+        self._schedule.step()
+        return sums
+
+
+def add_gradient(model: BinaryVAE, patches: Patches, states: LatentStates) -> BatchSums:
+    """Add the gradient of minus the mean ELBO to that of the decoder's weights."""
+    weights = states.posterior_weights()
+    residuals = model.residuals(patches, states.states)
+    # For a fixed posterior of the amplitudes, the gradient is that of the expected squared error.
+    posterior = model.amplitude_posterior(patches, states.states, residuals.detach())
+    errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
+    (errors / (2 * model.noise_variance * len(patches))).backward()
+    latents = (weights[:, :, None] * states.states).sum((0, 1))
+    return BatchSums(states.elbo().sum(), errors.detach(), latents)
+
+
+def _schedule(optimizer: Adam, training: TrainingOptions, steps_per_epoch: int) -> LRScheduler:
+    lowest, highest = training.learning_rate
+    if training.schedule == "cyclic":
+        half_cycle = training.half_cycle * steps_per_epoch
+        return CyclicLR(optimizer, lowest, highest, step_size_up=half_cycle, cycle_momentum=False)
+    return OneCycleLR(
+        optimizer,
+        highest,
+        total_steps=steps_per_epoch * training.epochs + 1,
+        div_factor=highest / lowest,
+        final_div_factor=1,
+        cycle_momentum=False,
+    )
+
+
+@dataclass(frozen=True)
+class AmplitudeSums:
+    """Posterior expectations that determine W, summed over patches.
+
+    Attributes
+    ----------
+    latents : (H,) float, <z>
+    products : (H, H) float, <a a^T>
+    cross : (H, D) float, <a r^T>, r what the mean leaves; what the data do not see
+        of r (missing values, a free patch mean) is completed by the model
+    """
+
+    latents: Tensor
+    products: Tensor
+    cross: Tensor
+
+    def decayed(self, share: float, new: AmplitudeSums) -> AmplitudeSums:
+        """`share` of the old sums and all of the new ones."""
+        return AmplitudeSums(
+            share * self.latents + new.latents,
+            share * self.products + new.products,
+            share * self.cross + new.cross,
+        )
+
+    def rescaled(self, factors: Tensor) -> AmplitudeSums:
+        """The same for amplitudes divided by `factors` (H,)."""
+        products = self.products / factors[:, None] / factors
+        return AmplitudeSums(self.latents, products, self.cross / factors[:, None])
+
+
+class AmplitudeLearner:
+    """Closed-form W from sums that forget slowly (stochastic EM).
+
+    W = <a a^T>^-1 <a r^T>; then the variance of each amplitude, 1 under the
+    prior, is absorbed into W. A mean decoder, if there is one, takes a gradient
+    step first.
+
+    Parameters
+    ----------
+    memory : patches after which about a third of a batch's sums is left
+    gradient : learner of the mean, or None where it is 0
+    """
+
+    def __init__(
+        self, model: BinaryVAE, *, memory: float, gradient: GradientLearner | None
+    ) -> None:
+        self._model = model
+        self._memory = memory
+        self._gradient = gradient
+        self._sums: AmplitudeSums | None = None
+
+    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+        """Update W."""
+        amplitudes = self._model.amplitudes
+        assert amplitudes is not None
+        if self._gradient is not None:
+            self._gradient.learn(patches, states)
+        new, squared_error = amplitude_sums(self._model, patches, states)
+        keep = max(0.0, 1 - len(patches) / self._memory)
+        sums = new if self._sums is None else self._sums.decayed(keep, new)
+
+        vectors = solve_amplitudes(sums)
+        factors = (
+            (sums.products.diagonal() / sums.latents.clamp(min=1e-3)).clamp(*SLAB_BOUNDS).sqrt()
+        )
+        vectors = vectors * factors[:, None]
+        if amplitudes.free_patch_mean:
+            vectors = vectors - vectors.mean(1, keepdim=True)
+        amplitudes.vectors = vectors
+        self._sums = sums.rescaled(factors)
+        return BatchSums(states.elbo().sum(), squared_error, new.latents)
+
+
+def solve_amplitudes(sums: AmplitudeSums) -> Tensor:
+    """W that maximises the expected log joint, up to the ridge: (H, D)."""
+    ridge = RIDGE * torch.eye(len(sums.products))
+    vectors: Tensor = torch.linalg.solve(sums.products + ridge.to(sums.products), sums.cross)
+    return vectors
+
+
+@torch.no_grad()
+def amplitude_sums(
+    model: BinaryVAE, patches: Patches, states: LatentStates
+) -> tuple[AmplitudeSums, Tensor]:
+    """Sums over a batch, and its posterior mean of the squared error, ()."""
+    if compiled.supports(model, patches):
+        return _compiled_sums(model, patches, states)
+    assert model.amplitudes is not None
+    weights = states.posterior_weights()
+    residuals = model.residuals(patches, states.states)
+    posterior = model.amplitude_posterior(patches, states.states, residuals)
+    assert posterior is not None
+    errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
+
+    latents, values = model.amplitudes.vectors.shape
+    moments = weights[..., None, None] * posterior.second_moments  # (N, S, K, K)
+    products = moments.new_zeros((latents + 1) ** 2)
+    places = posterior.active[..., :, None] * (latents + 1) + posterior.active[..., None, :]
+    products.index_add_(0, places.flatten(), moments.flatten())
+    means = weights[..., None] * posterior.means  # (N, S, K)
+    seen = patches.project(posterior.vectors, free_mean=model.free_patch_mean)
+    completed = means[..., None] * residuals[..., None, :] + moments @ (posterior.vectors - seen)
+    cross = moments.new_zeros(latents + 1, values)
+    cross.index_add_(0, posterior.active.flatten(), completed.flatten(0, 2))
+    sums = AmplitudeSums(
+        (weights[..., None] * states.states).sum((0, 1)),
+        products.reshape(latents + 1, latents + 1)[:-1, :-1],
+        cross[:-1],
+    )
+    return sums, errors
+
+
+def _compiled_sums(
+    model: BinaryVAE, patches: Patches, states: LatentStates
+) -> tuple[AmplitudeSums, Tensor]:
+    assert model.amplitudes is not None
+    latents, products, amplitudes = compiled.posterior_sums(model, patches, states)
+    values = (patches.centred if model.free_patch_mean else patches).values
+    vectors = model.amplitudes.vectors
+    cross = amplitudes.T @ values
+    explained = 2 * (cross * vectors).sum() - (products * (vectors @ vectors.T)).sum()
+    return AmplitudeSums(latents, products, cross), values.square().sum() - explained

@@ -1,0 +1,141 @@
+"""Learned VAEs <-> files: arrays and a JSON description in one .npz, no pickled code."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from denoise.amplitudes import GaussianAmplitudes
+from denoise.errors import ModelFileError
+from denoise.model import BinaryVAE, MLPDecoder
+from denoise.outputs import write_atomically
+from denoise.reconstruction import StartStates
+from denoise.vae import LearnedVAE
+
+FORMAT = "denoise model 1"
+MODEL_SUFFIXES = (".npz",)
+
+
+def save_models(path: Path, vaes: Sequence[LearnedVAE]) -> None:
+    """Write models to a file, which appears complete or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    description = {"format": FORMAT, "models": [_describe(vae) for vae in vaes]}
+    arrays: dict[str, NDArray[Any]] = {"description": np.array(json.dumps(description))}
+    for number, vae in enumerate(vaes):
+        for name, array in _arrays(vae).items():
+            arrays[f"{number}/{name}"] = array
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def load_models(path: Path, device: torch.device) -> tuple[LearnedVAE, ...]:
+    """Read what `save_models` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, or is not such a file.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            description = json.loads(str(archive["description"]))
+            if description["format"] != FORMAT:
+                raise ModelFileError(
+                    f"{path}: holds {description['format']!r}, this version reads {FORMAT!r}"
+                )
+            return tuple(
+                _restore(one, _Arrays(archive, number, device))
+                for number, one in enumerate(description["models"])
+            )
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile):
+        raise ModelFileError(
+            f"{path}: is not a model file; give one that --save-model wrote"
+        ) from None
+
+
+class _Arrays:
+    """The tensors of one model in an archive."""
+
+    def __init__(self, archive: Any, number: int, device: torch.device) -> None:
+        self._archive = archive
+        self._number = number
+        self._device = device
+
+    def __call__(self, name: str) -> torch.Tensor:
+        return torch.from_numpy(self._archive[f"{self._number}/{name}"]).to(self._device)
+
+
+def _describe(vae: LearnedVAE) -> dict[str, Any]:
+    model = vae.model
+    return {
+        "patch_size": vae.patch_size,
+        "channels": vae.channels,
+        "scale": vae.scale,
+        "noise_variance": float(model.noise_variance),
+        "free_patch_mean": model.free_patch_mean,
+        "max_active": model.max_active,
+        "layer_sizes": None if model.decoder is None else model.decoder.sizes,
+        "leak": None if model.decoder is None else model.decoder.leak,
+        "amplitudes": model.amplitudes is not None,
+    }
+
+
+def _arrays(vae: LearnedVAE) -> dict[str, NDArray[Any]]:
+    model = vae.model
+    tensors = {"prior_probs": model.prior_probs, "pool": vae.start.pool}
+    if model.amplitudes is not None:
+        tensors["amplitudes"] = model.amplitudes.vectors
+    if model.decoder is not None:
+        tensors |= {f"decoder/{name}": w for name, w in model.decoder.state_dict().items()}
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _restore(description: dict[str, Any], arrays: _Arrays) -> LearnedVAE:
+    prior_probs = arrays("prior_probs")
+    decoder = None
+    if description["layer_sizes"] is not None:
+        decoder = MLPDecoder(
+            tuple(description["layer_sizes"]),
+            leak=description["leak"],
+            generator=torch.Generator(),
+        ).to(prior_probs.device)
+        names = decoder.state_dict().keys()
+        decoder.load_state_dict({name: arrays(f"decoder/{name}") for name in names})
+    amplitudes = None
+    free_patch_mean = bool(description["free_patch_mean"])
+    if description["amplitudes"]:
+        amplitudes = GaussianAmplitudes(arrays("amplitudes"), free_patch_mean=free_patch_mean)
+    model = BinaryVAE(
+        decoder,
+        prior_probs,
+        prior_probs.new_tensor(float(description["noise_variance"])),
+        free_patch_mean=free_patch_mean,
+        amplitudes=amplitudes,
+        max_active=int(description["max_active"]),
+    )
+    return LearnedVAE(
+        model,
+        patch_size=int(description["patch_size"]),
+        channels=int(description["channels"]),
+        scale=float(description["scale"]),
+        start=StartStates(arrays("pool")),
+        history=(),
+    )

@@ -1,0 +1,273 @@
+"""The amplitude model against dense Gaussians, enumeration, differentiation and its kernels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import all_states, make_model, make_patches
+from test_model import exact_posterior
+from torch import Tensor
+
+from denoise import compiled
+from denoise.amplitudes import GaussianAmplitudes
+from denoise.learning import amplitude_sums
+from denoise.model import BinaryVAE
+from denoise.neighbourhood import explore
+from denoise.patches import Patches
+from denoise.reconstruction import posterior_moments
+from denoise.states import LatentStates, no_latents_on
+
+CASES = pytest.mark.parametrize(
+    ("hidden", "missing"), [(None, False), (None, True), ((5,), False), ((5,), True)]
+)
+FREE_MEANS = pytest.mark.parametrize("free_patch_mean", [False, True])
+
+
+def dense_gaussian(model: BinaryVAE, state: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a noise-free patch given z, free mean aside: (D,), (D, D)."""
+    assert model.amplitudes is not None
+    with torch.no_grad():
+        mean = torch.zeros(model.amplitudes.vectors.shape[1], dtype=torch.float64)
+        if model.decoder is not None:
+            mean = model.decoder(state.double())
+    active = model.amplitudes.vectors[state].numpy()
+    return mean.numpy(), active.T @ active
+
+
+def log_normal(difference: np.ndarray, covariance: np.ndarray) -> float:
+    sign, log_determinant = np.linalg.slogdet(2 * math.pi * covariance)
+    assert sign > 0
+    return float(
+        -0.5 * difference @ np.linalg.solve(covariance, difference) - 0.5 * log_determinant
+    )
+
+
+@CASES
+def test_log_joints_and_moments_equal_dense_gaussians(
+    hidden: tuple[int, ...] | None, missing: bool
+) -> None:
+    """Enumerate all states; each is a Gaussian whose unobserved values are left out."""
+    model, patches = make_model(3, hidden=hidden, amplitudes=True), make_patches(missing=missing)
+    posterior = exact_posterior(model, patches)
+    mean, variance = posterior_moments(model, patches, posterior)
+    pi, noise = model.prior_probs.numpy(), float(model.noise_variance)
+    for n in range(len(patches)):
+        seen = patches.mask[n].numpy().astype(bool)
+        values = patches.values[n].numpy()[seen]
+        joints, means, variances = [], [], []
+        for state in posterior.states[n]:
+            prior_mean, prior_covariance = dense_gaussian(model, state)
+            covariance = prior_covariance[np.ix_(seen, seen)] + noise * np.eye(seen.sum())
+            gain = np.linalg.solve(covariance, prior_covariance[seen]).T
+            bits = state.numpy()
+            log_prior = np.log(np.where(bits, pi, 1 - pi)).sum()
+            joints.append(log_prior + log_normal(values - prior_mean[seen], covariance))
+            means.append(prior_mean + gain @ (values - prior_mean[seen]))
+            variances.append(np.diag(prior_covariance - gain @ prior_covariance[seen]))
+        np.testing.assert_allclose(posterior.log_joints[n].numpy(), joints, rtol=1e-10)
+        weights = np.exp(np.array(joints) - np.logaddexp.reduce(joints))
+        expected = weights @ np.array(means)
+        np.testing.assert_allclose(mean[n].detach().numpy(), expected, rtol=1e-8, atol=1e-10)
+        spread = weights @ (np.array(means) - expected) ** 2
+        np.testing.assert_allclose(
+            variance[n].detach().numpy(), weights @ np.array(variances) + spread, rtol=1e-8
+        )
+
+
+@CASES
+def test_free_patch_mean_is_the_limit_of_a_broad_prior_on_brightness(
+    hidden: tuple[int, ...] | None, missing: bool
+) -> None:
+    """With brightness ~ Normal(0, v), v large: same moments, and log joints up to v's own share."""
+    model = make_model(3, hidden=hidden, amplitudes=True, free_patch_mean=True)
+    patches = make_patches(missing=missing)
+    states = all_states(3, len(patches))
+    with torch.no_grad():
+        log_joints = model.log_joints(patches, states)
+        means, variances = model.reconstructions(patches, states)
+    noise, broad = float(model.noise_variance), 1e7
+    for n, s in ((0, 5), (2, 7), (4, 0)):
+        seen = patches.mask[n].numpy().astype(bool)
+        prior_mean, prior_covariance = dense_gaussian(model, states[n, s])
+        prior_covariance = prior_covariance + broad
+        covariance = prior_covariance[np.ix_(seen, seen)] + noise * np.eye(seen.sum())
+        difference = patches.values[n].numpy()[seen] - prior_mean[seen]
+        gain = np.linalg.solve(covariance, prior_covariance[seen]).T
+        np.testing.assert_allclose(
+            means[n, s].numpy(), prior_mean + gain @ difference, rtol=1e-4, atol=1e-5
+        )
+        posterior = prior_covariance - gain @ prior_covariance[seen]
+        np.testing.assert_allclose(variances[n, s].numpy(), np.diag(posterior), rtol=1e-3)
+        pi = model.prior_probs
+        log_prior = float(torch.where(states[n, s], pi, 1 - pi).log().sum())
+        # The broad prior's density at its centre, along a direction of length sqrt(values seen).
+        share = 0.5 * math.log(2 * math.pi * broad * seen.sum())
+        expected = log_prior + log_normal(difference, covariance) + share
+        assert float(log_joints[n, s]) == pytest.approx(expected, abs=1e-4)
+
+
+@FREE_MEANS
+@pytest.mark.parametrize("missing", [False, True])
+def test_zero_amplitudes_are_exactly_the_published_model(
+    free_patch_mean: bool, missing: bool
+) -> None:
+    published = make_model(4, free_patch_mean=free_patch_mean)
+    zero = torch.zeros(4, 6, dtype=torch.float64)
+    extended = BinaryVAE(
+        published.decoder,
+        published.prior_probs,
+        published.noise_variance,
+        free_patch_mean=free_patch_mean,
+        amplitudes=GaussianAmplitudes(zero, free_patch_mean=free_patch_mean),
+    )
+    patches = make_patches(missing=missing)
+    states = all_states(4, len(patches))
+    with torch.no_grad():
+        assert torch.equal(
+            published.log_joints(patches, states), extended.log_joints(patches, states)
+        )
+        for one, other in zip(
+            published.reconstructions(patches, states),
+            extended.reconstructions(patches, states),
+            strict=True,
+        ):
+            assert torch.equal(one, other)
+
+
+@FREE_MEANS
+@pytest.mark.parametrize("missing", [False, True])
+def test_flip_gains_are_exact_without_a_mean(free_patch_mean: bool, missing: bool) -> None:
+    model = make_model(4, hidden=None, amplitudes=True, free_patch_mean=free_patch_mean)
+    patches = make_patches(missing=missing)
+    states = all_states(4, len(patches))
+    gains, before = model.flip_gains(patches, states), model.log_joints(patches, states)
+    for h in range(4):
+        flipped = states.clone()
+        flipped[..., h] ^= True
+        exact = model.log_joints(patches, flipped) - before
+        torch.testing.assert_close(gains[..., h], exact, rtol=1e-8, atol=1e-8)
+
+
+def test_no_more_latents_are_added_than_allowed() -> None:
+    model = make_model(4, hidden=None, amplitudes=True)
+    model.max_active = 2
+    states = all_states(4, 5)
+    gains = model.flip_gains(make_patches(), states)
+    adding = ~states & (states.sum(-1, keepdim=True) >= 2)
+    assert bool((gains.isneginf() == adding).all())
+
+
+@FREE_MEANS
+@CASES
+def test_sums_give_the_gradient_of_the_log_likelihood(
+    hidden: tuple[int, ...] | None, missing: bool, free_patch_mean: bool
+) -> None:
+    """Fisher's identity: d log p(x) / dW = (<a r^T> - <a a^T> W) / sigma^2, over all states."""
+    model = make_model(3, hidden=hidden, amplitudes=True, free_patch_mean=free_patch_mean)
+    patches = make_patches(missing=missing)
+    states = all_states(3, len(patches))
+    assert model.amplitudes is not None
+    sums, _ = amplitude_sums(model, patches, exact_posterior(model, patches))
+    vectors = model.amplitudes.vectors
+    vectors.requires_grad_(True)
+    log_likelihood = model.log_joints(patches, states).logsumexp(1).sum()
+    (expected,) = torch.autograd.grad(log_likelihood, vectors)
+    gradient = (sums.cross - sums.products @ vectors) / model.noise_variance
+    torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-8)
+
+
+def float32_case() -> tuple[BinaryVAE, Patches, LatentStates]:
+    """Patches drawn from a model of 21 latents (not a whole number of words)."""
+    generator = torch.Generator().manual_seed(4)
+    vectors = 3 * torch.randn(21, 16, generator=generator)
+    vectors -= vectors.mean(1, keepdim=True)
+    values = torch.randn(700, 16, generator=generator)
+    values += (torch.rand(700, 21, generator=generator) < 0.1).float() @ vectors
+    model = BinaryVAE(
+        None,
+        torch.full((21,), 0.1),
+        torch.tensor(1.3),
+        free_patch_mean=True,
+        amplitudes=GaussianAmplitudes(vectors, free_patch_mean=True),
+        max_active=5,
+    )
+    patches = Patches.from_raw(values, torch.arange(700))
+    return model, patches, no_latents_on(6, 21, values)
+
+
+def test_compiled_search_gives_the_same_numbers_as_its_twin() -> None:
+    model, patches, start = float32_case()
+    assert compiled.supports(model, patches)
+    log_joints = model.log_joints(patches, start.states)
+    scored = LatentStates(
+        start.states, log_joints.masked_fill(start.log_joints.isneginf(), -torch.inf)
+    )
+    twin = explore(model, patches, scored, expansions=7, children=4)
+    fast = compiled.explore(model, patches, start, expansions=7, children=4)
+    torch.testing.assert_close(fast.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
+    # Two states that are equally likely to rounding may change places.
+    assert (fast.states == twin.states).all(2).float().mean() > 0.995
+    assert int(fast.states.sum(-1).max()) <= 5
+    again = compiled.explore(
+        model, patches, LatentStates(twin.states.clone(), twin.log_joints), expansions=0, children=1
+    )
+    torch.testing.assert_close(again.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
+
+
+def test_compiled_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, patches, start = float32_case()
+    states = compiled.explore(model, patches, start, expansions=7, children=4)
+    fast, fast_errors = amplitude_sums(model, patches, states)
+    fast_mean = compiled.posterior_mean(model, patches, states)
+    monkeypatch.setattr(compiled, "supports", lambda model, patches: False)
+    twin, errors = amplitude_sums(model, patches, states)
+    # The kernel leaves out states that carry less than a thousandth of the posterior.
+    for name in ("latents", "products", "cross"):
+        one, other = getattr(fast, name), getattr(twin, name)
+        assert float((one - other).norm() / other.norm()) < 2e-3
+    torch.testing.assert_close(fast_errors, errors, rtol=1e-2, atol=0)
+    mean, _ = posterior_moments(model, patches, states)
+    assert float((fast_mean - mean).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("hidden", [None, (5,)])
+def test_search_never_lowers_the_elbo_and_finds_all_states_in_the_end(
+    hidden: tuple[int, ...] | None,
+) -> None:
+    model = make_model(4, hidden=hidden, amplitudes=True)
+    model.max_active = 4
+    patches = make_patches(missing=True)
+    with torch.no_grad():
+        states = no_latents_on(16, 4, patches.values)
+        log_joints = model.log_joints(patches, states.states)
+        found = LatentStates(
+            states.states, log_joints.masked_fill(states.log_joints.isneginf(), -torch.inf)
+        )
+        before = found.elbo()
+        for expansions in (1, 2, 16):
+            found = explore(model, patches, found, expansions=expansions, children=4)
+            assert bool((found.elbo() >= before - 1e-12).all())
+            before = found.elbo()
+    torch.testing.assert_close(before, exact_posterior(model, patches).elbo())
+
+
+def test_posterior_variance_is_calibrated_on_patches_from_the_model() -> None:
+    """z-scores of the truth have mean square 1 when patches are drawn from the model itself."""
+    model = make_model(4, values=9, hidden=None, amplitudes=True)
+    assert model.amplitudes is not None
+    generator = torch.Generator().manual_seed(0)
+    count = 4000
+    states = torch.rand(count, 4, generator=generator) < model.prior_probs
+    drawn = torch.randn(count, 4, generator=generator, dtype=torch.float64)
+    clean = (states * drawn) @ model.amplitudes.vectors
+    noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    noisy = clean + noise * model.noise_variance.sqrt()
+    patches = Patches.from_raw(noisy, torch.arange(count))
+    mean, variance = posterior_moments(model, patches, exact_posterior(model, patches))
+    scores = (clean - mean).square().mean() / variance.mean()
+    assert float(scores) == pytest.approx(1, abs=0.03)
+    likely = variance > 0.01
+    assert float(((clean - mean).square() / variance)[likely].mean()) == pytest.approx(1, abs=0.1)
