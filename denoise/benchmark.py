@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from denoise.devices import describe_device, pick_device
 from denoise.images import read_image
 from denoise.metrics import psnr, ssim
 from denoise.noise import add_gaussian_noise
-from denoise.options import DenoiseOptions
+from denoise.options import Decoder, DenoiseOptions
 from denoise.pipeline import Progress, denoise_image
 from denoise.presets import DEFAULT_PRESET, override, preset
 from denoise.progress import show_progress
@@ -102,7 +103,8 @@ def main(
     images: Annotated[list[Path], typer.Argument(help="Clean images.")],
     *,
     sigmas: Annotated[str, typer.Option(help="Noise levels, separated by commas.")] = "25",
-    preset_name: Annotated[str, typer.Option("--preset")] = DEFAULT_PRESET,
+    presets: Annotated[str, typer.Option(help="Presets, separated by commas.")] = DEFAULT_PRESET,
+    decoder: Annotated[str | None, typer.Option(help="amplitude or mlp.")] = None,
     first_seed: Annotated[
         int, typer.Option(help="Noise seed of the first image; the next one has the next.")
     ] = 1,
@@ -115,15 +117,15 @@ def main(
 ) -> None:
     """Print a Markdown table of PSNR, SSIM and seconds."""
     typer.echo(
-        f"denoise {__version__}, preset {preset_name}, method seed {seed}, noise unclipped with"
-        f" seeds from {first_seed}; torch {torch.__version__}, {platform.machine()},"
-        f" {torch.get_num_threads()} threads, {describe_device(pick_device(device))}\n"
+        f"denoise {__version__}, method seed {seed}, noise unclipped with seeds from {first_seed};"
+        f" torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads,"
+        f" {describe_device(pick_device(device))}\n"
     )
-    typer.echo("| image | sigma | noisy dB | PSNR dB | SSIM | learned sigma | seconds |")
-    typer.echo("|---|---|---|---|---|---|---|")
-    for sigma in map(float, sigmas.split(",")):
+    typer.echo("| preset | image | sigma | noisy dB | PSNR dB | SSIM | learned sigma | seconds |")
+    typer.echo("|---|---|---|---|---|---|---|---|")
+    for name, sigma in product(presets.split(","), map(float, sigmas.split(","))):
         options = override(
-            preset(preset_name, sigma),
+            preset(name, sigma, cast("Decoder | None", decoder)),
             epochs=epochs,
             patch_budget=training_patches,
             learn_noise_variance=learn_sigma,
@@ -141,10 +143,10 @@ def main(
                     device=device,
                     on_progress=on_progress,
                 )
-            typer.echo(measurement.row(path.name, sigma))
+            typer.echo(f"| {name} {measurement.row(path.name, sigma)}")
             measurements.append(measurement)
         if len(measurements) > 1:
-            typer.echo(mean_row(measurements, sigma))
+            typer.echo(f"| {name} {mean_row(measurements, sigma)}")
     typer.echo(f"\npeak memory of the process: {peak_memory()}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 # Reference patches and window offsets handled at a time; they bound memory.
 REFERENCES_AT_A_TIME = 16_384
@@ -65,9 +65,8 @@ def _match_band(
         if abs(y) < height and abs(x) < width:
             left = window + x
             moved = far[:, window + top + y : window + bottom + y, left : left + pilot.shape[1]]
-            squared = (band - moved).square().sum(0)
-            distance = avg_pool2d(squared[None, None], patch_size, stride=1)[0, 0]
-            distance = distance[rows - top][:, columns].flatten()
+            squared = (band - moved).square_().sum(0)
+            distance = _box_sums(squared, rows - top, columns, patch_size).flatten()
             distances.append((distance if (y, x) != (0, 0) else distance - 1)[:, None])
             candidates.append((first + y * width + x)[:, None])
         if len(distances) > OFFSETS_AT_A_TIME or done == len(offsets):
@@ -75,3 +74,14 @@ def _match_band(
             numbers = torch.cat(candidates, 1).gather(1, kept.indices)
             distances, candidates = [kept.values], [numbers]
     return numbers
+
+
+def _box_sums(values: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
+    """Sums of `values` over size×size squares with top left corners at `rows` × `columns`."""
+    down = values.index_select(0, rows)
+    for step in range(1, size):
+        down += values.index_select(0, rows + step)
+    sums = down.index_select(1, columns)
+    for step in range(1, size):
+        sums += down.index_select(1, columns + step)
+    return sums

@@ -187,7 +187,7 @@ class RefinementOptions:
 
     Attributes
     ----------
-    patch_size : side of its patches, in pixels
+    patch_sizes : side of its patches, in pixels; the results for several are averaged
     stride : distance of the reference patches, in pixels
     window : farthest similar patch, in pixels
     rounds : how often the Wiener filter, then all passes of the low-rank filter, are run
@@ -200,11 +200,11 @@ class RefinementOptions:
     anchoring : weight of the Wiener-filtered image in the start of every later low-rank pass
     """
 
-    patch_size: int = 6
+    patch_sizes: tuple[int, ...] = (6,)
     stride: int = 3
     window: int = 20
     rounds: int = 1
-    wiener_group: int = 32
+    wiener_group: int = 24
     boost: float = 0.2
     feedback: tuple[float, ...] = (1.0, 0.2, 0.1, 0.1)
     low_rank_group: int = 70
@@ -214,13 +214,21 @@ class RefinementOptions:
     def __post_init__(self) -> None:
         for name in ("stride", "window", "rounds", "wiener_group", "low_rank_group"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _require(self.patch_size >= 2, f"patch_size must be at least 2, got {self.patch_size}")
+        _require(
+            len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
+            f"patch_sizes must be at least 2, got {self.patch_sizes}",
+        )
         for name in ("noise_share", "anchoring"):
             _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
         _require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
 
     @property
     def passes(self) -> int:
+        """Passes of both filters, in all."""
+        return len(self.patch_sizes) * self.passes_per_size
+
+    @property
+    def passes_per_size(self) -> int:
         """Passes of both filters."""
         return self.rounds * (1 + len(self.feedback)) + (1 if self.feedback else 0)
 

@@ -49,7 +49,9 @@ def _fast(sigma: float) -> DenoiseOptions:
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(_patch_sizes(sigma)[1],)),
         training=TrainingOptions(epochs=6, patch_budget=16_384, batch_size=2048),
-        refinement=RefinementOptions(rounds=2, window=16, feedback=()),
+        refinement=RefinementOptions(
+            patch_sizes=(7 if sigma >= 35 else 6,), rounds=2, window=16, feedback=()
+        ),
     )
 
 
@@ -58,7 +60,7 @@ def _balanced(sigma: float) -> DenoiseOptions:
     small, _, large = _patch_sizes(sigma)
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(small, large), latents=512),
-        refinement=RefinementOptions(),
+        refinement=RefinementOptions(patch_sizes=(7 if sigma >= 35 else 6,)),
     )
 
 
@@ -66,8 +68,8 @@ def _best(sigma: float) -> DenoiseOptions:
     """Longer training, wider search and more groups."""
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
-        training=TrainingOptions(epochs=12),
-        refinement=RefinementOptions(rounds=2, window=28),
+        training=TrainingOptions(epochs=8),
+        refinement=RefinementOptions(patch_sizes=(6, 7), rounds=2, window=24),
     )
 
 

@@ -50,7 +50,27 @@ def refine_image(
     -------
     (height, width, C) float
     """
-    size = min(options.patch_size, *noisy.shape[:2])
+    refined, finished = [], 0
+    for patch_size in options.patch_sizes:
+        size = min(patch_size, *noisy.shape[:2])
+
+        def tell(done: int, before: int = finished) -> None:
+            on_pass(before + done)
+
+        refined.append(_refine(noisy, pilot, sigma, size, options, tell))
+        finished += options.passes_per_size
+    return torch.stack(refined).mean(0)
+
+
+def _refine(
+    noisy: Tensor,
+    pilot: Tensor,
+    sigma: float,
+    size: int,
+    options: RefinementOptions,
+    on_pass: Callable[[int], None],
+) -> Tensor:
+    """`refine_image` with patches of one size."""
     grid = PatchGrid((noisy.shape[0], noisy.shape[1], noisy.shape[2]), size, noisy.device)
     estimate, done = pilot, 0
     for number in range(options.rounds):

@@ -101,7 +101,7 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
         (InferenceOptions, "pool_size", 0),
         (InferenceOptions, "chunk_size", 0),
         (InferenceOptions, "search_steps", -1),
-        (RefinementOptions, "patch_size", 1),
+        (RefinementOptions, "patch_sizes", (6, 1)),
         (RefinementOptions, "stride", 0),
         (RefinementOptions, "rounds", 0),
         (RefinementOptions, "feedback", (1.0, 0.0)),

@@ -46,7 +46,7 @@ def test_a_terminal_gets_a_live_bar(
 def test_benchmark_prints_a_row_per_image_and_a_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(denoise.benchmark, "preset", lambda name, sigma: TINY)
+    monkeypatch.setattr(denoise.benchmark, "preset", lambda name, sigma, decoder: TINY)
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, step_image(), overwrite=False)
     app = denoise.benchmark.typer.Typer()

@@ -14,7 +14,7 @@ from denoise.options import RefinementOptions
 from denoise.refinement import low_rank_filter, refine_image, wiener_filter
 
 SMALL = RefinementOptions(
-    patch_size=4, window=6, wiener_group=16, low_rank_group=30, feedback=(1.0, 0.1)
+    patch_sizes=(4, 3), window=6, wiener_group=16, low_rank_group=30, feedback=(1.0, 0.1)
 )
 
 
