@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow benchmark samples clean
+.PHONY: demo test check format format-check lint types slow benchmark quality samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -42,6 +42,11 @@ types: $(INSTALLED)
 IMAGES ?= sample_images/camera.png sample_images/chelsea.png
 benchmark: $(INSTALLED)
 	$(BIN)/python -m denoise.benchmark $(IMAGES)
+
+# The tables of docs/quality.md, for instance: make quality IMAGES="SET12/01.png SET12/02.png"
+quality: $(INSTALLED)
+	$(BIN)/python -m denoise.benchmark $(IMAGES) --presets fast,balanced,best --sigmas 15,25,50
+	$(BIN)/python -m denoise.ablation $(IMAGES) --sigmas 25
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from denoise.options import DenoiseOptions
-    from denoise.pipeline import DenoiseResult, Progress, denoise_image
+    from denoise.pipeline import denoise_image
     from denoise.presets import preset
+    from denoise.results import DenoiseResult, Progress
 
 __version__ = "0.1.0"
 
@@ -15,8 +16,8 @@ __all__ = ["DenoiseOptions", "DenoiseResult", "Progress", "__version__", "denois
 
 _HOMES = {
     "DenoiseOptions": "options",
-    "DenoiseResult": "pipeline",
-    "Progress": "pipeline",
+    "DenoiseResult": "results",
+    "Progress": "results",
     "denoise_image": "pipeline",
     "preset": "presets",
 }

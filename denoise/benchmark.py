@@ -28,9 +28,10 @@ from denoise.images import read_image
 from denoise.metrics import psnr, ssim
 from denoise.noise import add_gaussian_noise
 from denoise.options import Decoder, DenoiseOptions
-from denoise.pipeline import Progress, denoise_image
+from denoise.pipeline import denoise_image
 from denoise.presets import DEFAULT_PRESET, override, preset
 from denoise.progress import show_progress
+from denoise.results import Progress
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ in a fixed order, so that results do not depend on the number of threads.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -29,7 +30,8 @@ Result = TypeVar("Result")
 def supports(model: BinaryVAE, patches: Patches) -> bool:
     """Whether the kernels cover the case: W but no mean, nothing missing, float32, CPU."""
     return (
-        model.amplitudes is not None
+        sys.byteorder == "little"
+        and model.amplitudes is not None
         and model.decoder is None
         and patches.observed is None
         and patches.values.device.type == "cpu"

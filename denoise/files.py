@@ -21,8 +21,9 @@ from denoise.metrics import psnr, ssim
 from denoise.model_files import MODEL_SUFFIXES, load_models, save_models
 from denoise.options import DenoiseOptions
 from denoise.outputs import check_output, write_atomically
-from denoise.pipeline import DenoiseResult, Progress, denoise_image
+from denoise.pipeline import denoise_image
 from denoise.report import FileReport, Quality
+from denoise.results import DenoiseResult, Progress
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3

@@ -14,6 +14,7 @@ booleans make an unsigned word (little-endian machines only). `gram` is W W^T,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -23,7 +24,13 @@ ABSENT = np.float32(-1e30)
 # States that carry less of the posterior do not enter the sums of the M-step.
 LEAST_WEIGHT = np.float32(1e-3)
 
-compile_loop: Any = numba.njit(cache=True, fastmath=True, nogil=True)
+
+def compile_loop(function: Callable[..., Any]) -> Any:
+    """Compile at the first call; machine code is kept for later runs where a folder allows it."""
+    try:
+        return numba.njit(cache=True, fastmath=True, nogil=True)(function)
+    except RuntimeError:  # neither this folder nor the user's cache can be written
+        return numba.njit(fastmath=True, nogil=True)(function)
 
 
 @compile_loop
@@ -110,8 +117,9 @@ def _additions(  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _insert(lists, counts, scores, hashes, expanded, new, count, score, code):  # type: ignore[no-untyped-def]
+def _insert(places, new, count, score, code):  # type: ignore[no-untyped-def]
     """Put a state into the set, sorted by falling score, unless it is there or too unlikely."""
+    lists, counts, scores, hashes, expanded = places
     size = len(scores)
     if score <= scores[size - 1]:
         return
@@ -134,6 +142,78 @@ def _insert(lists, counts, scores, hashes, expanded, new, count, score, code):  
 
 
 @compile_loop
+def _load(places, words, old_scores, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+    """Score the states of a patch and sort them into the empty set."""
+    state, _, inverse, means, _, _, _, _ = work
+    places[2][:] = ABSENT
+    for s in range(len(old_scores)):
+        if old_scores[s] <= ABSENT:
+            continue
+        count = _active(words[s], state)
+        code = np.int64(0)
+        score = _solve(state, count, gram, own, inverse, means)
+        for i in range(count):
+            code ^= keys[state[i]]
+            score += log_odds[state[i]]
+        _insert(places, state, count, score, code)
+
+
+@compile_loop
+def _expand(places, place, children, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+    """Offer the best single-bit neighbours of the state at `place` to the set."""
+    lists, counts, scores, hashes, expanded = places
+    child, parent, inverse, means, rho, gains, removals, candidates = work
+    expanded[place] = True
+    count, score, code = counts[place], scores[place], hashes[place]
+    parent[:count] = lists[place, :count]
+    _solve(parent, count, gram, own, inverse, means)
+    needed = scores[len(scores) - 1] - score
+    found = 0
+    if count < len(parent):
+        found = _additions(
+            parent, count, gram, own, log_odds, inverse, means, rho, gains, needed, candidates
+        )
+    for i in range(count):
+        v = inverse[i, i]
+        removals[i] = -(0.5 * means[i] * means[i] / v + 0.5 * math.log(v) + log_odds[parent[i]])
+    for _ in range(children):
+        gain, added, removed = ABSENT, -1, -1
+        for c in range(found):
+            if gains[candidates[c]] > gain:
+                added = candidates[c]
+                gain = gains[added]
+        for i in range(count):
+            if removals[i] > gain:
+                removed = i
+                gain = removals[i]
+        if gain <= ABSENT or score + gain <= scores[len(scores) - 1]:
+            break
+        if removed < 0:
+            gains[added] = ABSENT
+            child[:count] = parent[:count]
+            child[count] = added
+            _insert(places, child, count + 1, score + gain, code ^ keys[added])
+        else:
+            removals[removed] = ABSENT
+            child[:removed] = parent[:removed]
+            child[removed : count - 1] = parent[removed + 1 : count]
+            _insert(places, child, count - 1, score + gain, code ^ keys[parent[removed]])
+
+
+@compile_loop
+def _store(places, words, new_scores):  # type: ignore[no-untyped-def]
+    """Write the set back, eight booleans to a word."""
+    lists, counts, scores, _, _ = places
+    for s in range(len(scores)):
+        new_scores[s] = scores[s]
+        words[s, :] = 0
+        if scores[s] > ABSENT:
+            for i in range(counts[s]):
+                h = lists[s, i]
+                words[s, h >> 3] |= np.uint64(1) << np.uint64(8 * (h & 7))
+
+
+@compile_loop
 def explore(  # type: ignore[no-untyped-def]
     projections, gram, log_odds, keys, states, scores, max_active, expansions, children
 ):
@@ -144,100 +224,34 @@ def explore(  # type: ignore[no-untyped-def]
     """
     patches, size = scores.shape
     number = len(log_odds)
-    lists = np.empty((size, max_active), np.int16)
-    counts = np.empty(size, np.int64)
-    values = np.empty(size, np.float32)
-    hashes = np.empty(size, np.int64)
-    expanded = np.empty(size, np.bool_)
-    inverse = np.empty((max_active, max_active), np.float32)
-    means = np.empty(max_active, np.float32)
-    parent = np.empty(max_active, np.int16)
-    child = np.empty(max_active, np.int16)
-    rho = np.empty(number, np.float32)
-    gains = np.empty(number, np.float32)
-    removals = np.empty(max_active, np.float32)
-    candidates = np.empty(number, np.int16)
+    places = (
+        np.empty((size, max_active), np.int16),
+        np.empty(size, np.int64),
+        np.empty(size, np.float32),
+        np.empty(size, np.int64),
+        np.empty(size, np.bool_),
+    )
+    work = (
+        np.empty(max_active, np.int16),
+        np.empty(max_active, np.int16),
+        np.empty((max_active, max_active), np.float32),
+        np.empty(max_active, np.float32),
+        np.empty(number, np.float32),
+        np.empty(number, np.float32),
+        np.empty(max_active, np.float32),
+        np.empty(number, np.int16),
+    )
     for n in range(patches):
         own = projections[n]
-        values[:] = ABSENT
-        for s in range(size):
-            if scores[n, s] <= ABSENT:
-                continue
-            count = _active(states[n, s], child)
-            code = np.int64(0)
-            score = np.float32(0.0)
-            for i in range(count):
-                code ^= keys[child[i]]
-                score += log_odds[child[i]]
-            score += _solve(child, count, gram, own, inverse, means)
-            _insert(lists, counts, values, hashes, expanded, child, count, score, code)
+        _load(places, states[n], scores[n], gram, own, log_odds, keys, work)
         for _ in range(expansions):
-            best = 0
-            while best < size and (expanded[best] or values[best] <= ABSENT):
-                if values[best] <= ABSENT:
-                    best = size
-                else:
-                    best += 1
-            if best >= size:
+            place = 0
+            while place < size and places[4][place] and places[2][place] > ABSENT:
+                place += 1
+            if place == size or places[2][place] <= ABSENT:
                 break
-            expanded[best] = True
-            count = counts[best]
-            score = values[best]
-            code = hashes[best]
-            parent[:count] = lists[best, :count]
-            _solve(parent, count, gram, own, inverse, means)
-            needed = values[size - 1] - score
-            found = 0
-            if count < max_active:
-                found = _additions(
-                    parent, count, gram, own, log_odds, inverse, means, rho, gains,
-                    needed, candidates,
-                )  # fmt: skip
-            for i in range(count):
-                v = inverse[i, i]
-                removals[i] = -(
-                    0.5 * means[i] * means[i] / v + 0.5 * math.log(v) + log_odds[parent[i]]
-                )
-            for _ in range(children):
-                gain = ABSENT
-                top = -1
-                for c in range(found):
-                    if gains[candidates[c]] > gain:
-                        top = candidates[c]
-                        gain = gains[top]
-                removed = -1
-                for i in range(count):
-                    if removals[i] > gain:
-                        gain = removals[i]
-                        removed = i
-                if gain <= ABSENT or score + gain <= values[size - 1]:
-                    break
-                if removed < 0:
-                    gains[top] = ABSENT
-                    child[:count] = parent[:count]
-                    child[count] = top
-                    _insert(
-                        lists, counts, values, hashes, expanded,
-                        child, count + 1, score + gain, code ^ keys[top],
-                    )  # fmt: skip
-                else:
-                    removals[removed] = ABSENT
-                    kept = 0
-                    for i in range(count):
-                        if i != removed:
-                            child[kept] = parent[i]
-                            kept += 1
-                    _insert(
-                        lists, counts, values, hashes, expanded,
-                        child, kept, score + gain, code ^ keys[parent[removed]],
-                    )  # fmt: skip
-        for s in range(size):
-            scores[n, s] = values[s]
-            states[n, s, :] = 0
-            if values[s] > ABSENT:
-                for i in range(counts[s]):
-                    h = lists[s, i]
-                    states[n, s, h >> 3] |= np.uint64(1) << np.uint64(8 * (h & 7))
+            _expand(places, place, children, gram, own, log_odds, keys, work)
+        _store(places, states[n], scores[n])
 
 
 @compile_loop

@@ -16,46 +16,18 @@ F              elbo               log of the sum of the joint over K_n (states.p
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoise.amplitudes import AmplitudePosterior, GaussianAmplitudes
+from denoise.decoder import MLPDecoder
 from denoise.patches import Patches
 
 # A prior of exactly 0 or 1 would forbid a latent for ever.
 PRIOR_BOUNDS = (1e-5, 1 - 1e-5)
 # A constant image would drive the learned variance, and with it the ELBO, to infinity.
 LEAST_NOISE_VARIANCE = 1e-6
-
-
-class MLPDecoder(nn.Module):
-    """Multi-layer perceptron from H latents to D patch values, with a linear output.
-
-    Parameters
-    ----------
-    sizes : (H, widths of the hidden layers..., D)
-    leak : slope of the activation below zero; 0 is a ReLU
-    generator : source of the Xavier-normal weights; biases start at zero
-    """
-
-    def __init__(self, sizes: tuple[int, ...], *, leak: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.sizes = sizes
-        self.leak = leak
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(sizes):
-            linear = nn.Linear(inputs, outputs)
-            nn.init.xavier_normal_(linear.weight, generator=generator)
-            nn.init.zeros_(linear.bias)
-            layers += [linear, nn.LeakyReLU(leak)]
-        self.layers = nn.Sequential(*layers[:-1])
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Means of the patches: (..., H) float -> (..., D)."""
-        means: Tensor = self.layers(latents)
-        return means
 
 
 class BinaryVAE:

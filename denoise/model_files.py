@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from denoise.amplitudes import GaussianAmplitudes
+from denoise.decoder import MLPDecoder
 from denoise.errors import ModelFileError
-from denoise.model import BinaryVAE, MLPDecoder
+from denoise.model import BinaryVAE
 from denoise.outputs import write_atomically
 from denoise.reconstruction import StartStates
 from denoise.vae import LearnedVAE

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from denoise.pipeline import Progress
+from denoise.results import Progress
 
 STAGE_NAMES = {"train": "learning", "rebuild": "rebuilding", "refine": "refining"}
 # A log gets a line when a stage has passed each of these shares.

@@ -103,8 +103,7 @@ class StartStates:
     Parameters
     ----------
     pool : (M, H) bool, the most used states
-    trained, trained_index : states of the training patches, and the patches' numbers
-    patch_count : patches of the image
+    trained, trained_index : states of all patches of the image, and the patches' numbers
     """
 
     def __init__(
@@ -112,13 +111,10 @@ class StartStates:
         pool: Tensor,
         trained: LatentStates | None = None,
         trained_index: Tensor | None = None,
-        patch_count: int = 0,
     ) -> None:
         self.pool = pool
         self._trained = trained
-        self._rows = None
-        if trained_index is not None and len(trained_index) == patch_count:
-            self._rows = trained_index.argsort()
+        self._rows = None if trained_index is None else trained_index.argsort()
 
     def states(self, model: BinaryVAE, patches: Patches, count: int) -> LatentStates:
         """`count` states for each patch; -inf marks empty places."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from denoise.amplitudes import GaussianAmplitudes
-from denoise.model import BinaryVAE, MLPDecoder
+from denoise.decoder import MLPDecoder
+from denoise.model import BinaryVAE
 from denoise.options import DenoiseOptions, ModelOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.randomness import PatchRandom
@@ -97,7 +99,8 @@ def learn_vae(
         history.append(stats)
         on_epoch(stats)
     pool = most_used_states(states, options.inference.pool_size)
-    start = StartStates(pool, states, index, len(grid))
+    # Where only some patches were trained on, none is treated better than the others.
+    start = StartStates(pool, states, index) if len(index) == len(grid) else StartStates(pool)
     return LearnedVAE(model, patch_size, image.shape[2], scale, start, tuple(history))
 
 
@@ -131,15 +134,8 @@ def apply_vae(
 
 def for_another_image(vae: LearnedVAE, sigma: float) -> LearnedVAE:
     """The same model for noise of level `sigma`, without the states of its own image."""
-    variance = torch.full_like(vae.model.noise_variance, (sigma / vae.scale) ** 2)
-    model = BinaryVAE(
-        vae.model.decoder,
-        vae.model.prior_probs,
-        variance,
-        free_patch_mean=vae.model.free_patch_mean,
-        amplitudes=vae.model.amplitudes,
-        max_active=vae.model.max_active,
-    )
+    model = copy(vae.model)
+    model.noise_variance = torch.full_like(model.noise_variance, (sigma / vae.scale) ** 2)
     return replace(vae, model=model, start=StartStates(vae.start.pool))
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from denoise.amplitudes import GaussianAmplitudes
-from denoise.model import BinaryVAE, MLPDecoder
+from denoise.decoder import MLPDecoder
+from denoise.model import BinaryVAE
 from denoise.options import (
     Decoder,
     DenoiseOptions,

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import denoise.benchmark
 from denoise.images import write_image
-from denoise.pipeline import Progress
 from denoise.progress import show_progress
+from denoise.results import Progress
 
 EVENTS = [Progress("train", n, 10, elbo=-50.0 + n) for n in range(1, 11)]
 EVENTS += [Progress("rebuild", n, 400) for n in range(100, 401, 100)]
@@ -55,9 +55,9 @@ def test_benchmark_prints_a_row_per_image_and_a_mean(
     result = CliRunner().invoke(app, [*arguments, "--sigmas", "10,20", "--device", "cpu"])
     assert result.exit_code == 0, result.output
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert [row[0] for row in rows[1:]] == ["| a.png", "| b.png", "| mean (median seconds)"] * 2
-    assert [row[1] for row in rows[1:]] == ["10"] * 3 + ["20"] * 3
+    assert [row[1] for row in rows[1:]] == ["a.png", "b.png", "mean (median seconds)"] * 2
+    assert [row[2] for row in rows[1:]] == ["10"] * 3 + ["20"] * 3
     for first, second, mean in (rows[1:4], rows[4:7]):
-        for column in (2, 3):
+        for column in (3, 4):
             expected = (float(first[column]) + float(second[column])) / 2
             assert float(mean[column]) == pytest.approx(expected, abs=0.011)

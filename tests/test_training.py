@@ -9,8 +9,9 @@ import torch
 from conftest import TINY
 
 from denoise.amplitudes import GaussianAmplitudes
+from denoise.decoder import MLPDecoder
 from denoise.errors import TrainingError
-from denoise.model import BinaryVAE, MLPDecoder
+from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom

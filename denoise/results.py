@@ -1,0 +1,58 @@
+"""What a run tells while it works and when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.options import DenoiseOptions
+from denoise.vae import LearnedVAE
+
+STAGES = ("train", "rebuild", "refine")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `done` of `total` epochs, patches or passes.
+
+    The stages are "train", "rebuild" and "refine".
+    """
+
+    stage: str
+    done: int
+    total: int
+    elbo: float | None = None
+
+
+@dataclass(frozen=True)
+class DenoiseResult:
+    """A denoised image and how it came about.
+
+    Attributes
+    ----------
+    image : (height, width) or (height, width, C) float32 in the units of the input, not clipped
+    sigma : standard deviation of the noise as given, same units
+    learned_sigma : root of the mean posterior-weighted squared error at the end of training,
+        the model's own estimate of sigma, same units; NaN if the model was learned before
+    elbo_history : mean ELBO per training patch of each epoch, in nats, for the first patch size
+    uncertainty : standard deviation of every pixel under the VAE's posterior, shaped like
+        `image` in its units, or None if not asked for
+    models : one learned VAE for each patch size, for other images of the same kind
+    seconds : time spent in each stage, "train", "rebuild" and "refine"
+    device : where it ran, such as "cpu" or "cuda:0 (NVIDIA ...)"
+    seed : that of the run
+    options : all settings of the run
+    """
+
+    image: NDArray[np.float32]
+    sigma: float
+    learned_sigma: float
+    elbo_history: tuple[float, ...]
+    uncertainty: NDArray[np.float32] | None
+    models: tuple[LearnedVAE, ...]
+    seconds: dict[str, float]
+    device: str
+    seed: int
+    options: DenoiseOptions

@@ -1,0 +1,65 @@
+"""Schedules that fit into a time: chosen by arithmetic, never without learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import TINY_AMPLITUDE, step_image
+
+from denoise import denoise_image, preset
+from denoise.budget import LEAST_EPOCHS, LEAST_PATCHES, SCALES, Speed, fit_to_time, scaled
+from denoise.errors import OptionError
+
+SPEED = Speed(training=1e-5, rebuilding=2e-5, refining=1e-5)
+PIXELS = 256 * 256
+
+
+@pytest.mark.parametrize("name", ["fast", "balanced", "best", "paper"])
+def test_scale_one_is_the_preset_and_less_scale_is_less_work(name: str) -> None:
+    options = preset(name, 25)
+    assert scaled(options, 1.0) == options
+    seconds = [SPEED.predict(scaled(options, scale), PIXELS) for scale in SCALES]
+    assert seconds == sorted(seconds, reverse=True)
+    quickest = scaled(options, SCALES[-1])
+    assert quickest.training.epochs >= LEAST_EPOCHS
+    assert quickest.training.patch_budget >= LEAST_PATCHES
+    assert quickest.model.patch_sizes
+
+
+def test_prediction_adds_up_the_stages() -> None:
+    options = preset("balanced", 25)
+    assert options.refinement is not None
+    models, epochs = len(options.model.patch_sizes), options.training.epochs
+    expected = models * PIXELS * (epochs * 1e-5 + 2e-5) + options.refinement.passes * PIXELS * 1e-5
+    assert SPEED.predict(options, PIXELS) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 5.0, 20.0, 1e6])
+def test_the_most_thorough_version_that_fits_is_chosen(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.budget._measure", lambda options, image, sigma: SPEED)
+    options, image = preset("balanced", 25), torch.zeros(256, 256, 1)
+    chosen = fit_to_time(options, image, 25.0, seconds, learning=True)
+    versions = [scaled(options, scale) for scale in SCALES]
+    place = versions.index(chosen)
+    if place < len(versions) - 1:
+        assert SPEED.predict(chosen, PIXELS) <= seconds
+    if place > 0:
+        assert SPEED.predict(versions[place - 1], PIXELS) > 0.79 * seconds
+    quicker = fit_to_time(options, image, 25.0, seconds, learning=False)
+    assert versions.index(quicker) <= place  # nothing to learn leaves more time
+
+
+def test_images_smaller_than_the_trial_and_missing_pixels_are_measured_too() -> None:
+    image = step_image(20, 11)
+    image[3, 4] = float("nan")
+    result = denoise_image(image, 20, options=TINY_AMPLITUDE, time_budget=2.0, device="cpu")
+    assert result.image.shape == image.shape
+    assert result.options.model == TINY_AMPLITUDE.model
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_must_be_positive(budget: float) -> None:
+    with pytest.raises(OptionError, match="time_budget must be positive seconds"):
+        denoise_image(step_image(), 20, options=TINY_AMPLITUDE, time_budget=budget, device="cpu")
