@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from denoise.options import DenoiseOptions
-from denoise.refinement import refine_image
+from denoise.refinement import pass_count, refine_image
 from denoise.vae import apply_vae, learn_vae
 
 # The preset's amount of learning is multiplied by these, largest first.
@@ -38,7 +38,7 @@ class Speed:
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
-            seconds += pixels * options.refinement.passes * self.refining
+            seconds += pixels * pass_count(options.refinement, channels=1) * self.refining
         return seconds
 
 
@@ -117,8 +117,8 @@ def _measure(options: DenoiseOptions, image: Tensor, sigma: float) -> Speed:
             options.refinement,
             on_pass=lambda _: None,
         )
-        seconds = _now(image) - rebuilt
-        refining = seconds / options.refinement.passes / noisy[..., 0].numel()
+        passes = pass_count(options.refinement, channels=1)
+        refining = (_now(image) - rebuilt) / passes / noisy[..., 0].numel()
     return Speed((ends[1] - ends[0]) / patches, (rebuilt - started) / patches, refining)
 
 

@@ -224,12 +224,7 @@ class RefinementOptions:
 
     @property
     def passes(self) -> int:
-        """Passes of both filters, in all."""
-        return len(self.patch_sizes) * self.passes_per_size
-
-    @property
-    def passes_per_size(self) -> int:
-        """Passes of both filters."""
+        """Passes of both filters, for each patch size and channel."""
         return self.rounds * (1 + len(self.feedback)) + (1 if self.feedback else 0)
 
 

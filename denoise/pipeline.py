@@ -17,7 +17,7 @@ from denoise.errors import ImageError, OptionError
 from denoise.options import DenoiseOptions
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.reconstruction import Reconstruction, averaged
-from denoise.refinement import refine_image
+from denoise.refinement import pass_count, refine_image
 from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
@@ -103,7 +103,7 @@ def denoise_image(
     times.append(time.perf_counter())
     denoised = pilot.image
     if options.refinement is not None:
-        passes = options.refinement.passes
+        passes = pass_count(options.refinement, noisy.shape[2])
         denoised = refine_image(
             noisy.to(torch.float32),
             pilot.image.to(torch.float32),

@@ -10,13 +10,14 @@ filters act on them:
 
 The second one is strong but forgets where it started; so every pass starts from a
 mean of its own last result and the first filter's (the anchor), plus a share of the
-residual.
+residual. Colours are rotated to brightness and opponent colours, which are refined one by one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -50,19 +51,43 @@ def refine_image(
     -------
     (height, width, C) float
     """
-    refined, finished = [], 0
-    for patch_size in options.patch_sizes:
-        size = min(patch_size, *noisy.shape[:2])
+    height, width, channels = noisy.shape
+    rotation = opponent_colours(channels).to(noisy)
+    # A colour pixel counts as missing where one of its channels is.
+    data, start = noisy @ rotation.T, pilot @ rotation.T
+    sizes = [min(size, height, width) for size in options.patch_sizes]
+    refined, finished = torch.zeros_like(start), 0
 
-        def tell(done: int, before: int = finished) -> None:
-            on_pass(before + done)
+    def tell(done: int) -> None:
+        on_pass(finished + done)
 
-        refined.append(_refine(noisy, pilot, sigma, size, options, tell))
-        finished += options.passes_per_size
-    return torch.stack(refined).mean(0)
+    for channel, size in product(range(channels), sizes):
+        one = slice(channel, channel + 1)
+        refined[..., one] += _refine_channel(
+            data[..., one], start[..., one], sigma, size, options, tell
+        )
+        finished += options.passes
+    result: Tensor = refined / len(sizes) @ rotation
+    return result
 
 
-def _refine(
+def pass_count(options: RefinementOptions, channels: int) -> int:
+    """Passes that `refine_image` makes."""
+    return channels * len(options.patch_sizes) * options.passes
+
+
+def opponent_colours(channels: int) -> Tensor:
+    """Orthonormal axes of colour space, brightness first: (C, C).
+
+    The discrete cosine transform over channels; for RGB that is R+G+B, R-B and R-2G+B. Noise
+    stays white, and each axis can be filtered on its own.
+    """
+    places = torch.arange(channels, dtype=torch.float64)
+    rows = torch.cos(math.pi / channels * places[:, None] * (places + 0.5))
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+def _refine_channel(
     noisy: Tensor,
     pilot: Tensor,
     sigma: float,
@@ -70,7 +95,7 @@ def _refine(
     options: RefinementOptions,
     on_pass: Callable[[int], None],
 ) -> Tensor:
-    """`refine_image` with patches of one size."""
+    """Refine an image (height, width, 1) with patches of one size."""
     grid = PatchGrid((noisy.shape[0], noisy.shape[1], noisy.shape[2]), size, noisy.device)
     estimate, done = pilot, 0
     for number in range(options.rounds):

@@ -11,7 +11,13 @@ from denoise.groups import match_patches
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.refinement import low_rank_filter, refine_image, wiener_filter
+from denoise.refinement import (
+    low_rank_filter,
+    opponent_colours,
+    pass_count,
+    refine_image,
+    wiener_filter,
+)
 
 SMALL = RefinementOptions(
     patch_sizes=(4, 3), window=6, wiener_group=16, low_rank_group=30, feedback=(1.0, 0.1)
@@ -94,7 +100,15 @@ def test_refinement_improves_a_poor_pilot(shape: tuple[int, ...], missing: bool)
     )
     assert refined.shape == clean.shape
     assert psnr(clean, refined.numpy()) > psnr(clean, pilot) + 1
-    assert passes == list(range(1, SMALL.passes + 1))
+    assert passes == list(range(1, pass_count(SMALL, clean.shape[2]) + 1))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_opponent_colours_are_a_rotation_with_brightness_first(channels: int) -> None:
+    axes = opponent_colours(channels)
+    eye = torch.eye(channels, dtype=torch.float64)
+    torch.testing.assert_close(axes @ axes.T, eye)
+    torch.testing.assert_close(axes[0], torch.full_like(axes[0], channels**-0.5))
 
 
 def test_a_constant_image_stays_constant() -> None:
