@@ -84,7 +84,8 @@ def opponent_colours(channels: int) -> Tensor:
     """
     places = torch.arange(channels, dtype=torch.float64)
     rows = torch.cos(math.pi / channels * places[:, None] * (places + 0.5))
-    return rows / rows.norm(dim=1, keepdim=True)
+    axes: Tensor = rows / rows.norm(dim=1, keepdim=True)
+    return axes
 
 
 def _refine_channel(
