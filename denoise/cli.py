@@ -94,7 +94,7 @@ def denoise(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write the standard deviation of every pixel: .npy, or an image of it.",
+            help="Also write every pixel's standard deviation under the VAE: .npy or an image.",
         ),
     ] = None,
     save_model: Annotated[

@@ -63,7 +63,7 @@ class FileJob:
     overwrite: bool = False
 
     def check_outputs(self) -> None:
-        """Raise an OutputError if a file cannot be written, or two are the same."""
+        """Raise an OutputError if a file cannot be written, or is also another file of the job."""
         outputs = (
             (self.output, IMAGE_SUFFIXES),
             (self.figure, IMAGE_SUFFIXES),
@@ -71,13 +71,15 @@ class FileJob:
             (self.save_model, MODEL_SUFFIXES),
             (self.show_model, IMAGE_SUFFIXES),
         )
-        taken: set[Path] = set()
+        inputs = (self.image, self.reference, self.load_model)
+        taken = {path.resolve() for path in inputs if path is not None}
+        taken.discard(self.output.resolve())  # the image itself may be replaced, if told so
         for path, suffixes in outputs:
             if path is None:
                 continue
             check_output(path, suffixes, overwrite=self.overwrite)
             if path.resolve() in taken:
-                raise OutputError(f"{path}: is named for two outputs; give each its own name")
+                raise OutputError(f"{path}: is named twice; give each file its own name")
             taken.add(path.resolve())
 
 

@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 ABSENT = np.float32(-1e30)
-# States that carry less of the posterior do not enter the sums of the M-step.
+# States that are less likely than the likeliest by this factor do not enter the posterior sums.
 LEAST_WEIGHT = np.float32(1e-3)
 
 
@@ -68,13 +68,16 @@ def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[n
 
 @compile_loop
 def _active(words, latents):  # type: ignore[no-untyped-def]
-    """List the latents that are on in a state, eight booleans to a word; returns their number."""
+    """List the latents that are on in a state, eight booleans to a word; returns their number.
+
+    No more than there is room for: the search of the amplitude model keeps to `max_active`.
+    """
     count = 0
     for block in range(len(words)):
         word = words[block]
         if word != 0:
             for bit in range(8):
-                if (word >> np.uint64(8 * bit)) & np.uint64(1):
+                if count < len(latents) and (word >> np.uint64(8 * bit)) & np.uint64(1):
                     latents[count] = 8 * block + bit
                     count += 1
     return count
@@ -264,9 +267,14 @@ def accumulate(  # type: ignore[no-untyped-def]
     means = np.empty(max_active, np.float32)
     active = np.empty(max_active, np.int16)
     for n in range(patches):
+        largest = weights[n].max()
+        kept = np.float32(0.0)
         for s in range(size):
-            weight = weights[n, s]
-            if weight < LEAST_WEIGHT:
+            if weights[n, s] >= LEAST_WEIGHT * largest:
+                kept += weights[n, s]
+        for s in range(size):
+            weight = weights[n, s] / kept
+            if weights[n, s] < LEAST_WEIGHT * largest:
                 continue
             count = _active(states[n, s], active)
             _solve(active, count, gram, projections[n], inverse, means)

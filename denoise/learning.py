@@ -247,4 +247,4 @@ def _compiled_sums(
     vectors = model.amplitudes.vectors
     cross = amplitudes.T @ values
     explained = 2 * (cross * vectors).sum() - (products * (vectors @ vectors.T)).sum()
-    return AmplitudeSums(latents, products, cross), values.square().sum() - explained
+    return AmplitudeSums(latents, products, cross), (values.square().sum() - explained).clamp(min=0)

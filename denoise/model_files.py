@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,18 +60,59 @@ def load_models(path: Path, device: torch.device) -> tuple[LearnedVAE, ...]:
                 raise ModelFileError(
                     f"{path}: holds {description['format']!r}, this version reads {FORMAT!r}"
                 )
+            models = description["models"]
+            if not models:
+                raise ValueError("no model")
             return tuple(
-                _restore(one, _Arrays(archive, number, device))
-                for number, one in enumerate(description["models"])
+                _restore(one, _Arrays(archive, number, device)) for number, one in enumerate(models)
             )
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile):
+    except (*_DAMAGE, zipfile.BadZipFile, zlib.error):
         raise ModelFileError(
             f"{path}: is not a model file; give one that --save-model wrote"
         ) from None
+
+
+# What reading an archive of other content, or a damaged one, may raise.
+_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RuntimeError)
+
+
+def _check(
+    description: dict[str, Any],
+    prior_probs: torch.Tensor,
+    pool: torch.Tensor,
+    amplitudes: GaussianAmplitudes | None,
+) -> None:
+    """Raise a ValueError unless the parts fit together: compiled loops trust their sizes."""
+    latents = len(prior_probs)
+    values = int(description["patch_size"]) ** 2 * int(description["channels"])
+    positive = (description["scale"], description["noise_variance"])
+    sizes = description["layer_sizes"]
+    if not (
+        prior_probs.dtype == torch.float32
+        and prior_probs.ndim == 1
+        and bool(((prior_probs > 0) & (prior_probs < 1)).all())
+        and pool.dtype == torch.bool
+        and pool.ndim == 2
+        and pool.shape[1] == latents
+        and all(0 < float(number) < math.inf for number in positive)
+        and 1 <= int(description["max_active"]) <= 1024
+        and int(description["patch_size"]) >= 2
+        and (sizes is None or (sizes[0], sizes[-1]) == (latents, values))
+        and (sizes is not None or amplitudes is not None)
+    ):
+        raise ValueError("the parts of the model do not fit together")
+    if amplitudes is not None:
+        vectors = amplitudes.vectors
+        if (
+            vectors.shape != (latents, values)
+            or vectors.dtype != torch.float32
+            or not bool(vectors.isfinite().all())
+        ):
+            raise ValueError("the amplitudes do not fit the model")
 
 
 class _Arrays:
@@ -124,6 +167,7 @@ def _restore(description: dict[str, Any], arrays: _Arrays) -> LearnedVAE:
     free_patch_mean = bool(description["free_patch_mean"])
     if description["amplitudes"]:
         amplitudes = GaussianAmplitudes(arrays("amplitudes"), free_patch_mean=free_patch_mean)
+    _check(description, prior_probs, arrays("pool"), amplitudes)
     model = BinaryVAE(
         decoder,
         prior_probs,

@@ -68,7 +68,7 @@ class ModelOptions:
             "hidden may be None only with the amplitude decoder",
         )
         _require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
-        _require(self.latents >= 1, f"latents must be at least 1, got {self.latents}")
+        _require(1 <= self.latents < 2**15, f"latents must lie in 1..32767, got {self.latents}")
         _require(
             0 < self.expected_active < self.latents,
             f"expected_active must lie between 0 and latents, got {self.expected_active}",
@@ -240,4 +240,8 @@ class DenoiseOptions:
 
     def __post_init__(self) -> None:
         states, latents = self.search.states, self.model.latents
+        _require(
+            self.model.decoder == "mlp" or self.search.mutation == "neighbours",
+            f"the amplitude decoder needs the mutation 'neighbours', got {self.search.mutation!r}",
+        )
         _require(states <= 2**latents, f"{latents} latents have no {states} distinct states")

@@ -103,14 +103,16 @@ def denoise_image(
     times.append(time.perf_counter())
     denoised = pilot.image
     if options.refinement is not None:
+        noise = vaes[0].sigma
         passes = pass_count(options.refinement, noisy.shape[2])
         denoised = refine_image(
-            noisy.to(torch.float32),
-            pilot.image.to(torch.float32),
-            vaes[0].sigma,
+            (noisy / noise).to(torch.float32),
+            (pilot.image / noise).to(torch.float32),
+            1.0,
             options.refinement,
             on_pass=lambda done: on_progress(Progress("refine", done, passes)),
-        )
+        ).to(noisy.dtype)
+        denoised = denoised * noise
     times.append(time.perf_counter())
 
     shape = np.shape(image)
@@ -202,7 +204,7 @@ def _to_array(image: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
     """(height, width, C) float64 of an array that can be denoised."""
-    pixels = np.asarray(image, dtype=np.float64)
+    pixels = np.array(image, dtype=np.float64, order="C")  # a copy: the caller keeps the original
     if pixels.ndim not in (2, 3):
         raise ImageError(
             f"expected (height, width) or (height, width, C), got shape {pixels.shape}"

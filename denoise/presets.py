@@ -65,7 +65,7 @@ def _balanced(sigma: float) -> DenoiseOptions:
 
 
 def _best(sigma: float) -> DenoiseOptions:
-    """Longer training, wider search and more groups."""
+    """More models, longer training, two rounds of refinement with two patch sizes."""
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
         training=TrainingOptions(epochs=8),
@@ -75,11 +75,7 @@ def _best(sigma: float) -> DenoiseOptions:
 
 def _patch_sizes(sigma: float) -> tuple[int, int, int]:
     """Small, medium and large patches: the stronger the noise, the larger."""
-    if sigma < 20:
-        return 6, 7, 8
-    if sigma < 35:
-        return 6, 7, 8
-    return 8, 9, 10
+    return (6, 7, 8) if sigma < 35 else (8, 9, 10)
 
 
 def _with_mlp(options: DenoiseOptions, sigma: float) -> DenoiseOptions:

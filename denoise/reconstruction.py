@@ -55,7 +55,7 @@ def rebuild_image(
     start : the states that the search starts from
     on_patches : called with the number of finished patches after each chunk
     """
-    if search.mutation == "guided":
+    if search.mutation in ("guided", "neighbours"):
         model.calibrate_flips(start.pool[:CALIBRATION_STATES])
     means, variances, finished = grid.merger(), grid.merger(), 0
     for index in torch.arange(len(grid), device=image.device).split(inference.chunk_size):

@@ -105,7 +105,7 @@ def _refine_channel(
         on_pass(done := done + 1)
         for step, feedback in enumerate(options.feedback):
             if step % 2 == 0:
-                group_size = max(options.low_rank_group - 5 * step, 40)
+                group_size = max(options.low_rank_group - 5 * step, min(options.low_rank_group, 40))
                 groups = _match(estimate, size, group_size, options)
             if step > 0:
                 estimate = estimate.lerp(anchor, options.anchoring)

@@ -74,7 +74,7 @@ def train(
 
     done = 0
     for epoch in range(1, training.epochs + 1):
-        if search.mutation == "guided":
+        if search.mutation in ("guided", "neighbours"):
             model.calibrate_flips(states.states[:CALIBRATION_STATES, 0])
         annealed = done >= annealing_patches
         sums = BatchSums.zero(model)

@@ -170,7 +170,7 @@ def test_overwrite_is_needed_and_replaces(folder: Path) -> None:
         (["gray_noisy.png", "-o", "out.docx"], "out.docx: unknown file type"),
         (
             ["gray_noisy.png", "-o", "a.png", "--figure", "./a.png"],
-            "a.png: is named for two outputs",
+            "a.png: is named twice",
         ),
         (["notes.txt"], "notes.txt: not an image"),
         (["gray_noisy.png", "--figure", "no/f.png"], "no/f.png: cannot be written"),
@@ -290,7 +290,7 @@ def test_a_model_is_saved_shown_and_used_again(folder: Path) -> None:
         (["--save-model", "m.pt"], "m.pt: unknown file type '.pt'; use one of .npz"),
         (["--save-model", "gray.npz"], "gray.npz: exists already"),
         (["--uncertainty", "u.txt"], "u.txt: unknown file type"),
-        (["--show-model", "o.png", "-o", "o.png"], "o.png: is named for two outputs"),
+        (["--show-model", "o.png", "-o", "o.png"], "o.png: is named twice"),
     ],
 )
 def test_mistakes_with_models_leave_no_trace(

@@ -80,6 +80,28 @@ def test_arrays_of_another_program_and_pickles_are_refused(tmp_path: Path) -> No
         load_models(path, CPU)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("0/prior_probs", np.full(5, 0.1, np.float32)),
+        ("0/prior_probs", np.full(12, np.nan, np.float32)),
+        ("0/amplitudes", np.zeros((12, 7), np.float32)),
+        ("0/amplitudes", np.zeros((12, 16))),
+        ("0/pool", np.zeros((3, 11), bool)),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(
+    tmp_path: Path, name: str, value: np.ndarray
+) -> None:
+    path = tmp_path / "model.npz"
+    save_models(path, denoise_image(NOISY, 20, options=TINY_AMPLITUDE, device="cpu").models)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **{**arrays, name: value})
+    with pytest.raises(ModelFileError, match="is not a model file"):
+        load_models(path, CPU)
+
+
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     models = denoise_image(NOISY, 20, options=TINY, device="cpu").models
     with pytest.raises(OutputError, match="cannot be written"):
