@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,40 +11,47 @@ from torch import Tensor
 
 from denoise.options import DenoiseOptions
 from denoise.refinement import pass_count, refine_image
-from denoise.vae import apply_vae, learn_vae
+from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
 
 # The preset's amount of learning is multiplied by these, largest first.
-SCALES = (4.0, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
+SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
 # Below these, one patch size only, fewer refinement passes, no low-rank passes.
 ONE_SIZE_BELOW, SHORTER_BELOW, NO_LOW_RANK_BELOW = 0.6, 0.4, 0.2
 # Nothing that deserves the name of learning takes less than this.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
 # Share of the time that is planned with; the rest is for surprises.
-SAFETY = 0.8
-TRIAL_PATCHES = 4096
+SAFETY = 0.85
+# Corners of the image that are timed, in pixels.
 TRIAL_SIDE = 64
+REFINEMENT_SIDE = 128
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds that this machine takes for a patch in an epoch, a patch rebuilt, a pixel refined."""
+    """Seconds for a patch in an epoch, a patch rebuilt, and a pixel of one channel refined."""
 
     training: float
     rebuilding: float
     refining: float
 
-    def predict(self, options: DenoiseOptions, pixels: int) -> float:
-        """Seconds of a whole run."""
+    def predict(self, options: DenoiseOptions, pixels: int, channels: int) -> float:
+        """Seconds of a whole run on so many pixels."""
         models, training = len(options.model.patch_sizes), options.training
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
-            seconds += pixels * pass_count(options.refinement, channels=1) * self.refining
+            seconds += pixels * pass_count(options.refinement, channels) * self.refining
         return seconds
 
 
 def fit_to_time(
-    options: DenoiseOptions, image: Tensor, sigma: float, seconds: float, *, learning: bool
+    options: DenoiseOptions,
+    image: Tensor,
+    sigma: float,
+    seconds: float,
+    *,
+    models: Sequence[LearnedVAE] | None = None,
+    with_variance: bool = False,
 ) -> DenoiseOptions:
     """The most thorough version of `options` that should take at most `seconds`.
 
@@ -53,16 +61,15 @@ def fit_to_time(
     Parameters
     ----------
     image : (height, width, C) float, to be denoised
-    learning : whether a model has to be learned, or comes learned
+    models : used instead of learning, if given
+    with_variance : whether the posterior variance is wanted too
     """
     started = time.perf_counter()
-    speed = _measure(options, image, sigma)
-    if not learning:
-        speed = replace(speed, training=0.0)
+    speed = measure_speed(options, image, sigma, models=models, with_variance=with_variance)
     left = SAFETY * (seconds - (time.perf_counter() - started))
-    pixels = image.shape[0] * image.shape[1]
+    pixels, channels = image.shape[0] * image.shape[1], image.shape[2]
     versions = [scaled(options, scale) for scale in SCALES]
-    fitting = [one for one in versions if speed.predict(one, pixels) <= left]
+    fitting = [one for one in versions if speed.predict(one, pixels, channels) <= left]
     return fitting[0] if fitting else versions[-1]
 
 
@@ -89,41 +96,71 @@ def scaled(options: DenoiseOptions, scale: float) -> DenoiseOptions:
     return replace(options, model=model, training=training, refinement=refinement)
 
 
-def _measure(options: DenoiseOptions, image: Tensor, sigma: float) -> Speed:
-    """Time a short run on a corner of the image."""
+def measure_speed(
+    options: DenoiseOptions,
+    image: Tensor,
+    sigma: float,
+    *,
+    models: Sequence[LearnedVAE] | None = None,
+    with_variance: bool = False,
+) -> Speed:
+    """Time a short run on a corner of the image; the parameters are those of `fit_to_time`."""
     corner = image[:TRIAL_SIDE, :TRIAL_SIDE]
-    size = options.model.patch_sizes[-1]
-    short = replace(
-        options, training=replace(options.training, epochs=2, patch_budget=TRIAL_PATCHES)
-    )
-    patches = (corner.shape[0] - size + 1) * (corner.shape[1] - size + 1)
-    learn_vae(corner, sigma, size, options=short, seed=0, on_epoch=lambda _: None)  # warms up
+    if corner.isnan().all():
+        corner = corner.nan_to_num()
     ends: list[float] = []
-    vae = learn_vae(
-        corner, sigma, size, options=short, seed=0, on_epoch=lambda _: ends.append(_now(image))
-    )
+    if models is None:
+        vae = _trial_model(options, corner, sigma, ends)
+    else:
+        vae = for_another_image(models[-1], sigma)
+    size = vae.patch_size
+    patches = (corner.shape[0] - size + 1) * (corner.shape[1] - size + 1)
     started = _now(image)
-    pilot = apply_vae(
-        vae, corner, options=short, seed=0, with_variance=False, on_patches=lambda _: None
+    apply_vae(
+        vae,
+        corner,
+        options=options,
+        seed=0,
+        with_variance=with_variance,
+        on_patches=lambda _: None,
     )
-    rebuilt = _now(image)
-    refining = 0.0
-    if options.refinement is not None:
-        noisy = corner.to(torch.float32)
-        refine_image(
-            noisy,
-            pilot.image.to(torch.float32),
-            sigma,
-            options.refinement,
-            on_pass=lambda _: None,
-        )
-        passes = pass_count(options.refinement, channels=1)
-        refining = (_now(image) - rebuilt) / passes / noisy[..., 0].numel()
-    return Speed((ends[1] - ends[0]) / patches, (rebuilt - started) / patches, refining)
+    rebuilding = (_now(image) - started) / patches
+    training = (ends[-1] - ends[-2]) / patches if ends else 0.0
+    return Speed(training, rebuilding, _time_of_refining(options, image, sigma))
+
+
+def _trial_model(
+    options: DenoiseOptions, corner: Tensor, sigma: float, ends: list[float]
+) -> LearnedVAE:
+    """Learn for an epoch to warm up and one to be timed; `ends` gets the time after each."""
+    short = replace(options.training, epochs=2, patch_budget=TRIAL_SIDE**2)
+    return learn_vae(
+        corner,
+        sigma,
+        options.model.patch_sizes[-1],
+        options=replace(options, training=short),
+        seed=0,
+        on_epoch=lambda _: ends.append(_now(corner)),
+    )
+
+
+def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float) -> float:
+    """Seconds of a pass per pixel of one channel, on a corner large enough to be typical."""
+    if options.refinement is None:
+        return 0.0
+    corner = image[:REFINEMENT_SIDE, :REFINEMENT_SIDE, :1].nan_to_num()
+    corner = (corner / sigma).to(torch.float32)
+    feedback = options.refinement.feedback[:1]
+    short = replace(options.refinement, rounds=1, feedback=feedback)
+    started = _now(image)
+    refine_image(corner, corner, 1.0, short, on_pass=lambda _: None)
+    return (_now(image) - started) / pass_count(short, channels=1) / corner.numel()
 
 
 def _now(image: Tensor) -> float:
     """Time when all work on the image's device is done."""
     if image.device.type == "cuda":
         torch.cuda.synchronize(image.device)
+    elif image.device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()

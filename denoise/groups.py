@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from denoise.threads import on_all_cores
+
 # Reference patches and window offsets handled at a time; they bound memory.
-REFERENCES_AT_A_TIME = 16_384
+REFERENCES_AT_A_TIME = 4096
 OFFSETS_AT_A_TIME = 128
 
 
@@ -31,13 +33,12 @@ def match_patches(
     height, width = pilot.shape[0] - patch_size + 1, pilot.shape[1] - patch_size + 1
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
     rows, columns = _places(height, stride, pilot), _places(width, stride, pilot)
-    band = max(1, REFERENCES_AT_A_TIME // len(columns))
-    return torch.cat(
-        [
-            _match_band(pilot, patch_size, some, columns, group_size, window)
-            for some in rows.split(band)
-        ]
-    )
+    bands = rows.split(max(1, REFERENCES_AT_A_TIME // len(columns)))
+
+    def match_band(some: Tensor) -> Tensor:
+        return _match_band(pilot, patch_size, some, columns, group_size, window)
+
+    return torch.cat(list(on_all_cores(match_band, bands)))
 
 
 def _places(count: int, stride: int, like: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, pick_device
 from denoise.errors import ImageError, OptionError
-from denoise.options import DenoiseOptions
+from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.reconstruction import Reconstruction, averaged
 from denoise.refinement import pass_count, refine_image
@@ -62,7 +62,7 @@ def denoise_image(
     ImageError
         If the array is no image, smaller than a patch, infinite somewhere or missing everywhere.
     OptionError
-        If `sigma` is not a positive finite number.
+        If `sigma` is not a positive finite number, or a model is on another device.
     DeviceError
         If the device is not available.
     TrainingError
@@ -87,101 +87,115 @@ def denoise_image(
     compute_device = pick_device(device)
     noisy = torch.as_tensor(pixels, dtype=_float_type(compute_device), device=compute_device)
 
+    if models is not None:
+        _check_models(models, noisy)
     if time_budget is not None:
         if not 0 < time_budget < math.inf:
             raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
-        options = fit_to_time(options, noisy, sigma, time_budget, learning=models is None)
-    times = [time.perf_counter()]
-    if models is None:
-        vaes = _learn(noisy, sigma, options, seed, on_progress)
-    else:
-        vaes = tuple(for_another_image(vae, sigma) for vae in models)
-        _check_channels(vaes, noisy)
-    times.append(time.perf_counter())
-    pilot = _rebuild(noisy, vaes, options, seed, with_uncertainty, on_progress)
-    vaes = tuple(for_another_image(vae, vae.sigma) for vae in vaes)  # frees memory
-    times.append(time.perf_counter())
-    denoised = pilot.image
-    if options.refinement is not None:
-        noise = vaes[0].sigma
-        passes = pass_count(options.refinement, noisy.shape[2])
-        denoised = refine_image(
-            (noisy / noise).to(torch.float32),
-            (pilot.image / noise).to(torch.float32),
-            1.0,
-            options.refinement,
-            on_pass=lambda done: on_progress(Progress("refine", done, passes)),
-        ).to(noisy.dtype)
-        denoised = denoised * noise
-    times.append(time.perf_counter())
-
-    shape = np.shape(image)
-    history = vaes[0].history if models is None else ()
-    return DenoiseResult(
-        image=_to_array(denoised, shape),
-        sigma=sigma,
-        learned_sigma=vaes[0].residual_sigma if history else math.nan,
-        elbo_history=tuple(stats.elbo for stats in history),
-        uncertainty=None if pilot.variance is None else _to_array(pilot.variance.sqrt(), shape),
-        models=vaes,
-        seconds={
-            stage: end - start
-            for stage, start, end in zip(STAGES, times[:-1], times[1:], strict=True)
-        },
-        device=describe_device(compute_device),
-        seed=seed,
-        options=options,
-    )
-
-
-def _learn(
-    noisy: Tensor,
-    sigma: float,
-    options: DenoiseOptions,
-    seed: int,
-    on_progress: Callable[[Progress], None],
-) -> tuple[LearnedVAE, ...]:
-    """One VAE for each patch size."""
-    epochs, sizes = options.training.epochs, options.model.patch_sizes
-    vaes: list[LearnedVAE] = []
-
-    def tell(stats: EpochStats) -> None:
-        done = len(vaes) * epochs + stats.epoch
-        on_progress(Progress("train", done, len(sizes) * epochs, stats.elbo))
-
-    for size in sizes:
-        vaes.append(learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=tell))
-    return tuple(vaes)
-
-
-def _rebuild(
-    noisy: Tensor,
-    vaes: Sequence[LearnedVAE],
-    options: DenoiseOptions,
-    seed: int,
-    with_variance: bool,
-    on_progress: Callable[[Progress], None],
-) -> Reconstruction:
-    """What the models make of the image, averaged."""
-    height, width, _ = noisy.shape
-    counts = [(height - v.patch_size + 1) * (width - v.patch_size + 1) for v in vaes]
+        options = fit_to_time(
+            options, noisy, sigma, time_budget, models=models, with_variance=with_uncertainty
+        )
+    clock = _Clock()
     rebuilt: list[Reconstruction] = []
-
-    def tell(done: int) -> None:
-        on_progress(Progress("rebuild", sum(counts[: len(rebuilt)]) + done, sum(counts)))
-
-    for vae in vaes:
+    used: list[LearnedVAE] = []
+    # One model at a time: the states of its training patches take the most memory.
+    for vae in _models(noisy, sigma, options, models, seed, on_progress):
+        clock.lap("train")
         rebuilt.append(
             apply_vae(
                 vae,
                 noisy,
                 options=options,
                 seed=seed,
-                with_variance=with_variance,
-                on_patches=tell,
+                with_variance=with_uncertainty,
+                on_patches=_tell_rebuilding(vae, noisy, on_progress),
             )
         )
-    return averaged(rebuilt)
+        used.append(for_another_image(vae, vae.sigma))
+        clock.lap("rebuild")
+    pilot = averaged(rebuilt)
+    denoised = _refine(noisy, pilot.image, used[0].sigma, options.refinement, on_progress)
+    clock.lap("refine")
+
+    shape = np.shape(image)
+    history = used[0].history if models is None else ()
+    return DenoiseResult(
+        image=_to_array(denoised, shape),
+        sigma=sigma,
+        learned_sigma=used[0].residual_sigma if history else math.nan,
+        elbo_history=tuple(stats.elbo for stats in history),
+        uncertainty=None if pilot.variance is None else _to_array(pilot.variance.sqrt(), shape),
+        models=tuple(used),
+        seconds=clock.seconds,
+        device=describe_device(compute_device),
+        seed=seed,
+        options=options,
+    )
+
+
+class _Clock:
+    """Adds up the seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last call on `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
+
+
+def _models(
+    noisy: Tensor,
+    sigma: float,
+    options: DenoiseOptions,
+    learned: Sequence[LearnedVAE] | None,
+    seed: int,
+    on_progress: Callable[[Progress], None],
+) -> Iterator[LearnedVAE]:
+    """The VAEs that came with the call or, for each patch size, a new one."""
+    if learned is not None:
+        yield from (for_another_image(vae, sigma) for vae in learned)
+        return
+    for size in options.model.patch_sizes:
+
+        def tell(stats: EpochStats, size: int = size) -> None:
+            on_progress(
+                Progress("train", stats.epoch, options.training.epochs, size, elbo=stats.elbo)
+            )
+
+        yield learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=tell)
+
+
+def _tell_rebuilding(
+    vae: LearnedVAE, noisy: Tensor, on_progress: Callable[[Progress], None]
+) -> Callable[[int], None]:
+    size = vae.patch_size
+    total = (noisy.shape[0] - size + 1) * (noisy.shape[1] - size + 1)
+    return lambda done: on_progress(Progress("rebuild", done, total, size))
+
+
+def _refine(
+    noisy: Tensor,
+    pilot: Tensor,
+    sigma: float,
+    options: RefinementOptions | None,
+    on_progress: Callable[[Progress], None],
+) -> Tensor:
+    """The non-local stage, in units of sigma; without options the pilot itself."""
+    if options is None:
+        return pilot
+    passes = pass_count(options, noisy.shape[2])
+    refined = refine_image(
+        (noisy / sigma).to(torch.float32),
+        (pilot / sigma).to(torch.float32),
+        1.0,
+        options,
+        on_pass=lambda done: on_progress(Progress("refine", done, passes)),
+    )
+    return refined.to(noisy.dtype) * sigma
 
 
 def _float_type(device: torch.device) -> torch.dtype:
@@ -189,12 +203,20 @@ def _float_type(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _check_channels(vaes: Sequence[LearnedVAE], noisy: Tensor) -> None:
-    for vae in vaes:
+def _check_models(models: Sequence[LearnedVAE], noisy: Tensor) -> None:
+    """Raise if models that came with the call do not fit the image or the device."""
+    if not models:
+        raise OptionError("models is empty; give None to learn from the image")
+    for vae in models:
         if vae.channels != noisy.shape[2]:
             raise ImageError(
                 f"the model was learned on {vae.channels} channels, but the image has"
                 f" {noisy.shape[2]}"
+            )
+        if vae.model.prior_probs.device != noisy.device:
+            raise OptionError(
+                f"the model is on {vae.model.prior_probs.device}, but the run on {noisy.device};"
+                " save it and load it there"
             )
 
 

@@ -70,7 +70,7 @@ class _LineReporter:
 
     def __call__(self, progress: Progress) -> None:
         share = progress.done * LOG_SHARES // progress.total
-        passed = share > self._shares[progress.stage]
+        passed = share not in (0, self._shares[progress.stage])
         self._shares[progress.stage] = share
         if passed or (self._every_step and progress.stage == "train"):
             seconds = time.perf_counter() - self._started
@@ -79,6 +79,8 @@ class _LineReporter:
 
 
 def _detail(progress: Progress) -> str:
-    if progress.elbo is None:
-        return f"{100 * progress.done // progress.total} %"
-    return f"epoch {progress.done}/{progress.total}, ELBO {progress.elbo:.2f}"
+    size = "" if progress.patch_size is None else f"{progress.patch_size}x{progress.patch_size}"
+    if progress.elbo is not None:
+        return f"{size} patches, epoch {progress.done}/{progress.total}, ELBO {progress.elbo:.2f}"
+    share = f"{100 * progress.done // progress.total} %"
+    return f"{size} patches, {share}" if size else share

@@ -17,6 +17,9 @@ from denoise.patches import Patches, PatchGrid
 from denoise.search import CALIBRATION_STATES, improve
 from denoise.states import LatentStates, no_latents_on
 
+# Less likely states are not worth their time in the variance.
+LEAST_WEIGHT = 1e-4
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -64,12 +67,10 @@ def rebuild_image(
         key = (seed, 0)
         states = improve(model, patches, states, search, key=key, steps=inference.search_steps)
         weights = patches.observed_counts / patches.values.shape[1]
+        means.add(posterior_mean(model, patches, states), index, weights)
         if with_variance:
-            mean, variance = posterior_moments(model, patches, states)
-            variances.add(variance, index, weights)
-        else:
-            mean = posterior_mean(model, patches, states)
-        means.add(mean, index, weights)
+            moments = posterior_moments(model, patches, states, least_weight=LEAST_WEIGHT)
+            variances.add(moments[1], index, weights)
         finished += len(index)
         on_patches(finished)
     return Reconstruction(means.image(), variances.image() if with_variance else None)
@@ -146,11 +147,19 @@ def posterior_mean(model: BinaryVAE, patches: Patches, states: LatentStates) -> 
 
 
 def posterior_moments(
-    model: BinaryVAE, patches: Patches, states: LatentStates
+    model: BinaryVAE, patches: Patches, states: LatentStates, *, least_weight: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the noise-free patches under the truncated posterior: (N, D) each."""
-    weights = states.posterior_weights()[:, :, None]
-    means, variances = model.reconstructions(patches, states.states)
+    """Mean and variance of the noise-free patches under the truncated posterior: (N, D) each.
+
+    States that weigh less than `least_weight`, at most 1 / S, are left out to save time.
+    """
+    weights = states.posterior_weights()
+    weights = weights.where(weights >= least_weight, 0)
+    weights = (weights / weights.sum(1, keepdim=True))[:, :, None]
+    row, place = weights[..., 0].nonzero(as_tuple=True)
+    likely = model.reconstructions(patches[row], states.states[row, place][:, None])
+    means, variances = (torch.zeros_like(weights * values[:1]) for values in likely)
+    means[row, place], variances[row, place] = likely[0][:, 0], likely[1][:, 0]
     mean = (weights * means).sum(1)
     spread = (means - mean[:, None]).square()
     return mean, (weights * (variances + spread)).sum(1)

@@ -25,6 +25,7 @@ from torch import Tensor
 from denoise.groups import match_patches
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
+from denoise.threads import on_all_cores
 
 GROUPS_AT_A_TIME = 512
 
@@ -250,8 +251,8 @@ def _filter_groups(
 ) -> Tensor:
     """Average the estimates (B, M, D) with weights (B,), some groups at a time, into an image."""
     merger = grid.merger()
-    for chosen in torch.arange(len(groups), device=groups.device).split(GROUPS_AT_A_TIME):
-        estimates, weights = filter_some(chosen)
+    chunks = torch.arange(len(groups), device=groups.device).split(GROUPS_AT_A_TIME)
+    for chosen, (estimates, weights) in zip(chunks, on_all_cores(filter_some, chunks), strict=True):
         weights = weights[:, None].expand(estimates.shape[:2])
         merger.add(estimates.flatten(0, 1), groups[chosen].flatten(), weights.flatten())
     return merger.image().to(torch.float32)

@@ -15,14 +15,20 @@ STAGES = ("train", "rebuild", "refine")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `done` of `total` epochs, patches or passes.
+    """How far a stage is.
 
-    The stages are "train", "rebuild" and "refine".
+    Attributes
+    ----------
+    stage : "train" and "rebuild", in turn for each patch size, then "refine"
+    done, total : epochs, patches or passes
+    patch_size : side of the model's patches, in pixels; None when refining
+    elbo : mean over training patches, in nats; None but for "train"
     """
 
     stage: str
     done: int
     total: int
+    patch_size: int | None = None
     elbo: float | None = None
 
 

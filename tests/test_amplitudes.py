@@ -271,3 +271,17 @@ def test_posterior_variance_is_calibrated_on_patches_from_the_model() -> None:
     assert float(scores) == pytest.approx(1, abs=0.03)
     likely = variance > 0.01
     assert float(((clean - mean).square() / variance)[likely].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_unlikely_states_may_be_left_out_of_the_moments() -> None:
+    model, patches = make_model(3, hidden=None, amplitudes=True), make_patches(missing=False)
+    posterior = exact_posterior(model, patches)
+    mean, variance = posterior_moments(model, patches, posterior)
+    some_mean, some_variance = posterior_moments(model, patches, posterior, least_weight=1e-3)
+    torch.testing.assert_close(some_mean, mean, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(some_variance, variance, rtol=0.05, atol=0.01)
+    sure = posterior.posterior_weights().max(1).values >= 0.5
+    assert sure.any()
+    best = model.reconstructions(patches, posterior.best(1).states)[0][:, 0]
+    alone = posterior_moments(model, patches, posterior, least_weight=0.5)[0]
+    torch.testing.assert_close(alone[sure], best[sure])

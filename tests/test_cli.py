@@ -59,7 +59,7 @@ def test_writes_next_to_the_input_and_prints_one_line(folder: Path, name: str) -
     for part in (f"{name}_noisy.png", "24x24", "cpu", "sigma 20", " s,", "ELBO", "denoised.png"):
         assert part in stdout
     assert "PSNR" not in stdout
-    assert "learning: epoch 4/4, ELBO" in stderr
+    assert "learning: 4x4 patches, epoch 4/4, ELBO" in stderr
     after = contents(folder)
     new = set(after) - set(before)
     assert new == {str(folder / f"{name}_noisy_denoised.png")}

@@ -13,8 +13,9 @@ from denoise.images import write_image
 from denoise.progress import show_progress
 from denoise.results import Progress
 
-EVENTS = [Progress("train", n, 10, elbo=-50.0 + n) for n in range(1, 11)]
-EVENTS += [Progress("rebuild", n, 400) for n in range(100, 401, 100)]
+EVENTS = [Progress("train", n, 10, 7, elbo=-50.0 + n) for n in range(1, 11)]
+EVENTS += [Progress("rebuild", n, 400, 7) for n in range(100, 401, 100)]
+EVENTS += [Progress("refine", n, 2) for n in (1, 2)]
 
 
 def test_a_log_gets_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,9 +25,9 @@ def test_a_log_gets_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     lines = stderr.splitlines()
-    assert 4 <= len(lines) <= 10
-    assert lines[0].startswith("learning: epoch 2/10, ELBO -48.00, ")
-    assert lines[-1].startswith("rebuilding: 100 %, ")
+    assert 8 <= len(lines) <= 11
+    assert lines[0].startswith("learning: 7x7 patches, epoch 2/10, ELBO -48.00, ")
+    assert lines[-1].startswith("refining: 100 %, ")
 
 
 def test_a_terminal_gets_a_live_bar(
@@ -39,7 +40,7 @@ def test_a_terminal_gets_a_live_bar(
             tell(event)
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
-    for part in ("learning", "epoch 10/10, ELBO -40.00", "rebuilding", "100 %"):
+    for part in ("learning", "7x7 patches, epoch 10/10, ELBO -40.00", "rebuilding", "100 %"):
         assert part in stderr
 
 
