@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from contextlib import nullcontext
@@ -59,6 +60,12 @@ def _check_decoder(name: str | None) -> str | None:
         known = " or ".join(get_args(Decoder))
         raise typer.BadParameter(f"there is no decoder {name!r}; choose {known}")
     return name
+
+
+def _refuse_together(name: str, value: object, others: dict[str, object]) -> None:
+    for other, other_value in others.items():
+        if value is not None and other_value is not None:
+            raise typer.BadParameter(f"cannot be used with {name}", param_hint=other)
 
 
 @app.command()
@@ -169,6 +176,20 @@ def denoise(
     ] = False,
 ) -> None:
     """Denoise IMAGE with a model learned from this image alone."""
+    _refuse_together(
+        "--load-model",
+        load_model,
+        {
+            "--decoder": decoder,
+            "--epochs": epochs,
+            "--training-patches": training_patches,
+            "--learn-sigma": learn_sigma,
+        },
+    )
+    _refuse_together("--time-budget", time_budget, {"--epochs": epochs})
+    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
+    # reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # These need torch, which `--help` must not wait for.
     from denoise.files import FileJob, default_output, denoise_file
     from denoise.progress import show_progress

@@ -1,4 +1,4 @@
-"""Learning the VAE on a set of patches: search (E-step) and gradient (M-step) in turn."""
+"""Learning the VAE on a set of patches: search (E-step) and learning (M-step) in turn."""
 
 from __future__ import annotations
 

@@ -212,6 +212,9 @@ def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
         (["gray.png", "--sigma", "inf"], "must be a positive finite number, got inf"),
         (["gray.png", "--sigma", "nan"], "must be a positive finite number, got nan"),
         (["gray.png", "--sigma", "lots"], "--sigma"),
+        (["gray.png", "--sigma", "20", "--load-model", "m", "--epochs", "9"], "--epochs"),
+        (["gray.png", "--sigma", "20", "--load-model", "m", "--fix-sigma"], "--load-model"),
+        (["gray.png", "--sigma", "20", "--time-budget", "9s", "--epochs", "9"], "--epochs"),
         (
             ["gray.png", "--sigma", "20", "--preset", "magic"],
             "choose fast, balanced, best or paper",
@@ -270,6 +273,7 @@ def test_a_model_is_saved_shown_and_used_again(folder: Path) -> None:
     assert uncertainty.shape == (24, 24)
     assert bool((uncertainty > 0).all())
     assert float(uncertainty.max()) < 20  # gray levels; less than that of the data
+    arguments = ["gray_noisy.png", "--sigma", "20"]
     again = [*arguments, "-o", "b.png", "--load-model", "m.npz", "--json"]
     code, stdout, stderr = run(*again, "--uncertainty", "u.png")
     assert code == 0
