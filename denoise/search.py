@@ -38,7 +38,7 @@ class SearchableModel(Protocol):
     def flip_gains(self, patches: Patches, states: Tensor) -> Tensor:
         """Estimated rise of the log joint for every single-bit flip: (N, P, H).
 
-        "Guided" mutation only; `calibrate_flips` comes first.
+        Mutations "guided" and "neighbours" only; `calibrate_flips` comes first.
         """
 
 
