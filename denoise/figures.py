@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise.images import to_8bit
+from denoise.image_file import to_8bit
 from denoise.vae import LearnedVAE
 
 CAPTION_HEIGHT = 24
