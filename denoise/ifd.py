@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from denoise.errors import ImageError
+
 # TIFF 6.0, section 2: size in bytes of each type of value; 13 is an offset to a directory.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
@@ -42,11 +44,10 @@ def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -
     offset : of the directory; None for the first one
     """
     order = byte_order(block)
-    big = block[2:4] in (b"+\0", b"\0+")
-    pointer, entry, count_code = ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
+    pointer, entry, count_code = _codes(block)
     try:
         if offset is None:
-            (offset,) = struct.unpack_from(order + pointer, block, 8 if big else 4)
+            (offset,) = struct.unpack_from(order + pointer, block, struct.calcsize(pointer))
         (count,) = struct.unpack_from(order + count_code, block, offset)
     except struct.error:
         return ()
@@ -69,6 +70,38 @@ def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -
             room -= length
             tags.append(Tag(code, kind, data))
     return tuple(tags)
+
+
+def directory_offsets(block: bytes) -> list[int]:
+    """Where the directories of a TIFF file start, one for each page.
+
+    Raises
+    ------
+    ImageError
+        If they do not fit into the file or form a loop.
+    """
+    order = byte_order(block)
+    pointer, entry, count_code = _codes(block)
+    offsets, room, place = [], len(block), struct.calcsize(pointer)
+    try:
+        (offset,) = struct.unpack_from(order + pointer, block, place)
+        while offset:
+            offsets.append(offset)
+            (count,) = struct.unpack_from(order + count_code, block, offset)
+            size = struct.calcsize("=" + count_code) + count * struct.calcsize("=" + entry)
+            room -= size
+            if room < 0:
+                raise ImageError("damaged image file: its directories overlap")
+            (offset,) = struct.unpack_from(order + pointer, block, offset + size)
+    except struct.error:
+        raise ImageError("truncated image file: a directory is missing") from None
+    return offsets
+
+
+def _codes(block: bytes) -> tuple[str, str, str]:
+    """Struct codes of an offset, an entry and the number of entries; BigTIFF has wider ones."""
+    big = block[2:4] in (b"+\0", b"\0+")
+    return ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
 
 
 def write_directory(tags: Iterable[Tag], order: str, offset: int) -> bytes:

@@ -142,7 +142,8 @@ class ImageFile:
 def to_pixels(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Samples of a file as float32: integers on the 0..255 scale, floats as they are."""
     if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a float64 that is too large becomes infinite
+        # A float64 that is too large becomes infinite; a signalling NaN is one.
+        with np.errstate(over="ignore", invalid="ignore"):
             return samples.astype(np.float32)
     scale = np.float32(PEAK / np.iinfo(samples.dtype).max)
     return samples.astype(np.float32) * scale
@@ -159,7 +160,8 @@ def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:
     values = np.asarray(pixels)
     dtype = np.dtype(sample_type)
     if dtype.kind == "f":
-        return values.astype(dtype)
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(values * (limits.max / PEAK)), limits.min, limits.max).astype(dtype)
 

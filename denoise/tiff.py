@@ -75,21 +75,28 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     """
     if data[8:10] == b"CR":
         raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
+    order = ifd.byte_order(data)
+    pages = {}  # number of the directory: its tags
+    for number, offset in enumerate(ifd.directory_offsets(data)):
+        tags = ifd.read_directory(data, offset)
+        if not _is_preview(tags, order):
+            pages[number] = tags
     with TiffFile(io.BytesIO(data)) as file:
-        pages = [page for page in file.pages if isinstance(page, TiffPage) and _is_main(page)]
-        if not pages or CAMERA_RAW in pages[0].tags:
-            raise ImageError("is a camera's raw file or holds only previews; convert it first")
-        count = max(len(pages), _stack_size(file, pages[0]))
-        number = check_frame(frame, count)
-        if number >= len(pages):
+        count = max(len(pages), _stack_size(file))
+        if not pages:
+            raise ImageError("holds only previews, as a camera's raw file does; convert it first")
+        chosen = check_frame(frame, count)
+        if chosen >= len(pages):
             raise ImageError("is a stack in one piece, of which only image 1 can be read")
-        page = pages[number]
+        number, tags = list(pages.items())[chosen]
+        if any(tag.code == CAMERA_RAW for tag in tags):
+            raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
+        page = file.pages[number]
+        assert isinstance(page, TiffPage)
         _check(page, max_pixels)
         array = page.asarray()
-        tags = ifd.read_directory(data, page.offset)
         in_stack = count > 1 and (file.is_imagej or file.is_shaped or file.is_ome)
     samples, alpha, notes = _expand(np.asarray(array), page)
-    order = ifd.byte_order(data)
     return Decoded(samples, alpha, _metadata(tags, order, page, in_stack=in_stack), notes)
 
 
@@ -145,17 +152,18 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     return ifd.header(order, at) + body + ifd.write_directory([*tags, *storage], order, at)
 
 
-def _is_main(page: TiffPage) -> bool:
-    """Neither a preview (1) nor a mask (4)."""
-    return not int(page.subfiletype) & 5
+def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:
+    """A reduced copy (1) of another image, or a mask (4)."""
+    kinds = [t.data for t in tags if t.code == 254 and t.type == ifd.LONG]
+    return bool(kinds) and bool(struct.unpack_from(order + "I", kinds[0])[0] & 5)
 
 
-def _stack_size(file: TiffFile, page: TiffPage) -> int:
+def _stack_size(file: TiffFile) -> int:
     """Images in a stack whose pages after the first one have no directory of their own."""
     if not (file.is_imagej or file.is_shaped):
         return 1
-    series = file.series
-    return series[0].size // max(page.size, 1) if series else 1
+    first, series = file.pages.first, file.series
+    return series[0].size // max(first.size, 1) if series else 1
 
 
 def _check(page: TiffPage, max_pixels: int) -> None:
