@@ -78,6 +78,5 @@ def encode_bmp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Meta
     """A BMP file of 8 or 24 bits."""
     assert alpha is None
     buffer = io.BytesIO()
-    resolution = {} if metadata.dpi is None else {"dpi": metadata.dpi}
-    Image.fromarray(samples).save(buffer, "BMP", **resolution)
+    Image.fromarray(samples).save(buffer, "BMP", dpi=metadata.dpi or (0, 0))  # 0 is unknown
     return buffer.getvalue()

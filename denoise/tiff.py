@@ -105,7 +105,8 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     layout = metadata.tiff
     order, tags = layout.byte_order, layout.tags
     if not tags:
-        tags, order = _new_tags(metadata)
+        order = ifd.byte_order(metadata.exif) if metadata.exif else order
+        tags = _new_tags(metadata, order)
     array = join_alpha(samples, alpha)
     height, width = array.shape[:2]
     channels = 1 if array.ndim == 2 else array.shape[2]
@@ -251,9 +252,8 @@ def _metadata(tags: tuple[ifd.Tag, ...], order: str, page: TiffPage, *, in_stack
     )
 
 
-def _new_tags(metadata: Metadata) -> tuple[tuple[ifd.Tag, ...], str]:
-    """Tags for metadata that comes from another format, and their byte order."""
-    order = ifd.byte_order(metadata.exif)
+def _new_tags(metadata: Metadata, order: str) -> tuple[ifd.Tag, ...]:
+    """Tags for metadata that comes from another format; EXIF is in that byte order."""
     known = ifd.read_directory(metadata.exif) if metadata.exif else ()
     tags = {tag.code: tag for tag in known if tag.code not in STORAGE}
     lines = []
@@ -273,7 +273,7 @@ def _new_tags(metadata: Metadata) -> tuple[tuple[ifd.Tag, ...], str]:
             ratio = Fraction(dpi).limit_denominator(1000)
             tags[code] = ifd.numbers(code, ifd.RATIONAL, order, ratio.numerator, ratio.denominator)
         tags[RESOLUTION_UNIT] = ifd.numbers(RESOLUTION_UNIT, ifd.SHORT, order, 2)
-    return tuple(tags.values()), order
+    return tuple(tags.values())
 
 
 def _is_predicted(compression: int, dtype: np.dtype[Any]) -> bool:
