@@ -127,12 +127,12 @@ def denoise_file(
     noisy = read_image(job.image, frame=job.frame, max_pixels=job.max_pixels)
     job.check_outputs()
     check_writable(job.output, noisy, strip=job.strip)
-    observed = _observed(noisy, job.fill_missing)
+    noisy = replace(noisy, pixels=_observed(noisy, job.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy)
     models = None if job.load_model is None else load_models(job.load_model, pick_device(device))
     try:
         result = denoise_image(
-            observed,
+            noisy.pixels,
             sigma,
             options=options,
             models=models,

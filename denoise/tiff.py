@@ -212,7 +212,7 @@ def _expand(
         if array.max() >= colours.shape[1]:
             raise ImageError("damaged image file: a pixel is beyond the palette")
         if colours.max() > 255:
-            colours = np.rint(colours / 257)
+            colours = colours >> 8  # some write n * 256 for n, others n * 257
         array = without_gray_colours(colours.T.astype(np.uint8)[array])
         return array, None, ("the palette is written as full colour",)
     if array.dtype == bool:
