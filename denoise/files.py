@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from denoise import __version__
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
-from denoise.figures import draw_models, side_by_side
-from denoise.image_file import PEAK, ImageFile, quantised, to_pixels
+from denoise.figures import captioned_panels, draw_models, side_by_side
+from denoise.image_file import ImageFile, quantised, to_pixels
 from denoise.images import IMAGE_SUFFIXES, check_writable, read_image, write_image
 from denoise.metrics import psnr, ssim
 from denoise.model_files import MODEL_SUFFIXES, load_models, save_models
@@ -28,8 +28,6 @@ from denoise.results import DenoiseResult, Progress
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
-# Of the values of a float image that is shown.
-LEAST_RANGE = 1e-30
 
 
 def default_output(path: Path) -> Path:
@@ -180,7 +178,7 @@ def _write_extras(
 ) -> None:
     """Write what was asked for besides the image."""
     if job.figure is not None:
-        figure = side_by_side(_panels(noisy, denoised, reference, quality))
+        figure = side_by_side(captioned_panels(noisy, denoised, reference, quality))
         write_image(job.figure, figure, overwrite=job.overwrite)
     if job.uncertainty is not None and result.uncertainty is not None:
         _write_uncertainty(job.uncertainty, result.uncertainty, overwrite=job.overwrite)
@@ -240,25 +238,3 @@ def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Qua
         ssim_noisy=ssim(clean, noisy.pixels, peak),
         ssim=ssim(clean, denoised.pixels, peak),
     )
-
-
-def _panels(
-    noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None, quality: Quality | None
-) -> list[tuple[str, np.ndarray]]:
-    """Captions and images on 0..255; floats are stretched so that the denoised ones fill it."""
-    low, high = 0.0, PEAK
-    if noisy.is_float:
-        low, high = float(denoised.pixels.min()), float(denoised.pixels.max())
-
-    def shown(image: ImageFile) -> NDArray[np.float32]:
-        scale = PEAK / max(high - low, LEAST_RANGE)
-        scaled: NDArray[np.float32] = (image.pixels - low) * np.float32(scale)
-        return np.nan_to_num(scaled)
-
-    if reference is None or quality is None:
-        return [("noisy", shown(noisy)), ("denoised", shown(denoised))]
-    return [
-        (f"noisy, {quality.psnr_noisy:.2f} dB", shown(noisy)),
-        (f"denoised, {quality.psnr:.2f} dB", shown(denoised)),
-        ("clean reference", shown(reference)),
-    ]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from denoise import jpeg, png, pnm, simple_formats, tiff
+from denoise import jpeg, png, pnm, simple_formats, tiff, tiff_writer
 from denoise.errors import ImageError, OutputError
 from denoise.image_file import Decoded, ImageFile, Metadata, TiffLayout, quantised, to_pixels
 from denoise.outputs import check_output, write_atomically
@@ -59,7 +59,7 @@ FORMATS = (
     Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS, True),
     Format("JPEG", (".jpg", ".jpeg"), jpeg.is_jpeg, jpeg.decode, jpeg.encode, _8_BITS, False,
            65_500),
-    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff.encode,
+    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
            frozenset(tiff.SAMPLE_TYPES), True),
     Format("WebP", (".webp",), simple_formats.is_webp, simple_formats.decode_webp,
            simple_formats.encode_webp, _8_BITS, True, 16_383),
