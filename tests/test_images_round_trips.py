@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -168,3 +169,15 @@ def test_jpeg_loses_little_and_no_more_than_its_source(shape: tuple[int, ...]) -
         errors.append(float(np.abs(again.pixels - source.pixels).mean()))
     assert errors[0] < 3
     assert errors[2] < 0.8
+
+
+def test_the_documented_table_is_that_of_the_program() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.count(" | ") == 4][1:]
+    documented = {
+        row[0].removeprefix("| "): (tuple(row[1].split()), set(row[2].split()), row[3] == "yes")
+        for row in rows
+    }
+    assert documented == {
+        one.name: (one.suffixes, set(one.sample_types), one.alpha) for one in FORMATS
+    }
