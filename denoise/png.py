@@ -107,10 +107,10 @@ def _join(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _decode_frame(data: bytes, depth: int, frame: int | None) -> NDArray[Any]:
+    if depth > 8:
+        raise ImageError("16-bit animations cannot be read; save the frame on its own")
     with PngImageFile(io.BytesIO(data)) as image:
         number = check_frame(frame, getattr(image, "n_frames", 1))
-        if depth > 8:
-            raise ImageError("16-bit animations cannot be read; save the frame on its own")
         image.seek(number)
         transparent = "transparency" in image.info or image.mode in ("LA", "RGBA")
         target = {"1": "L", "L": "L", "LA": "L"}.get(image.mode, "RGB")

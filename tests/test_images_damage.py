@@ -151,6 +151,13 @@ def test_one_of_several_images_is_chosen_from_1_on(format_: str) -> None:
     assert read_image(pages(format_, 1), frame=1).pixels.shape == (12, 10, 3)
 
 
+def deep_animation() -> bytes:
+    deep = encode_image(np.zeros((4, 4)), image_file(np.zeros((4, 4), np.uint16)))
+    control = b"acTL" + (2).to_bytes(4, "big") + bytes(4)
+    chunk = (8).to_bytes(4, "big") + control + zlib.crc32(control).to_bytes(4, "big")
+    return deep[:33] + chunk + deep[33:]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -167,11 +174,18 @@ def test_one_of_several_images_is_chosen_from_1_on(format_: str) -> None:
         (tiff_bytes(np.zeros((4, 4, 5), np.uint8), planarconfig="contig"), "has 5 channels"),
         (tiff_bytes(np.full((4, 4), 1e39)), "too large for float32"),
         (b"II*\0\x10\0\0\0CR\2\0", "is a camera's raw file; develop it"),
+        (
+            tiff_bytes(np.zeros((4, 4)), extratags=[(50_706, "B", 4, (1, 4, 0, 0), True)]),
+            "raw file",
+        ),
+        (tiff_bytes(np.zeros((4, 4)), subfiletype=1), "holds only previews"),
+        (tiff_bytes(np.zeros((20, 16, 16)), volumetric=True, tile=(16, 16, 16)), "a volume"),
+        (deep_animation(), "16-bit animations cannot be read; save the frame on its own"),
         (b"P5 2 2 70000\n", "its largest value is 70000, not 1..65535"),
         (b"P2 2 1 7 8 1\n", "a value is above the largest one, 7"),
         (b"P5 1 1 9\n\1P5 1 1 9\n\1", "holds several images"),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_images_of_other_kinds_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message) as caught:

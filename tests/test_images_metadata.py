@@ -209,9 +209,10 @@ def test_a_jpeg_keeps_its_density_in_centimetres_and_drops_what_points_elsewhere
     plain = pillow_bytes(random_samples("uint8", (8, 8)), "JPEG")
     metric = plain[:13] + struct.pack(">BHH", 2, 118, 59) + plain[18:]
     further = b"\xff\xe2" + struct.pack(">H", 8) + b"MPF\0\0\0"
-    image = read_image(metric[:20] + further + metric[20:])
+    captions = b"\xff\xed" + struct.pack(">H", 18) + b"Photoshop 3.0\0ab"
+    image = read_image(metric[:20] + further + captions + metric[20:])
     assert image.metadata.dpi == pytest.approx((118 * 2.54, 59 * 2.54))
     assert image.notes == ("further pictures in the file (a preview, a depth map) are left out",)
     written = encode_image(image.pixels, image)
-    assert written[:20] == metric[:20]
+    assert written[: 20 + len(captions)] == metric[:20] + captions
     assert b"MPF" not in written
