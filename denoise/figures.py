@@ -8,15 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise.images import to_8bit
+from denoise.image_file import PEAK, ImageFile, to_8bit
+from denoise.report import Quality
 from denoise.vae import LearnedVAE
 
 CAPTION_HEIGHT = 24
 GAP = 8
 # Smaller images are enlarged, by a whole factor, to at least this width.
 LEAST_WIDTH = 256
+# Of the values of a float image that is shown.
+LEAST_RANGE = 1e-30
 TILES_PER_ROW = 32
 TILE_ENLARGEMENT = 3
+
+
+def captioned_panels(
+    noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None, quality: Quality | None
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """Captions and images on 0..255; floats are stretched so that the denoised ones fill it."""
+    low, high = 0.0, PEAK
+    if noisy.is_float:
+        low, high = float(denoised.pixels.min()), float(denoised.pixels.max())
+
+    def shown(image: ImageFile) -> NDArray[np.float32]:
+        scale = PEAK / max(high - low, LEAST_RANGE)
+        scaled: NDArray[np.float32] = (image.pixels - low) * np.float32(scale)
+        return np.nan_to_num(scaled)
+
+    if reference is None or quality is None:
+        return [("noisy", shown(noisy)), ("denoised", shown(denoised))]
+    return [
+        (f"noisy, {quality.psnr_noisy:.2f} dB", shown(noisy)),
+        (f"denoised, {quality.psnr:.2f} dB", shown(denoised)),
+        ("clean reference", shown(reference)),
+    ]
 
 
 def side_by_side(panels: Sequence[tuple[str, NDArray[np.float32]]]) -> NDArray[np.uint8]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from denoise import __version__
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
-from denoise.figures import draw_models, side_by_side
-from denoise.images import IMAGE_SUFFIXES, ImageFile, read_image, to_8bit, write_image
+from denoise.figures import captioned_panels, draw_models, side_by_side
+from denoise.image_file import ImageFile, quantised, to_pixels
+from denoise.images import IMAGE_SUFFIXES, check_writable, read_image, write_image
 from denoise.metrics import psnr, ssim
 from denoise.model_files import MODEL_SUFFIXES, load_models, save_models
 from denoise.options import DenoiseOptions
@@ -50,6 +51,11 @@ class FileJob:
     save_model : also write the models
     show_model : also draw the models
     overwrite : replace files that exist
+    frame : which page or frame of several to read, from 1
+    max_pixels : refuse larger images; by default Pillow's limit
+    strip : leave out all metadata, colour profile and orientation included
+    fill_missing : pixels that are NaN or infinite are missing and get filled in, which is
+        otherwise an error
     """
 
     image: Path
@@ -61,6 +67,10 @@ class FileJob:
     save_model: Path | None = None
     show_model: Path | None = None
     overwrite: bool = False
+    frame: int | None = None
+    max_pixels: int | None = None
+    strip: bool = False
+    fill_missing: bool = False
 
     def check_outputs(self) -> None:
         """Raise an OutputError if a file cannot be written, or is also another file of the job."""
@@ -97,11 +107,13 @@ def denoise_file(
     """Denoise a file, write the result and measure it.
 
     All that can be checked is checked before the work starts. Quality is that of
-    the pixels as written, rounded and clipped.
+    the pixels as written, rounded and clipped; for float images its peak is the range of the
+    reference.
 
     Parameters
     ----------
-    sigma : standard deviation of the noise, on the 0..255 scale
+    sigma : standard deviation of the noise, on the 0..255 scale or, of float images, in their
+        own units
     time_budget : seconds that all of this may take
 
     Raises
@@ -110,9 +122,11 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    noisy = read_image(job.image)
+    noisy = read_image(job.image, frame=job.frame, max_pixels=job.max_pixels)
     job.check_outputs()
-    reference = None if job.reference is None else _read_reference(job.reference, noisy)
+    check_writable(job.output, noisy, strip=job.strip)
+    noisy = replace(noisy, pixels=_observed(noisy, job.fill_missing))
+    reference = None if job.reference is None else _read_reference(job, noisy)
     models = None if job.load_model is None else load_models(job.load_model, pick_device(device))
     try:
         result = denoise_image(
@@ -130,8 +144,8 @@ def denoise_file(
         )
     except ImageError as error:
         raise ImageError(f"{job.image}: {error}") from None
-    denoised = replace(noisy, pixels=to_8bit(result.image).astype(np.float32))
-    write_image(job.output, denoised.pixels, metadata=noisy.metadata, overwrite=job.overwrite)
+    denoised = replace(noisy, pixels=to_pixels(quantised(result.image, noisy.sample_type)))
+    write_image(job.output, denoised.pixels, like=noisy, strip=job.strip, overwrite=job.overwrite)
     quality = None if reference is None else _quality(noisy, denoised, reference)
     _write_extras(job, noisy, denoised, reference, quality, result)
     height, width = noisy.pixels.shape[:2]
@@ -149,6 +163,7 @@ def denoise_file(
         elbo=result.elbo_history[-1] if result.elbo_history else math.nan,
         seconds=time.perf_counter() - started,
         version=__version__,
+        notes=noisy.notes,
         quality=quality,
     )
 
@@ -163,7 +178,7 @@ def _write_extras(
 ) -> None:
     """Write what was asked for besides the image."""
     if job.figure is not None:
-        figure = side_by_side(_panels(noisy, denoised, reference, quality))
+        figure = side_by_side(captioned_panels(noisy, denoised, reference, quality))
         write_image(job.figure, figure, overwrite=job.overwrite)
     if job.uncertainty is not None and result.uncertainty is not None:
         _write_uncertainty(job.uncertainty, result.uncertainty, overwrite=job.overwrite)
@@ -183,8 +198,30 @@ def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrit
         write_image(path, uncertainty * scale, overwrite=overwrite)
 
 
-def _read_reference(path: Path, noisy: ImageFile) -> ImageFile:
-    reference = read_image(path)
+def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.float32]:
+    """The pixels, NaN where they are missing."""
+    missing = noisy.find_non_finite()
+    if missing is None:
+        return noisy.pixels
+    if not fill_missing:
+        raise ImageError(
+            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
+            f" column {missing.column}); use --fill-missing"
+        )
+    return np.where(np.isfinite(noisy.pixels), noisy.pixels, np.float32(np.nan))
+
+
+def _read_reference(job: FileJob, noisy: ImageFile) -> ImageFile:
+    path = job.reference
+    assert path is not None
+    reference = read_image(path, max_pixels=job.max_pixels)
+    if reference.is_float != noisy.is_float:
+        raise ImageError(
+            f"{path}: the reference holds {reference.sample_type} pixels, but {noisy.path}"
+            f" {noisy.sample_type}; give both as integers or both as floats"
+        )
+    if reference.data_range == 0:
+        raise ImageError(f"{path}: the reference is the same everywhere, PSNR needs a range")
     if reference.pixels.shape != noisy.pixels.shape:
         raise ImageError(
             f"{path}: the reference is {reference.description}, but {noisy.path} is"
@@ -194,21 +231,10 @@ def _read_reference(path: Path, noisy: ImageFile) -> ImageFile:
 
 
 def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:
+    clean, peak = reference.pixels, reference.data_range
     return Quality(
-        psnr_noisy=psnr(reference.pixels, noisy.pixels),
-        psnr=psnr(reference.pixels, denoised.pixels),
-        ssim_noisy=ssim(reference.pixels, noisy.pixels),
-        ssim=ssim(reference.pixels, denoised.pixels),
+        psnr_noisy=psnr(clean, noisy.pixels, peak),
+        psnr=psnr(clean, denoised.pixels, peak),
+        ssim_noisy=ssim(clean, noisy.pixels, peak),
+        ssim=ssim(clean, denoised.pixels, peak),
     )
-
-
-def _panels(
-    noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None, quality: Quality | None
-) -> list[tuple[str, np.ndarray]]:
-    if reference is None or quality is None:
-        return [("noisy", noisy.pixels), ("denoised", denoised.pixels)]
-    return [
-        (f"noisy, {quality.psnr_noisy:.2f} dB", noisy.pixels),
-        (f"denoised, {quality.psnr:.2f} dB", denoised.pixels),
-        ("clean reference", reference.pixels),
-    ]

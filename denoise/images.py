@@ -1,143 +1,242 @@
-"""Image files <-> float arrays. The only module that knows about file formats."""
+"""Image files <-> float arrays: what goes in comes out. The formats have modules of their own."""
 
 from __future__ import annotations
 
-import io
 import struct
 import warnings
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from denoise.errors import ImageError
+from denoise import jpeg, png, pnm, simple_formats, tiff, tiff_writer
+from denoise.errors import ImageError, OutputError
+from denoise.image_file import Decoded, ImageFile, Metadata, TiffLayout, quantised, to_pixels
 from denoise.outputs import check_output, write_atomically
 
-# File name suffix -> Pillow's format and the arguments that lose least.
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".tif": ("TIFF", {}),
-    ".tiff": ("TIFF", {}),
-}
-IMAGE_SUFFIXES = tuple(_FORMATS)
-_READABLE = sorted({name for name, _ in _FORMATS.values()})
-COLOUR_NAMES = {1: "gray", 3: "RGB"}
+__all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_writable", "encode_image", "quantised"]
+__all__ += ["read_image", "write_image"]
+
+# What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
+# one's errors are RuntimeErrors.
+DECODER_ERRORS = (
+    *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """An image as it was read, with what it takes to write its like.
+class Format:
+    """A file format and what it holds.
 
     Attributes
     ----------
-    path : where it came from
-    pixels : (height, width) or (height, width, 3) float32, 0..255
-    metadata : Pillow's arguments that write the same EXIF, ICC profile and resolution
+    suffixes : of file names, the usual one first
+    recognises : whether a file's bytes are of this format
+    sample_types : that it holds, by NumPy's names
+    alpha, colour : whether it holds an alpha channel, and several channels
+    longest : largest width and height in pixels
     """
 
-    path: Path
-    pixels: NDArray[np.float32]
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.pixels.ndim == 2 else self.pixels.shape[2]
-
-    @property
-    def description(self) -> str:
-        """Width, height and colour, such as "256x256 gray"."""
-        height, width = self.pixels.shape[:2]
-        return f"{width}x{height} {COLOUR_NAMES[self.channels]}"
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[bytes], bool]
+    decode: Callable[[bytes, int | None, int], Decoded]
+    encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes]
+    sample_types: frozenset[str]
+    alpha: bool
+    longest: int = 2**31 - 1
 
 
-def read_image(path: Path) -> ImageFile:
-    """Read an 8-bit gray or RGB image in PNG, JPEG or TIFF format.
+_8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
+# fmt: off
+FORMATS = (
+    Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS, True),
+    Format("JPEG", (".jpg", ".jpeg"), jpeg.is_jpeg, jpeg.decode, jpeg.encode, _8_BITS, False,
+           65_500),
+    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
+           frozenset(tiff.SAMPLE_TYPES), True),
+    Format("WebP", (".webp",), simple_formats.is_webp, simple_formats.decode_webp,
+           simple_formats.encode_webp, _8_BITS, True, 16_383),
+    Format("BMP", (".bmp",), simple_formats.is_bmp, simple_formats.decode_bmp,
+           simple_formats.encode_bmp, _8_BITS, False),
+    Format("PNM", (".pgm", ".ppm", ".pnm", ".pbm"), pnm.is_pnm, pnm.decode, pnm.encode,
+           _16_BITS, False),
+)
+# fmt: on
+_BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
+_BY_NAME = {one.name: one for one in FORMATS}
+IMAGE_SUFFIXES = tuple(_BY_SUFFIX)
+
+
+def read_image(
+    source: Path | bytes,
+    *,
+    frame: int | None = None,
+    max_pixels: int | None = None,
+    name: str = "stdin",
+) -> ImageFile:
+    """Read an image; its content tells the format, whatever its name.
+
+    Parameters
+    ----------
+    source : a file, or the bytes of one
+    frame : which page or frame of several to read, from 1
+    max_pixels : larger images are refused before they are unpacked; by default Pillow's limit,
+        `PIL.Image.MAX_IMAGE_PIXELS`
+    name : of bytes, for messages
 
     Raises
     ------
     ImageError
-        If there is no such file, or it is not such an image. Deeper images, palettes, alpha
-        channels and animations are refused rather than silently reduced.
+        If there is no such file, or it is not an image that can be denoised: of another format,
+        damaged, too large, one of several, or of a colour space or sample type that is unknown.
     """
+    path = Path(name) if isinstance(source, bytes) else source
+    data = source if isinstance(source, bytes) else _read_bytes(source)
+    format_ = next((one for one in FORMATS if one.recognises(data)), None)
+    if format_ is None:
+        known = ", ".join(one.name for one in FORMATS)
+        what = "not an image that can be read" if data else "is empty, not an image"
+        raise ImageError(f"{path}: {what}; expected {known}")
+    limit = max_pixels or Image.MAX_IMAGE_PIXELS or 2**62
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_READABLE) as image:
-                _refuse_what_would_be_lost(path, image)
-                image.load()
-                kept = ("exif", "icc_profile", "dpi")
-                metadata = {name: image.info[name] for name in kept if name in image.info}
-                return ImageFile(path, np.asarray(image, dtype=np.float32), metadata)
+            warnings.simplefilter("ignore")  # of metadata that is not quite right
+            decoded = format_.decode(data, frame, limit)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{path}: too many pixels; cut it into smaller images") from None
+    except DECODER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: damaged {format_.name} file: {reason}") from None
+    samples, alpha, metadata, notes = decoded
+    pixels = to_pixels(samples)
+    if np.isinf(pixels).sum() > np.isinf(samples).sum():
+        raise ImageError(f"{path}: values are too large for float32; rescale the image")
+    return ImageFile(path, pixels, alpha, samples.dtype.name, format_.name, metadata, notes)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image; expected {', '.join(_READABLE)}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = Image.MAX_IMAGE_PIXELS or 0
-        raise ImageError(f"{path}: more than {limit} pixels; cut it into smaller images") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (SyntaxError, ValueError, struct.error) as error:  # what Pillow's parsers raise
-        raise ImageError(f"{path}: damaged image file: {error}") from None
 
 
-def _refuse_what_would_be_lost(path: Path, image: Image.Image) -> None:
-    if getattr(image, "n_frames", 1) > 1:
-        raise ImageError(f"{path}: holds several images; save the one you want on its own")
-    if image.mode not in ("L", "RGB") or "transparency" in image.info:
-        transparency = " with transparency" if "transparency" in image.info else ""
-        raise ImageError(
-            f"{path}: pixels are of the kind {image.mode!r}{transparency}; only 8-bit gray and"
-            " RGB can be denoised, convert the image first"
-        )
-    if _bits_per_channel(path, image) > 8:
-        raise ImageError(f"{path}: more than 8 bits per channel; convert the image to 8 bits first")
+def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None:
+    """Find out before the work whether the format of a file's name holds the like of an image.
+
+    Raises
+    ------
+    OutputError
+        If it does not, with a format that does.
+    """
+    try:
+        one_row = image.pixels[:1]
+        alpha = None if image.alpha is None else image.alpha[:1]
+        height, width = image.pixels.shape[:2]
+        format_ = _format(path.suffix)
+        _check_fit(format_, image)
+        if max(height, width) > format_.longest:
+            raise ImageError(f"{format_.name} holds at most {format_.longest} rows and columns")
+        finite = np.nan_to_num(one_row, posinf=0.0, neginf=0.0)
+        encode_image(finite, replace(image, pixels=one_row, alpha=alpha), path.suffix, strip=strip)
+    except ImageError as error:
+        raise OutputError(f"{path}: {error}") from None
 
 
-def _bits_per_channel(path: Path, image: Image.Image) -> int:
-    """Depth in the file: Pillow opens deep colour images as 8 bit without a word."""
-    if image.format == "PNG":
-        with path.open("rb") as file:
-            return file.read(25)[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, depth
-    if image.format == "TIFF":
-        depths: tuple[int, ...] = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-        return max(depths)
-    return 8
-
-
-def write_image(
-    path: Path, pixels: ArrayLike, *, metadata: dict[str, Any] | None = None, overwrite: bool
-) -> None:
-    """Write pixels as an 8-bit image; the file appears complete or not at all.
+def encode_image(
+    pixels: ArrayLike, like: ImageFile, suffix: str | None = None, *, strip: bool = False
+) -> bytes:
+    """A file's bytes.
 
     Parameters
     ----------
-    pixels : (height, width) or (height, width, 3), 0..255; rounded and clipped
-    metadata : of the `ImageFile` that it was made from
+    pixels : (height, width) or (height, width, 3) on the scale of `ImageFile.pixels`
+    like : gives sample type, alpha channel and metadata
+    suffix : names the format, such as ".png"; by default that of `like`
+    strip : leave out all metadata, colour profile and orientation included
+
+    Raises
+    ------
+    ImageError
+        If the format cannot hold the image.
+    """
+    format_ = _BY_NAME[like.format] if suffix is None else _format(suffix)
+    _check_fit(format_, like)
+    metadata = _stripped(like.metadata) if strip else like.metadata
+    try:
+        return format_.encode(quantised(pixels, like.sample_type), like.alpha, metadata)
+    except (OSError, ValueError) as error:  # Pillow's encoders
+        raise ImageError(f"cannot be saved as {format_.name}: {error}") from None
+
+
+def write_image(
+    path: Path,
+    pixels: ArrayLike,
+    *,
+    like: ImageFile | None = None,
+    strip: bool = False,
+    overwrite: bool,
+) -> None:
+    """Write an image in the format of the file's name; it appears complete or not at all.
+
+    Parameters
+    ----------
+    pixels : (height, width) or (height, width, 3) on the scale of `ImageFile.pixels`
+    like : gives sample type, alpha channel and metadata; by default 8 bits and nothing else
+    strip : leave out all metadata, colour profile and orientation included
     overwrite : replace an existing file
 
     Raises
     ------
     ImageError
-        If the metadata does not fit the format.
+        If the format cannot hold the image.
     OutputError
         If the file exists and `overwrite` is not set, or cannot be written.
     """
     check_output(path, IMAGE_SUFFIXES, overwrite=overwrite)
-    name, arguments = _FORMATS[path.suffix.lower()]
-    buffer = io.BytesIO()
+    like = like or ImageFile(path, np.asarray(pixels, np.float32))
     try:
-        Image.fromarray(to_8bit(pixels)).save(buffer, name, **arguments, **(metadata or {}))
-    except (OSError, ValueError) as error:  # such as metadata that the format has no room for
-        raise ImageError(f"{path}: cannot be saved as {name}: {error}") from None
-    write_atomically(path, buffer.getvalue())
+        data = encode_image(pixels, like, path.suffix, strip=strip)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    write_atomically(path, data)
 
 
-def to_8bit(pixels: ArrayLike) -> NDArray[np.uint8]:
-    """Round to whole gray levels and clip to 0..255."""
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+def _format(suffix: str) -> Format:
+    try:
+        return _BY_SUFFIX[suffix.lower()]
+    except KeyError:
+        known = " ".join(IMAGE_SUFFIXES)
+        raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
+
+
+def _check_fit(format_: Format, image: ImageFile) -> None:
+    def advice() -> str:
+        fit = [
+            one.suffixes[0]
+            for one in FORMATS
+            if image.sample_type in one.sample_types and (one.alpha or image.alpha is None)
+        ]
+        return f"use {' or '.join(fit)}"
+
+    if image.sample_type not in format_.sample_types:
+        raise ImageError(f"{format_.name} holds no {image.sample_type} pixels; {advice()}")
+    if image.alpha is not None and not format_.alpha:
+        raise ImageError(f"{format_.name} holds no alpha channel; {advice()}")
+
+
+def _stripped(metadata: Metadata) -> Metadata:
+    """Nothing but how the pixels are stored."""
+    layout: TiffLayout = replace(metadata.tiff, tags=())
+    return Metadata(jpeg_tables=metadata.jpeg_tables, tiff=layout)

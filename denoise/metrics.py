@@ -1,4 +1,4 @@
-"""Quality of an image against a clean reference, range 0..255."""
+"""Quality of an image against a clean reference."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-PEAK = 255.0
+from denoise.image_file import PEAK
 
 
-def psnr(reference: ArrayLike, image: ArrayLike) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / MSE), in float64; inf if equal.
+def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), in float64; inf if equal.
 
     Parameters
     ----------
-    reference, image : arrays of one shape, on the 0..255 scale
+    reference, image : arrays of one shape
+    data_range : the peak, 255 for images on the 0..255 scale
 
     Raises
     ------
@@ -26,15 +27,16 @@ def psnr(reference: ArrayLike, image: ArrayLike) -> float:
     if first.shape != second.shape:
         raise ValueError(f"reference has shape {first.shape}, image {second.shape}")
     squared_error = float(np.mean((first - second) ** 2))
-    return math.inf if squared_error == 0 else 10 * math.log10(PEAK**2 / squared_error)
+    return math.inf if squared_error == 0 else 10 * math.log10(data_range**2 / squared_error)
 
 
-def ssim(reference: ArrayLike, image: ArrayLike) -> float | None:
+def ssim(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> float | None:
     """Mean structural similarity with the 11×11 Gaussian window of Wang et al. (2004).
 
     Parameters
     ----------
-    reference, image : (height, width) or (height, width, C), on the 0..255 scale
+    reference, image : (height, width) or (height, width, C)
+    data_range : the peak, 255 for images on the 0..255 scale
 
     Returns
     -------
@@ -49,7 +51,7 @@ def ssim(reference: ArrayLike, image: ArrayLike) -> float | None:
         structural_similarity(
             first,
             second,
-            data_range=PEAK,
+            data_range=data_range,
             channel_axis=-1 if first.ndim == 3 else None,
             gaussian_weights=True,
             sigma=1.5,

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from denoise.images import COLOUR_NAMES
+from denoise.image_file import COLOUR_NAMES
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class FileReport:
     Attributes
     ----------
     width, height, channels : size of the image
-    sigma, learned_sigma : noise level as given, and as estimated by the model, on 0..255
+    sigma, learned_sigma : noise level as given, and as estimated by the model, on 0..255 or, of
+        float images, in their own units
     elbo : mean ELBO per training patch in the last epoch, in nats; NaN, as learned_sigma, if the
         model was learned before
     seconds : from reading the input to writing the output
+    notes : how the image was converted on the way
     quality : only if there is a reference
     """
 
@@ -46,6 +48,7 @@ class FileReport:
     elbo: float
     seconds: float
     version: str
+    notes: tuple[str, ...]
     quality: Quality | None
 
     def summary(self) -> str:

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from denoise.amplitudes import GaussianAmplitudes
 from denoise.decoder import MLPDecoder
@@ -27,6 +28,10 @@ from denoise.presets import preset
 
 # The tensors of these tests are too small to share out between threads.
 torch.set_num_threads(1)
+
+# The same examples on every run, and no clock: a slow machine is no failure.
+settings.register_profile("stable", derandomize=True, deadline=None, max_examples=50, database=None)
+settings.load_profile("stable")
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

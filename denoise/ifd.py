@@ -1,0 +1,157 @@
+"""Tag directories (IFDs) of TIFF files and EXIF blocks, which are one structure.
+
+Tags are carried as raw bytes so that they come out as they went in; tifffile refuses to write
+EXIF directories and the resolution as tags, Pillow turns what is not ASCII into question marks.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from denoise.errors import ImageError
+
+# TIFF 6.0, section 2: size in bytes of each type of value; 13 is an offset to a directory.
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
+# Exif, GPS and interoperability directories.
+SUB_DIRECTORIES = {34665, 34853, 40965}
+DEEPEST = 2
+BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+
+
+class Tag(NamedTuple):
+    """One tag: its value as raw bytes, or the directory that it points to."""
+
+    code: int
+    type: int
+    data: bytes
+    children: tuple[Tag, ...] = ()
+
+
+def byte_order(block: bytes) -> str:
+    """ "<" or ">" of a TIFF file or an EXIF block."""
+    return BYTE_ORDERS.get(block[:2], "<")
+
+
+def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -> tuple[Tag, ...]:
+    """The tags of a directory that can be read; damaged ones are left out.
+
+    Parameters
+    ----------
+    block : from the byte order mark on; classic or BigTIFF
+    offset : of the directory; None for the first one
+    """
+    order = byte_order(block)
+    pointer, entry, count_code = _codes(block)
+    try:
+        if offset is None:
+            (offset,) = struct.unpack_from(order + pointer, block, struct.calcsize(pointer))
+        (count,) = struct.unpack_from(order + count_code, block, offset)
+    except struct.error:
+        return ()
+    tags: list[Tag] = []
+    start, size = offset + struct.calcsize("=" + count_code), struct.calcsize("=" + entry)
+    room = len(block)  # values do not overlap in a sound file
+    for place in range(start, min(start + count * size, len(block) - size + 1), size):
+        code, kind, values, inline = struct.unpack_from(order + entry, block, place)
+        length = values * SIZES.get(kind, 0)
+        (target,) = struct.unpack(order + pointer, inline)
+        if code in SUB_DIRECTORIES:
+            if depth < DEEPEST:
+                children = read_directory(block, target, depth=depth + 1)
+                tags.append(Tag(code, LONG, b"", children))
+            continue
+        if length == 0 or length > room:
+            continue
+        data = inline[:length] if length <= len(inline) else block[target : target + length]
+        if len(data) == length:
+            room -= length
+            tags.append(Tag(code, kind, data))
+    return tuple(tags)
+
+
+def directory_offsets(block: bytes) -> list[int]:
+    """Where the directories of a TIFF file start, one for each page.
+
+    Raises
+    ------
+    ImageError
+        If they do not fit into the file or form a loop.
+    """
+    order = byte_order(block)
+    pointer, entry, count_code = _codes(block)
+    offsets, room, place = [], len(block), struct.calcsize(pointer)
+    try:
+        (offset,) = struct.unpack_from(order + pointer, block, place)
+        while offset:
+            offsets.append(offset)
+            (count,) = struct.unpack_from(order + count_code, block, offset)
+            size = struct.calcsize("=" + count_code) + count * struct.calcsize("=" + entry)
+            room -= size
+            if room < 0:
+                raise ImageError("damaged image file: its directories overlap")
+            (offset,) = struct.unpack_from(order + pointer, block, offset + size)
+    except struct.error:
+        raise ImageError("truncated image file: a directory is missing") from None
+    return offsets
+
+
+def _codes(block: bytes) -> tuple[str, str, str]:
+    """Struct codes of an offset, an entry and the number of entries; BigTIFF has wider ones."""
+    big = block[2:4] in (b"+\0", b"\0+")
+    return ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
+
+
+def write_directory(tags: Iterable[Tag], order: str, offset: int) -> bytes:
+    """A directory and its values, for a place `offset` bytes after the byte order mark."""
+    known = {tag.code: tag for tag in tags if tag.data or tag.children}
+    entries = [known[code] for code in sorted(known)]
+    values_at = offset + 2 + 12 * len(entries) + 4
+    head, values = bytearray(struct.pack(order + "H", len(entries))), bytearray()
+    for tag in entries:
+        place = values_at + len(values)
+        if tag.children:
+            count, inline = 1, struct.pack(order + "I", place)
+            values += write_directory(tag.children, order, place)
+        else:
+            count, inline = len(tag.data) // SIZES[tag.type], tag.data
+            if len(inline) > 4:
+                inline = struct.pack(order + "I", place)
+                values += tag.data
+        values += bytes(len(values) % 2)  # offsets are even
+        head += struct.pack(order + "HHI", tag.code, tag.type, count) + inline.ljust(4, b"\0")
+    return bytes(head + bytes(4) + values)
+
+
+def header(order: str, directory_offset: int) -> bytes:
+    """The eight bytes that a TIFF file or an EXIF block starts with."""
+    mark = b"II" if order == "<" else b"MM"
+    return mark + struct.pack(order + "HI", 42, directory_offset)
+
+
+def exif_block(tags: Iterable[Tag], order: str) -> bytes:
+    """An EXIF block that holds the tags; empty if there are none."""
+    kept = tuple(tags)
+    return header(order, 8) + write_directory(kept, order, 8) if kept else b""
+
+
+def numbers(code: int, kind: int, order: str, *values: int) -> Tag:
+    """A tag of whole numbers; a rational takes two of them."""
+    form = {SHORT: "H", LONG: "I", RATIONAL: "I"}[kind]
+    return Tag(code, kind, struct.pack(f"{order}{len(values)}{form}", *values))
+
+
+def text(code: int, value: str) -> Tag:
+    """A tag of text."""
+    return Tag(code, ASCII, value.encode() + b"\0")
+
+
+def first_rational(tags: Iterable[Tag], code: int, order: str) -> float | None:
+    """Value of a rational tag; None if it is missing, zero or without end."""
+    for tag in tags:
+        if tag.code == code and tag.type == RATIONAL:
+            numerator, denominator = struct.unpack_from(order + "II", tag.data)
+            return numerator / denominator if numerator and denominator else None
+    return None

@@ -1,0 +1,46 @@
+"""Small images of every kind for the tests of image files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from denoise.image_file import ImageFile, Metadata, to_pixels
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
+
+
+def random_samples(sample_type: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Values over the whole range of an integer type; floats that float32 holds exactly."""
+    generator = np.random.default_rng(seed)
+    dtype = np.dtype(sample_type)
+    if dtype.kind == "f":
+        return generator.normal(0, 1000, shape).astype(np.float16).astype(dtype)
+    limits = np.iinfo(dtype)
+    return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+def image_file(
+    samples: np.ndarray,
+    alpha: np.ndarray | None = None,
+    *,
+    format_: str = "PNG",
+    metadata: Metadata | None = None,
+) -> ImageFile:
+    """Samples as if they had been read."""
+    pixels = to_pixels(samples)
+    metadata = metadata or Metadata()
+    return ImageFile(Path("in"), pixels, alpha, samples.dtype.name, format_, metadata)
+
+
+def pillow_bytes(image: Image.Image | np.ndarray, format_: str, **arguments: Any) -> bytes:
+    """A file as Pillow writes it."""
+    buffer = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(buffer, format_, **arguments)
+    return buffer.getvalue()

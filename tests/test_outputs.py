@@ -1,0 +1,88 @@
+"""Writing image files: whole or not at all, and nothing is replaced unasked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_samples import random_samples
+from PIL import Image
+
+from denoise.errors import OutputError
+from denoise.images import IMAGE_SUFFIXES, read_image, write_image
+from denoise.outputs import check_output
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return random_samples("uint8", shape)
+
+
+def save(path: Path, array: np.ndarray) -> Path:
+    Image.fromarray(array).save(path)
+    return path
+
+
+def test_existing_files_are_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    path = save(tmp_path / "out.png", pixels(8, 8))
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"exists already; use --overwrite"):
+        write_image(path, pixels(4, 4), overwrite=False)
+    assert path.read_bytes() == before
+    path.chmod(0o640)
+    write_image(path, pixels(4, 4), overwrite=True)
+    assert read_image(path).pixels.shape == (4, 4)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_new_files_have_ordinary_permissions(tmp_path: Path) -> None:
+    write_image(tmp_path / "out.png", pixels(4, 4), overwrite=False)
+    (tmp_path / "plain").touch()
+    modes = [(tmp_path / name).stat().st_mode for name in ("out.png", "plain")]
+    assert modes[0] == modes[1]
+
+
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
+    target = save(tmp_path / "target.png", pixels(8, 8))
+    link = tmp_path / "link.png"
+    link.symlink_to(target)
+    write_image(link, pixels(4, 4), overwrite=True)
+    assert link.is_symlink()
+    assert read_image(target).pixels.shape == (4, 4)
+
+
+@pytest.mark.parametrize("failing", ["write", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = save(tmp_path / "out.png", pixels(8, 8))
+    before = path.read_bytes()
+
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if failing == "write":
+        monkeypatch.setattr(os, "fsync", no_space)
+    else:
+        monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(OutputError, match=r"out\.png: cannot be written: No space left on device"):
+        write_image(path, pixels(4, 4), overwrite=True)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/such/folder/out.png", "cannot be written: No such file or directory"),
+        ("out.xyz", "unknown file type '.xyz'; use one of .png"),
+        ("out", "unknown file type ''"),
+        ("folder.png", "is a folder"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_early(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OutputError, match=message):
+        check_output(tmp_path / name, IMAGE_SUFFIXES, overwrite=True)
