@@ -2,6 +2,7 @@
 
 DenoiseError
 ├── OptionError     a setting is out of its bounds
+├── PlanError       the inputs and outputs of a command do not fit together
 ├── ImageError      an image cannot be read or used
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
@@ -16,6 +17,10 @@ class DenoiseError(Exception):
 
 class OptionError(DenoiseError):
     """A setting is out of its bounds."""
+
+
+class PlanError(DenoiseError):
+    """The files that a command names do not fit together; nothing has been done yet."""
 
 
 class ImageError(DenoiseError):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise.image_file import PEAK, ImageFile, to_8bit
+from denoise.formats.image_file import PEAK, ImageFile, to_8bit
 from denoise.report import Quality
 from denoise.vae import LearnedVAE
 

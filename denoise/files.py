@@ -16,7 +16,7 @@ from denoise import __version__
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
 from denoise.figures import captioned_panels, draw_models, side_by_side
-from denoise.image_file import ImageFile, quantised, to_pixels
+from denoise.formats.image_file import ImageFile, quantised, to_pixels
 from denoise.images import IMAGE_SUFFIXES, check_writable, read_image, write_image
 from denoise.metrics import psnr, ssim
 from denoise.model_files import MODEL_SUFFIXES, load_models, save_models

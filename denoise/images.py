@@ -14,9 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from denoise import jpeg, png, pnm, simple_formats, tiff, tiff_writer
 from denoise.errors import ImageError, OutputError
-from denoise.image_file import Decoded, ImageFile, Metadata, TiffLayout, quantised, to_pixels
+from denoise.formats import jpeg, png, pnm, simple, tiff, tiff_writer
+from denoise.formats.image_file import (
+    Decoded,
+    ImageFile,
+    Metadata,
+    TiffLayout,
+    quantised,
+    to_pixels,
+)
 from denoise.outputs import check_output, write_atomically
 
 __all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_writable", "encode_image", "quantised"]
@@ -61,10 +68,10 @@ FORMATS = (
            65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
            frozenset(tiff.SAMPLE_TYPES), True),
-    Format("WebP", (".webp",), simple_formats.is_webp, simple_formats.decode_webp,
-           simple_formats.encode_webp, _8_BITS, True, 16_383),
-    Format("BMP", (".bmp",), simple_formats.is_bmp, simple_formats.decode_bmp,
-           simple_formats.encode_bmp, _8_BITS, False),
+    Format("WebP", (".webp",), simple.is_webp, simple.decode_webp,
+           simple.encode_webp, _8_BITS, True, 16_383),
+    Format("BMP", (".bmp",), simple.is_bmp, simple.decode_bmp,
+           simple.encode_bmp, _8_BITS, False),
     Format("PNM", (".pgm", ".ppm", ".pnm", ".pbm"), pnm.is_pnm, pnm.decode, pnm.encode,
            _16_BITS, False),
 )

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from denoise.image_file import COLOUR_NAMES
+from denoise.formats.image_file import COLOUR_NAMES
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from denoise.image_file import ImageFile, Metadata, to_pixels
+from denoise.formats.image_file import ImageFile, Metadata, to_pixels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from denoise.errors import ImageError, OutputError
 from denoise.files import FileJob, denoise_file
-from denoise.image_file import ImageFile, quantised
+from denoise.formats.image_file import ImageFile, quantised
 from denoise.images import encode_image, read_image, write_image
 from denoise.metrics import psnr
 

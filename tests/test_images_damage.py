@@ -14,7 +14,7 @@ from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
-from denoise.image_file import ImageFile, Metadata, TiffLayout
+from denoise.formats.image_file import ImageFile, Metadata, TiffLayout
 from denoise.images import FORMATS, check_writable, encode_image, read_image
 
 resource = pytest.importorskip("resource", reason="tells how much memory was used, on Unix only")

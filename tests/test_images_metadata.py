@@ -13,8 +13,8 @@ import tifffile
 from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from denoise import ifd
-from denoise.image_file import quantised
+from denoise.formats import ifd
+from denoise.formats.image_file import quantised
 from denoise.images import encode_image, read_image
 
 PROFILE = bytes(range(256)) * 300  # two segments of a JPEG

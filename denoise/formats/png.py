@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from denoise.errors import ImageError
-from denoise.image_file import Decoded, Metadata, join_alpha, split_alpha, without_gray_colours
-from denoise.limits import check_frame, check_size
+from denoise.formats.image_file import (
+    Decoded,
+    Metadata,
+    join_alpha,
+    split_alpha,
+    without_gray_colours,
+)
+from denoise.formats.limits import check_frame, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PALETTE = 3

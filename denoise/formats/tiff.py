@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
-from denoise import ifd
 from denoise.errors import ImageError
-from denoise.image_file import (
+from denoise.formats import ifd
+from denoise.formats.image_file import (
     Decoded,
     Metadata,
     TiffLayout,
     split_alpha,
     without_gray_colours,
 )
-from denoise.limits import check_frame, check_size
-from denoise.tiff_writer import (
+from denoise.formats.limits import check_frame, check_size
+from denoise.formats.tiff_writer import (
     BLACK_IS_ZERO,
     DEFLATE,
     DESCRIPTION,

@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from denoise.errors import ImageError
-from denoise.image_file import Decoded, Metadata
-from denoise.limits import check_frame, check_size
+from denoise.formats.image_file import Decoded, Metadata
+from denoise.formats.limits import check_frame, check_size
 
 QUALITY = 95
 START, END, SCAN, COMMENT, ADOBE = 0xD8, 0xD9, 0xDA, 0xFE, 0xEE

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from denoise.ifd import Tag
+from denoise.formats.ifd import Tag
 
 COLOUR_NAMES = {1: "gray", 3: "RGB"}
 PEAK = 255.0

@@ -13,9 +13,9 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise import ifd
 from denoise.errors import ImageError
-from denoise.image_file import Metadata, join_alpha
+from denoise.formats import ifd
+from denoise.formats.image_file import Metadata, join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
 BLACK_IS_ZERO, RGB = 1, 2

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError
-from denoise.image_file import Decoded, Metadata
-from denoise.limits import check_frame, check_size
+from denoise.formats.image_file import Decoded, Metadata
+from denoise.formats.limits import check_frame, check_size
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _NUMBER = rb"(\d{1,9})"

@@ -12,8 +12,14 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from denoise.errors import ImageError
-from denoise.image_file import Decoded, Metadata, join_alpha, split_alpha, without_gray_colours
-from denoise.limits import check_frame, check_size
+from denoise.formats.image_file import (
+    Decoded,
+    Metadata,
+    join_alpha,
+    split_alpha,
+    without_gray_colours,
+)
+from denoise.formats.limits import check_frame, check_size
 
 _EXIF = b"Exif\0\0"  # some writers put it before the block
 

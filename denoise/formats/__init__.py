@@ -1,0 +1,1 @@
+"""Image formats: bytes of a file <-> samples and metadata, one module for each."""
