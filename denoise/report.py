@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any, Literal
 
+from denoise import __version__
 from denoise.formats.image_file import COLOUR_NAMES
+from denoise.poisson_gaussian import PoissonGaussian
+
+Status = Literal["done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -21,59 +28,104 @@ class Quality:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was done to one file.
+    """What was done to one file; what does not apply is None.
 
     Attributes
     ----------
-    width, height, channels : size of the image
-    sigma, learned_sigma : noise level as given, and as estimated by the model, on 0..255 or, of
-        float images, in their own units
-    elbo : mean ELBO per training patch in the last epoch, in nats; NaN, as learned_sigma, if the
-        model was learned before
+    status : "done", "skipped" (the output was there) or "failed"
+    error : one line, why it failed
+    width, height, channels, dtype : of the image; dtype is the sample type of input and output
+    sigma : noise level that was used, on 0..255 or, of float images, in their own units
+    sigma_source : "given" or "estimated"
+    sensor : parameters of Poisson-Gaussian noise; sigma is None then
+    learned_sigma : the model's own estimate of sigma; None if the model was learned before
+    elbo : mean ELBO per training patch in the last epoch, in nats
     seconds : from reading the input to writing the output
-    notes : how the image was converted on the way
+    notes : what the user should know, such as how the image was converted on the way
     quality : only if there is a reference
+    settings : all settings of the method, nested
     """
 
     input: str
     output: str
-    width: int
-    height: int
-    channels: int
-    device: str
-    preset: str
-    seed: int
-    sigma: float
-    learned_sigma: float
-    elbo: float
-    seconds: float
-    version: str
-    notes: tuple[str, ...]
-    quality: Quality | None
+    status: Status
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    channels: int | None = None
+    dtype: str | None = None
+    sigma: float | None = None
+    sigma_source: Literal["given", "estimated"] | None = None
+    sensor: PoissonGaussian | None = None
+    learned_sigma: float | None = None
+    elbo: float | None = None
+    device: str | None = None
+    preset: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    version: str = __version__
+    notes: tuple[str, ...] = ()
+    quality: Quality | None = None
+    settings: dict[str, Any] | None = None
 
     def summary(self) -> str:
         """One line for people."""
-        parts = [
-            f"{self.input}: {self.width}x{self.height} {COLOUR_NAMES[self.channels]}",
-            self.device,
-            f"sigma {self.sigma:g}",
-            f"{self.seconds:.1f} s",
-        ]
-        if math.isfinite(self.elbo):
+        if self.status == "failed":
+            return f"error: {self.error}"
+        if self.status == "skipped":
+            return f"{self.input}: skipped, {self.output} is there"
+        parts = [f"{self.input}: {self.width}x{self.height} {COLOUR_NAMES[self.channels or 1]}"]
+        if self.dtype != "uint8":
+            parts.append(str(self.dtype))
+        if self.device is not None:
+            parts.append(self.device)
+        parts += [self._noise_text(), f"{self.seconds:.1f} s"]
+        if self.elbo is not None:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
-            parts.append(f"PSNR {self.quality.psnr_noisy:.2f} -> {self.quality.psnr:.2f} dB")
-            if self.quality.ssim is not None:
-                parts.append(f"SSIM {self.quality.ssim_noisy:.3f} -> {self.quality.ssim:.3f}")
+            parts += _quality_text(self.quality)
         return ", ".join(parts) + f" -> {self.output}"
+
+    def _noise_text(self) -> str:
+        if self.sensor is not None:
+            return f"gain {self.sensor.gain:.3g}, read sigma {self.sensor.read_sigma:.3g}"
+        estimated = " (estimated)" if self.sigma_source == "estimated" else ""
+        scale = "" if str(self.dtype).startswith("float") else " of 255"
+        return f"sigma {self.sigma:.4g}{scale}{estimated}"
 
     def json(self) -> str:
         """One line of JSON; quality is flattened, null where unknown or infinite."""
         fields = asdict(self)
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
-        fields |= quality
-        finite = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in fields.items()
-        }
-        return json.dumps(finite, allow_nan=False)
+        return json.dumps(_finite(fields | quality), allow_nan=False)
+
+
+def batch_summary(reports: Sequence[FileReport]) -> str:
+    """One line for people about many files."""
+    count = {
+        status: sum(one.status == status for one in reports)
+        for status in ("done", "skipped", "failed")
+    }
+    parts = [f"{count['done']} done, {count['skipped']} skipped, {count['failed']} failed"]
+    measured = [one.quality for one in reports if one.quality is not None]
+    if measured:
+        before = fmean(one.psnr_noisy for one in measured)
+        after = fmean(one.psnr for one in measured)
+        parts.append(f"mean PSNR {before:.2f} -> {after:.2f} dB over {len(measured)}")
+    return f"{len(reports)} images: " + ", ".join(parts)
+
+
+def _quality_text(quality: Quality) -> list[str]:
+    parts = [f"PSNR {quality.psnr_noisy:.2f} -> {quality.psnr:.2f} dB"]
+    if quality.ssim is not None:
+        parts.append(f"SSIM {quality.ssim_noisy:.3f} -> {quality.ssim:.3f}")
+    return parts
+
+
+def _finite(value: Any) -> Any:
+    """The same with null instead of NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

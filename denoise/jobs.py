@@ -1,0 +1,158 @@
+"""What to do: the files of one job, and the settings that all jobs of a command share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from denoise.errors import ImageError, OptionError, OutputError
+from denoise.images import IMAGE_SUFFIXES
+from denoise.model_files import MODEL_SUFFIXES
+from denoise.options import Decoder, DenoiseOptions
+from denoise.outputs import check_output
+from denoise.poisson_gaussian import PoissonGaussian
+from denoise.presets import DEFAULT_PRESET, override, preset
+
+NoiseKind = Literal["gaussian", "poisson-gaussian"]
+CURVE_SUFFIXES = (".png", ".csv")
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """The files of one run.
+
+    Attributes
+    ----------
+    image : what to denoise; None is standard input
+    output : where to write the result; None is standard output
+    reference : clean image of the same size, to measure PSNR and SSIM
+    figure : also write a picture of noisy, denoised, reference and difference
+    curve : also write the ELBO of every epoch, as .csv or as a picture
+    uncertainty : also write the posterior standard deviation of every pixel; .npy holds it in
+        the units of sigma, an image format a picture of it, white for the largest
+    load_model : use the models in this file instead of learning
+    save_model : also write the models
+    show_model : also draw the models
+    """
+
+    image: Path | None
+    output: Path | None
+    reference: Path | None = None
+    figure: Path | None = None
+    curve: Path | None = None
+    uncertainty: Path | None = None
+    load_model: Path | None = None
+    save_model: Path | None = None
+    show_model: Path | None = None
+
+    @property
+    def input_name(self) -> str:
+        """For messages and reports."""
+        return "stdin" if self.image is None else str(self.image)
+
+    @property
+    def output_name(self) -> str:
+        """For messages and reports."""
+        return "stdout" if self.output is None else str(self.output)
+
+    def check(self, *, overwrite: bool) -> None:
+        """Find out at little cost what is bound to fail.
+
+        Raises
+        ------
+        ImageError
+            If an input is not there or is no file that may be read.
+        OutputError
+            If a file cannot be written, or is also another file of the job.
+        """
+        inputs = (self.image, self.reference, self.load_model)
+        for path in inputs:
+            if path is not None:
+                _check_readable(path)
+        outputs = (
+            (self.output, IMAGE_SUFFIXES),
+            (self.figure, IMAGE_SUFFIXES),
+            (self.curve, CURVE_SUFFIXES),
+            (self.uncertainty, (".npy", *IMAGE_SUFFIXES)),
+            (self.save_model, MODEL_SUFFIXES),
+            (self.show_model, IMAGE_SUFFIXES),
+        )
+        taken = {path.resolve() for path in inputs if path is not None}
+        if self.output is not None:
+            taken.discard(self.output.resolve())  # the image may be replaced, if told so
+        for path, suffixes in outputs:
+            if path is None:
+                continue
+            check_output(path, suffixes, overwrite=overwrite)
+            if path.resolve() in taken:
+                raise OutputError(f"{path}: is named twice; give each file its own name")
+            taken.add(path.resolve())
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise ImageError(f"{path}: no such file")
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder; give a file")
+    if not os.access(path, os.R_OK):
+        raise ImageError(f"{path}: cannot be read: Permission denied")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every image of a command.
+
+    Attributes
+    ----------
+    sigma : standard deviation of the noise, on the 0..255 scale for integer images of any depth
+        and in native units for floats; None estimates it for each image
+    noise : "gaussian", or "poisson-gaussian" for noise that grows with the signal
+    sensor : parameters of the latter, in the same units; None estimates them
+    preset, decoder, epochs, training_patches, learn_sigma : None leaves the preset's choice
+    time_budget : seconds for each image
+    seed, device : of `denoise_image`
+    overwrite : replace files that exist
+    skip_existing : leave images alone whose output is there, whole and of the right size
+    frame : which page or frame of several to read, from 1
+    max_pixels : refuse larger images; by default Pillow's limit
+    strip : leave out all metadata, colour profile and orientation included
+    fill_missing : pixels that are NaN or infinite are missing and get filled in, which is
+        otherwise an error
+    """
+
+    sigma: float | None = None
+    noise: NoiseKind = "gaussian"
+    sensor: PoissonGaussian | None = None
+    preset: str = DEFAULT_PRESET
+    decoder: Decoder | None = None
+    epochs: int | None = None
+    training_patches: int | None = None
+    learn_sigma: bool | None = None
+    time_budget: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    overwrite: bool = False
+    skip_existing: bool = False
+    frame: int | None = None
+    max_pixels: int | None = None
+    strip: bool = False
+    fill_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.noise not in get_args(NoiseKind):
+            known = " or ".join(get_args(NoiseKind))
+            raise OptionError(f"there is no noise {self.noise!r}; choose {known}")
+        if self.noise != "gaussian" and self.sigma is not None:
+            raise OptionError("poisson-gaussian noise has no single sigma; leave it out")
+        self.options(25.0)  # the preset and decoder must exist
+
+    def options(self, sigma: float) -> DenoiseOptions:
+        """Settings of the method for noise of this level on the 0..255 scale."""
+        return override(
+            preset(self.preset, sigma, self.decoder),
+            epochs=self.epochs,
+            patch_budget=self.training_patches,
+            learn_noise_variance=self.learn_sigma,
+        )
