@@ -1,0 +1,169 @@
+"""The noise level: laws that any estimate must keep, known answers, and what is no use to ask."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SAMPLES, SHARED_DATA, TINY_AMPLITUDE, step_image
+from typer import Typer
+from typer.testing import CliRunner
+
+from denoise.errors import ImageError
+from denoise.images import read_image, to_8bit, write_image
+from denoise.noise import add_gaussian_noise
+from denoise.noise_benchmark import main
+from denoise.noise_level import estimate_sigma
+
+
+def white_noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def noisy_camera(sigma: float = 10.0, *, seed: int = 0) -> np.ndarray:
+    clean = read_image(SAMPLES / "camera.png").pixels
+    return add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spread"),
+    [((16, 16), 0.07), ((32, 48), 0.04), ((24, 100, 2), 0.03), ((64, 64), 0.025)],
+)
+def test_pure_noise_is_measured_without_bias(shape: tuple[int, ...], spread: float) -> None:
+    estimates = [estimate_sigma(white_noise(*shape, seed=seed)) for seed in range(40)]
+    assert np.mean(estimates) == pytest.approx(1, abs=3 * spread / math.sqrt(40))
+    assert np.std(estimates) < spread
+
+
+def test_sampling_from_a_large_image_changes_little() -> None:
+    assert estimate_sigma(white_noise(300, 500)) == pytest.approx(1, abs=0.015)
+
+
+def test_the_estimate_scales_and_does_not_see_a_constant() -> None:
+    noisy = noisy_camera()
+    sigma = estimate_sigma(noisy)
+    assert estimate_sigma(noisy / 255) == pytest.approx(sigma / 255, rel=1e-9)
+    assert estimate_sigma(-3 * noisy + 1000) == pytest.approx(3 * sigma, rel=1e-9)
+
+
+def test_steps_and_slopes_are_not_noise() -> None:
+    slope = step_image(64, 64) + np.arange(64.0)
+    assert estimate_sigma(slope + 3 * white_noise(64, 64)) == pytest.approx(3, rel=0.05)
+
+
+@pytest.mark.parametrize(("sigma", "error"), [(5, 0.06), (10, 0.04), (25, 0.03), (50, 0.03)])
+@pytest.mark.parametrize("name", ["camera", "chelsea"])
+@pytest.mark.parametrize("clip", [False, True], ids=["float", "8 bit"])
+def test_photographs(name: str, sigma: float, error: float, clip: bool) -> None:
+    clean = read_image(SAMPLES / f"{name}.png").pixels
+    noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(1))
+    assert estimate_sigma(to_8bit(noisy) if clip else noisy) == pytest.approx(sigma, rel=error)
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the images of ../shared/data")
+@pytest.mark.parametrize(("sigma", "error"), [(5, 0.035), (10, 0.02), (25, 0.01)])
+def test_mean_error_on_the_benchmark_images(sigma: float, error: float) -> None:
+    paths = [*SHARED_DATA.glob("set12/0[1-7].png"), *SHARED_DATA.glob("kodak24_crop256/*.png")]
+    errors = []
+    for seed, path in enumerate(sorted(paths)):
+        noisy = add_gaussian_noise(
+            read_image(path).pixels, sigma, generator=np.random.default_rng(seed)
+        )
+        errors.append(abs(estimate_sigma(noisy) / sigma - 1))
+    assert len(errors) == 13
+    assert np.mean(errors) < error
+    assert max(errors) < 3 * error
+
+
+def test_channels_count_by_their_mean_variance() -> None:
+    noise = white_noise(96, 96, 3)
+    assert estimate_sigma(noise * [5, 10, 15]) == pytest.approx(math.sqrt(350 / 3), rel=0.03)
+    assert estimate_sigma(noise[..., :2] * [5, 10]) == pytest.approx(math.sqrt(125 / 2), rel=0.03)
+    gray = noisy_camera()
+    same = np.repeat(gray[..., None], 3, axis=2)
+    assert estimate_sigma(same) == pytest.approx(estimate_sigma(gray), rel=1e-6)
+
+
+def test_texture_of_brightness_is_told_from_noise_by_the_colours() -> None:
+    """A rough texture alike in all channels, nowhere flat."""
+    texture = np.kron(white_noise(64, 64, seed=1), np.ones((2, 2))) * 40
+    texture += np.roll(texture, (1, 1), axis=(0, 1))
+    texture += 60 * white_noise(128, 128, seed=2) ** 3
+    noisy = texture[..., None] + 10 * white_noise(128, 128, 3)
+    assert estimate_sigma(noisy[..., 0]) > 20
+    assert estimate_sigma(noisy) == pytest.approx(10, rel=0.05)
+
+
+def test_missing_values_are_ignored() -> None:
+    noisy = noisy_camera()
+    expected = estimate_sigma(noisy)
+    hidden = np.random.default_rng(0).random(noisy.shape) < 0.02
+    assert estimate_sigma(np.where(hidden, np.nan, noisy)) == pytest.approx(expected, rel=0.02)
+    assert hidden.any()
+
+
+def test_black_borders_do_not_count() -> None:
+    noisy = noisy_camera()
+    expected = estimate_sigma(noisy)
+    for border in (0.0, 16.0, 255.0):
+        framed = np.pad(noisy, ((20, 20), (0, 0)), constant_values=border)
+        assert estimate_sigma(framed) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3)])
+@pytest.mark.parametrize("value", [0, 17.3, 255])
+def test_an_image_without_noise_has_none(shape: tuple[int, ...], value: float) -> None:
+    assert estimate_sigma(np.full(shape, value)) == 0
+    blocks = np.kron(white_noise(4, 4), np.ones((24, 24)))
+    assert estimate_sigma(100 + 30 * blocks) == 0
+    rows, columns = np.mgrid[:40, :40]
+    assert estimate_sigma((rows + 2.0 * columns).astype(np.float32)) == 0
+
+
+def test_an_overexposed_image_is_measured_where_it_is_not() -> None:
+    clean = np.where(np.arange(128) < 50, 300.0, 120.0) * np.ones((128, 1))
+    noisy = to_8bit(clean + 10 * white_noise(128, 128))
+    assert estimate_sigma(noisy) == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros(20), r"expected \(height, width\).*shape \(20,\)"),
+        (np.zeros((15, 40)), "the image is 40x15 pixels, too small.*give sigma"),
+        (np.full((20, 20), np.inf), "infinite"),
+        (np.full((20, 20), np.nan), "too few complete patches.*give sigma"),
+        (
+            np.where(np.random.default_rng(0).random((40, 40)) < 0.5, np.nan, 1.0),
+            "too few complete patches",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(image: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        estimate_sigma(image)
+
+
+def test_the_benchmark_prints_errors_and_what_they_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.noise_benchmark.preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr("denoise.noise_benchmark.find_spec", lambda name: None)
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        write_image(path, step_image(32, 40), overwrite=False)
+    app = Typer()
+    app.command()(main)
+    arguments = [*map(str, paths), "--sigmas", "10,20", "--seeds", "2", "--psnr", "--clip"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    rows = [line.strip("|").split(" | ") for line in result.stdout.splitlines()[2:]]
+    assert len(rows) == 2 * 5
+    names = ["a.png", "b.png", "mean", "mean size", "largest size"]
+    assert [row[1].strip() for row in rows] == 2 * names
+    errors = np.array([[float(value.strip("| ")) for value in row[2:]] for row in rows[:5]])
+    np.testing.assert_allclose(errors[:2].mean(0), errors[2], atol=0.011)
+    np.testing.assert_allclose(np.abs(errors[:2]).max(0), errors[4], atol=0.011)
+    assert 0 < errors[4].max() < 15
