@@ -12,20 +12,41 @@ from denoise.formats.image_file import PEAK, ImageFile, to_8bit
 from denoise.report import Quality
 from denoise.vae import LearnedVAE
 
-CAPTION_HEIGHT = 24
-GAP = 8
-# Smaller images are enlarged, by a whole factor, to at least this width.
-LEAST_WIDTH = 256
+CAPTION_HEIGHT, GAP = 24, 8
+# Panels are shrunk to at most this width, or enlarged by a whole factor to at least that one.
+MOST_WIDTH, LEAST_WIDTH = 640, 256
+# Side of the square that is shown enlarged, as a share of the image, and its bounds in pixels.
+ZOOM_SHARE, ZOOM_BOUNDS = 0.2, (16, 96)
+FRAME = "#e02020"
 # Of the values of a float image that is shown.
 LEAST_RANGE = 1e-30
+# Differences are shown so many times as large, around middle gray.
+DIFFERENCE_GAIN = 2
 TILES_PER_ROW = 32
 TILE_ENLARGEMENT = 3
+
+
+def comparison(
+    noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None, quality: Quality | None
+) -> NDArray[np.uint8]:
+    """One picture of a result: captioned panels, and the most detailed part of each enlarged.
+
+    Noisy, denoised, clean reference and error; without a reference noisy, denoised and what was
+    removed, which should look like nothing but noise. Floats are stretched so that the denoised
+    ones fill the range from black to white.
+
+    Returns
+    -------
+    (height', width', 3) uint8
+    """
+    panels = captioned_panels(noisy, denoised, reference, quality)
+    return side_by_side(panels, zoom=most_detailed(panels[1][1]))
 
 
 def captioned_panels(
     noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None, quality: Quality | None
 ) -> list[tuple[str, NDArray[np.float32]]]:
-    """Captions and images on 0..255; floats are stretched so that the denoised ones fill it."""
+    """Captions and images on 0..255; see `comparison`."""
     low, high = 0.0, PEAK
     if noisy.is_float:
         low, high = float(denoised.pixels.min()), float(denoised.pixels.max())
@@ -35,41 +56,83 @@ def captioned_panels(
         scaled: NDArray[np.float32] = (image.pixels - low) * np.float32(scale)
         return np.nan_to_num(scaled)
 
+    before, after = shown(noisy), shown(denoised)
     if reference is None or quality is None:
-        return [("noisy", shown(noisy)), ("denoised", shown(denoised))]
+        panels = [("noisy", before), ("denoised", after)]
+        return [*panels, (f"removed, x{DIFFERENCE_GAIN}", _difference(before, after))]
+    clean = shown(reference)
     return [
-        (f"noisy, {quality.psnr_noisy:.2f} dB", shown(noisy)),
-        (f"denoised, {quality.psnr:.2f} dB", shown(denoised)),
-        ("clean reference", shown(reference)),
+        (f"noisy, {_numbers(quality.psnr_noisy, quality.ssim_noisy)}", before),
+        (f"denoised, {_numbers(quality.psnr, quality.ssim)}", after),
+        ("clean reference", clean),
+        (f"error, x{DIFFERENCE_GAIN}", _difference(after, clean)),
     ]
 
 
-def side_by_side(panels: Sequence[tuple[str, NDArray[np.float32]]]) -> NDArray[np.uint8]:
+def _numbers(decibels: float, similarity: float | None) -> str:
+    return f"{decibels:.2f} dB" + ("" if similarity is None else f", SSIM {similarity:.3f}")
+
+
+def _difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    return PEAK / 2 + DIFFERENCE_GAIN * (first - second)
+
+
+def most_detailed(pixels: NDArray[np.float32]) -> tuple[int, int, int]:
+    """Top, left and side of the square of an image with the largest gradients."""
+    gray = pixels if pixels.ndim == 2 else pixels.mean(2)
+    side = round(ZOOM_SHARE * min(gray.shape))
+    side = min(max(side, ZOOM_BOUNDS[0]), ZOOM_BOUNDS[1], *gray.shape)
+    rise = np.zeros(gray.shape, np.float64)
+    rise[1:] += np.abs(np.diff(gray, axis=0))
+    rise[:, 1:] += np.abs(np.diff(gray, axis=1))
+    sums = np.pad(rise.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    squares = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    top, left = np.unravel_index(int(squares.argmax()), squares.shape)
+    return int(top), int(left), side
+
+
+def side_by_side(
+    panels: Sequence[tuple[str, NDArray[np.float32]]], *, zoom: tuple[int, int, int] | None = None
+) -> NDArray[np.uint8]:
     """Set images of one size in a row, each under its caption.
 
     Parameters
     ----------
     panels : (caption, image) pairs; images (height, width) or (height, width, 3), 0..255
+    zoom : top, left and side of a square that is framed, and enlarged below each image
 
     Returns
     -------
     (height', width', 3) uint8
     """
     height, width = panels[0][1].shape[:2]
-    factor = -(-LEAST_WIDTH // width)
-    size = (width * factor, height * factor)
-    canvas = Image.new(
-        "RGB",
-        (len(panels) * (size[0] + GAP) - GAP, CAPTION_HEIGHT + size[1]),
-        "white",
-    )
+    factor = min(float(-(-LEAST_WIDTH // width)), MOST_WIDTH / width)
+    size = (round(width * factor), max(round(height * factor), 1))
+    columns = len(panels) * (size[0] + GAP) - GAP
+    rows = CAPTION_HEIGHT + size[1] + (0 if zoom is None else GAP + size[0])
+    canvas = Image.new("RGB", (columns, rows), "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(14)
     for number, (caption, pixels) in enumerate(panels):
         left = number * (size[0] + GAP)
         draw.text((left + 2, 3), caption, fill="black", font=font)
-        panel = Image.fromarray(to_8bit(pixels)).resize(size, Image.Resampling.NEAREST)
-        canvas.paste(panel, (left, CAPTION_HEIGHT))
+        picture = Image.fromarray(to_8bit(pixels))
+        way = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+        canvas.paste(picture.resize(size, way), (left, CAPTION_HEIGHT))
+        if zoom is not None:
+            y, x, side = zoom
+            corners = [
+                left + x * factor,
+                y * factor,
+                left + (x + side) * factor,
+                (y + side) * factor,
+            ]
+            corners[1] += CAPTION_HEIGHT
+            corners[3] += CAPTION_HEIGHT
+            draw.rectangle(corners, outline=FRAME)
+            part = picture.crop((x, y, x + side, y + side))
+            below = (left, CAPTION_HEIGHT + size[1] + GAP)
+            canvas.paste(part.resize((size[0], size[0]), Image.Resampling.NEAREST), below)
     return np.asarray(canvas)
 
 

@@ -26,8 +26,8 @@ from denoise.formats.image_file import (
 )
 from denoise.outputs import check_output, write_atomically
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_writable", "encode_image", "quantised"]
-__all__ += ["read_image", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_readable", "check_writable", "encode_image"]
+__all__ += ["quantised", "read_image", "write_image"]
 
 # What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
 # one's errors are RuntimeErrors.
@@ -60,6 +60,8 @@ class Format:
     longest: int = 2**31 - 1
 
 
+# Bytes at the start of a file that tell its format.
+HEAD = 64
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
 # fmt: off
 FORMATS = (
@@ -106,11 +108,7 @@ def read_image(
     """
     path = Path(name) if isinstance(source, bytes) else source
     data = source if isinstance(source, bytes) else _read_bytes(source)
-    format_ = next((one for one in FORMATS if one.recognises(data)), None)
-    if format_ is None:
-        known = ", ".join(one.name for one in FORMATS)
-        what = "not an image that can be read" if data else "is empty, not an image"
-        raise ImageError(f"{path}: {what}; expected {known}")
+    format_ = _recognise(path, data)
     limit = max_pixels or Image.MAX_IMAGE_PIXELS or 2**62
     try:
         with warnings.catch_warnings():
@@ -130,9 +128,30 @@ def read_image(
     return ImageFile(path, pixels, alpha, samples.dtype.name, format_.name, metadata, notes)
 
 
-def _read_bytes(path: Path) -> bytes:
+def check_readable(path: Path) -> None:
+    """Find out, from its first bytes, whether a file is an image.
+
+    Raises
+    ------
+    ImageError
+        If it is not, or there is no such file, or it may not be read.
+    """
+    _recognise(path, _read_bytes(path, HEAD))
+
+
+def _recognise(path: Path, data: bytes) -> Format:
+    for one in FORMATS:
+        if one.recognises(data):
+            return one
+    known = ", ".join(one.name for one in FORMATS)
+    what = "not an image that can be read" if data else "is empty, not an image"
+    raise ImageError(f"{path}: {what}; expected {known}")
+
+
+def _read_bytes(path: Path, count: int = -1) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(count)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except OSError as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from denoise.errors import ImageError, OptionError, OutputError
-from denoise.images import IMAGE_SUFFIXES
+from denoise.errors import ModelFileError, OptionError, OutputError
+from denoise.images import IMAGE_SUFFIXES, check_readable
 from denoise.model_files import MODEL_SUFFIXES
 from denoise.options import Decoder, DenoiseOptions
 from denoise.outputs import check_output
@@ -62,15 +61,16 @@ class FileJob:
 
         Raises
         ------
-        ImageError
-            If an input is not there or is no file that may be read.
+        ImageError, ModelFileError
+            If an input is not there, may not be read, or is no image.
         OutputError
             If a file cannot be written, or is also another file of the job.
         """
-        inputs = (self.image, self.reference, self.load_model)
-        for path in inputs:
+        for path in (self.image, self.reference):
             if path is not None:
-                _check_readable(path)
+                check_readable(path)
+        if self.load_model is not None and not self.load_model.exists():
+            raise ModelFileError(f"{self.load_model}: no such file")
         outputs = (
             (self.output, IMAGE_SUFFIXES),
             (self.figure, IMAGE_SUFFIXES),
@@ -79,6 +79,7 @@ class FileJob:
             (self.save_model, MODEL_SUFFIXES),
             (self.show_model, IMAGE_SUFFIXES),
         )
+        inputs = (self.image, self.reference, self.load_model)
         taken = {path.resolve() for path in inputs if path is not None}
         if self.output is not None:
             taken.discard(self.output.resolve())  # the image may be replaced, if told so
@@ -89,15 +90,6 @@ class FileJob:
             if path.resolve() in taken:
                 raise OutputError(f"{path}: is named twice; give each file its own name")
             taken.add(path.resolve())
-
-
-def _check_readable(path: Path) -> None:
-    if not path.exists():
-        raise ImageError(f"{path}: no such file")
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; give a file")
-    if not os.access(path, os.R_OK):
-        raise ImageError(f"{path}: cannot be read: Permission denied")
 
 
 @dataclass(frozen=True)

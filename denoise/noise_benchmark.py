@@ -18,7 +18,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from denoise.images import read_image, to_8bit
+from denoise.formats.image_file import to_8bit
+from denoise.images import read_image
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
 from denoise.noise_level import estimate_sigma

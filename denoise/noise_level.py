@@ -63,6 +63,18 @@ def estimate_sigma(image: ArrayLike) -> float:
     return sigma if sigma > NEGLIGIBLE * float(np.ptp(patches.values)) else 0.0
 
 
+def sigma_of_255(sigma: float, image: ArrayLike) -> float:
+    """Sigma on the 0..255 scale, for an image of any range: 255 is its largest difference.
+
+    Parameters
+    ----------
+    image : of any shape, NaN where missing
+    """
+    values = np.asarray(image, np.float64)
+    extent = float(np.nanmax(values) - np.nanmin(values))
+    return sigma * 255 / extent if extent > 0 else sigma
+
+
 def _noise_variance(patches: NoisyPatches) -> float:
     """Mean over axes of colour; one with texture counts no more than those that look white."""
     values = patches.values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from denoise.errors import OutputError
@@ -28,7 +29,9 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
         raise OutputError(
             f"{path}: exists already; use --overwrite to replace it or choose another name"
         )
-    probe = _temporary_name(path)
+    # A folder that is missing is made when the file is written.
+    folder = next(one for one in path.absolute().parents if one.exists())
+    probe = _temporary_name(folder / path.name)
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
@@ -39,6 +42,8 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
 def write_atomically(path: Path, data: bytes) -> None:
     """Write to a hidden neighbour, then rename: readers see the old file or the new one.
 
+    Missing folders are made.
+
     Raises
     ------
     OutputError
@@ -47,6 +52,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     target = path.resolve()  # a symbolic link stays one
     temporary = _temporary_name(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
@@ -57,7 +63,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _temporary_name(path: Path) -> Path:

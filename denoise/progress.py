@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
@@ -18,23 +19,27 @@ LOG_SHARES = 5
 
 
 @contextmanager
-def show_progress(*, every_step: bool = False) -> Iterator[Callable[[Progress], None]]:
+def show_progress(
+    title: str = "", *, every_step: bool = False
+) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a run; yields the function to tell it to.
 
     Parameters
     ----------
+    title : in front of the bars or lines
     every_step : in a log, write a line for each epoch instead of a few in all
     """
     console = Console(stderr=True)
     if console.is_terminal and not every_step:
-        with _bar(console) as bar:
+        with _bar(console, title) as bar:
             yield _BarReporter(bar)
     else:
-        yield _LineReporter(console, every_step=every_step)
+        yield _LineReporter(console, title, every_step=every_step)
 
 
-def _bar(console: Console) -> Bar:
+def _bar(console: Console, title: str) -> Bar:
     return Bar(
+        *([TextColumn(escape(title))] if title else []),
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[detail]}"),
@@ -62,8 +67,9 @@ class _BarReporter:
 
 
 class _LineReporter:
-    def __init__(self, console: Console, *, every_step: bool) -> None:
+    def __init__(self, console: Console, title: str, *, every_step: bool) -> None:
         self._console = console
+        self._title = f"{title} " if title else ""
         self._every_step = every_step
         self._started = time.perf_counter()
         self._shares = dict.fromkeys(STAGE_NAMES, 0)
@@ -74,8 +80,10 @@ class _LineReporter:
         self._shares[progress.stage] = share
         if passed or (self._every_step and progress.stage == "train"):
             seconds = time.perf_counter() - self._started
-            line = f"{STAGE_NAMES[progress.stage]}: {_detail(progress)}, {seconds:.0f} s"
-            self._console.print(line, highlight=False, soft_wrap=True)
+            line = (
+                f"{self._title}{STAGE_NAMES[progress.stage]}: {_detail(progress)}, {seconds:.0f} s"
+            )
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _detail(progress: Progress) -> str:

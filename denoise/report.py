@@ -100,19 +100,26 @@ class FileReport:
         return json.dumps(_finite(fields | quality), allow_nan=False)
 
 
-def batch_summary(reports: Sequence[FileReport]) -> str:
-    """One line for people about many files."""
-    count = {
-        status: sum(one.status == status for one in reports)
-        for status in ("done", "skipped", "failed")
-    }
-    parts = [f"{count['done']} done, {count['skipped']} skipped, {count['failed']} failed"]
+def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequence[str]) -> str:
+    """What became of many files, and why some failed.
+
+    Parameters
+    ----------
+    planned : number of images; those without a report have not been tried
+    problems : reasons of inputs in which there was no image
+    """
+    reasons = [*problems, *(one.error or "" for one in reports if one.status == "failed")]
+    done = sum(one.status == "done" for one in reports)
+    skipped = sum(one.status == "skipped" for one in reports)
+    parts = [f"{done} done, {skipped} skipped, {len(reasons)} failed"]
+    if len(reports) < planned:
+        parts.append(f"{planned - len(reports)} not tried")
     measured = [one.quality for one in reports if one.quality is not None]
     if measured:
         before = fmean(one.psnr_noisy for one in measured)
         after = fmean(one.psnr for one in measured)
         parts.append(f"mean PSNR {before:.2f} -> {after:.2f} dB over {len(measured)}")
-    return f"{len(reports)} images: " + ", ".join(parts)
+    return "\n".join([", ".join(parts), *(f"failed: {reason}" for reason in reasons)])
 
 
 def _quality_text(quality: Quality) -> list[str]:

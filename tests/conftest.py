@@ -119,4 +119,4 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
         return TINY_AMPLITUDE if decoder == "amplitude" else TINY
 
-    monkeypatch.setattr("denoise.cli.preset", tiny)
+    monkeypatch.setattr("denoise.jobs.preset", tiny)

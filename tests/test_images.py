@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import TINY, step_image
+from conftest import step_image
 from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
-from denoise.files import FileJob, denoise_file
+from denoise.files import denoise_file
 from denoise.formats.image_file import ImageFile, quantised
 from denoise.images import encode_image, read_image, write_image
+from denoise.jobs import FileJob, Settings
 from denoise.metrics import psnr
 
 
@@ -141,6 +142,7 @@ def test_pixels_that_are_not_finite_are_counted() -> None:
     assert (found.count, found.row, found.column) == (2, 2, 3)
 
 
+@pytest.mark.usefixtures("tiny_preset")
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_deep_colour_with_alpha_is_denoised_as_it_is(tmp_path: Path, suffix: str) -> None:
     clean = np.stack([step_image()] * 3, -1)
@@ -156,6 +158,7 @@ def test_deep_colour_with_alpha_is_denoised_as_it_is(tmp_path: Path, suffix: str
     assert psnr(clean, image.pixels) > psnr(clean, noisy) + 3
 
 
+@pytest.mark.usefixtures("tiny_preset")
 def test_floats_keep_their_units_and_missing_pixels_are_filled_if_told(tmp_path: Path) -> None:
     clean = step_image() / 255
     noisy = (clean + np.random.default_rng(0).normal(0, 0.08, clean.shape)).astype(np.float32)
@@ -168,12 +171,12 @@ def test_floats_keep_their_units_and_missing_pixels_are_filled_if_told(tmp_path:
     with pytest.raises(ImageError, match=message):
         run(job, 0.08)
     with pytest.raises(ImageError, match=r"holds uint8 pixels, but .* give both as integers or"):
-        run(FileJob(job.image, job.output, tmp_path / "clean.png", fill_missing=True), 0.08)
+        run(FileJob(job.image, job.output, tmp_path / "clean.png"), 0.08, fill_missing=True)
     with pytest.raises(OutputError, match=r"PNG holds no float32 pixels; use \.tif"):
-        run(FileJob(job.image, tmp_path / "out.png", fill_missing=True), 0.08)
+        run(FileJob(job.image, tmp_path / "out.png"), 0.08, fill_missing=True)
     figure = tmp_path / "f.png"
-    run(FileJob(job.image, job.output, job.reference, figure, fill_missing=True), 0.08)
-    image = read_image(job.output)
+    run(FileJob(job.image, job.output, job.reference, figure), 0.08, fill_missing=True)
+    image = read_image(tmp_path / "out.tif")
     assert image.sample_type == "float32"
     assert image.find_non_finite() is None
     error = np.sqrt(np.mean((image.pixels - clean) ** 2))
@@ -181,8 +184,8 @@ def test_floats_keep_their_units_and_missing_pixels_are_filled_if_told(tmp_path:
     assert read_image(figure).pixels.std() > 30
 
 
-def run(job: FileJob, sigma: float) -> None:
-    denoise_file(job, sigma, options=TINY, preset_name="tiny", seed=0, device="cpu")
+def run(job: FileJob, sigma: float, *, fill_missing: bool = False) -> None:
+    denoise_file(job, Settings(sigma=sigma, device="cpu", fill_missing=fill_missing))
 
 
 @pytest.mark.parametrize(
