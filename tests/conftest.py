@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from typer.testing import CliRunner
 
 from denoise.amplitudes import GaussianAmplitudes
+from denoise.cli import app
 from denoise.decoder import MLPDecoder
+from denoise.images import write_image
 from denoise.model import BinaryVAE
+from denoise.noise import add_gaussian_noise
 from denoise.options import (
     Decoder,
     DenoiseOptions,
@@ -120,3 +124,24 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         return TINY_AMPLITUDE if decoder == "amplitude" else TINY
 
     monkeypatch.setattr("denoise.jobs.preset", tiny)
+
+
+def run_cli(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command, in this process."""
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def noisy_file(path: Path, *, clean: Path | None = None, seed: int = 0) -> None:
+    """Write `step_image` with noise of sigma 20 and, if told where, without."""
+    generator = np.random.default_rng(seed)
+    write_image(path, add_gaussian_noise(step_image(), 20, generator=generator), overwrite=False)
+    if clean is not None:
+        write_image(clean, step_image(), overwrite=False)

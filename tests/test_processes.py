@@ -1,0 +1,95 @@
+"""The command as a process among others: pipes, signals, several at a time."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import contents, noisy_file
+from PIL import Image
+
+from denoise.images import read_image
+
+COMMAND = (sys.executable, "-m", "denoise")
+QUICK = ("--sigma", "20", "--preset", "fast", "--epochs", "2", "--device", "cpu")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four noisy images in a folder."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate("abcd"):
+        noisy_file(Path(f"in/{name}.png"), seed=seed)
+    return tmp_path
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *arguments, *QUICK], input=stdin, capture_output=True, env=ENVIRONMENT
+    )
+
+
+def test_an_image_goes_through_a_pipe_and_nothing_else_does() -> None:
+    data = Path("in/a.png").read_bytes()
+    piped = run("-", "-o", "-", stdin=data)
+    assert piped.returncode == 0, piped.stderr
+    assert b"stdin: 24x24 gray" in piped.stderr
+    assert run("in/a.png", "-o", "a.png").returncode == 0
+    with Image.open(io.BytesIO(piped.stdout)) as image:
+        assert image.format == "PNG"
+        assert np.array_equal(np.asarray(image), np.asarray(Image.open("a.png")))
+    nothing = run("-", stdin=b"")
+    assert (nothing.returncode, nothing.stdout) == (1, b"")
+    assert nothing.stderr.startswith(b"error: stdin: is empty, not an image")
+
+
+def test_two_processes_give_what_one_gives() -> None:
+    assert run("in", "-o", "one").returncode == 0
+    Path("in/text.png").write_text("hello")
+    two = run("in", "-o", "two", "--jobs", "2")
+    assert two.returncode == 1
+    assert b"4 done, 0 skipped, 1 failed" in two.stdout
+    for name in "abcd":
+        assert Path(f"one/{name}.png").read_bytes() == Path(f"two/{name}.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "jobs"),
+    [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)],
+)
+def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
+    number: signal.Signals, code: int, jobs: int
+) -> None:
+    arguments = ["in", "-o", "out", "--skip-existing", "--jobs", str(jobs)]
+    longer = ["--epochs", "20" if jobs == 1 else "50"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, *QUICK, *longer],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    deadline = time.monotonic() + 120
+    while not Path("out/a.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    last = stderr.decode().splitlines()[-1]
+    assert last.endswith("images are done; the same command with --skip-existing goes on")
+    done = contents(Path("out"))
+    assert 1 <= len(done) < 4
+    for name in done:
+        assert read_image(Path(name)).pixels.shape == (24, 24)  # no half-written or hidden file
+    resumed = run(*arguments)
+    assert resumed.returncode == 0
+    assert f"{4 - len(done)} done, {len(done)} skipped, 0 failed".encode() in resumed.stdout
+    for name, data in done.items():
+        assert Path(name).read_bytes() == data
