@@ -68,6 +68,17 @@ class PoissonGaussian:
         signal = np.maximum(np.asarray(clean, np.float64) - self.offset, 0)
         return self.gain * signal + self.read_sigma**2
 
+    def contrast(self, image: ArrayLike) -> float:
+        """How many times stronger the noise is where the image is bright than where it is dark.
+
+        The ratio of its standard deviations at the 95 % and 5 % quantiles of the image, at least
+        1. Noise that does not depend on the signal is estimated at 1.0 to 1.2.
+        """
+        dark, bright = np.sqrt(
+            self.variance(np.nanquantile(np.asarray(image, np.float64), [0.05, 0.95]))
+        )
+        return math.inf if dark == 0 else float(bright / dark)
+
     def stabilise(self, image: ArrayLike) -> NDArray[np.float64]:
         """Transform an image so that its noise has a standard deviation of about 1.
 
@@ -88,9 +99,10 @@ class PoissonGaussian:
     def restore(self, stabilised: ArrayLike) -> NDArray[np.float64]:
         """Clean image of the mean of a stabilised one: the unbiased inverse.
 
-        The closed form of Mäkitalo and Foi (IEEE Transactions on Image Processing 22, 2013),
-        eq. (10), which is within 0.05 photons of the exact inverse. The result is
-        at least `offset` unless the gain is 0.
+        The closed form of Mäkitalo and Foi (Optimal inversion of the generalized Anscombe
+        transformation for Poisson-Gaussian noise, IEEE Transactions on Image Processing 22,
+        2013), within 0.05 photons of the exact inverse. The result is at least `offset` unless
+        the gain is 0.
 
         Parameters
         ----------

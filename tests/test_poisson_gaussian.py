@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from conftest import SAMPLES
+from conftest import SAMPLES, SHARED_DATA
 
+from denoise import denoise_image, preset
 from denoise.errors import ImageError, OptionError
 from denoise.images import read_image, to_8bit
+from denoise.metrics import psnr
 from denoise.noise_level import estimate_sigma
 from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian, noise_curve
 
@@ -117,6 +119,19 @@ def test_a_photograph_gives_away_its_noise(noise: PoissonGaussian, eight_bit: bo
     assert estimate_sigma(estimate.stabilise(noisy)) == pytest.approx(1, abs=0.04)
 
 
+def test_contrast_tells_whether_noise_depends_on_the_signal() -> None:
+    image = np.linspace(0, 100, 101)  # quantiles of 5 % and 95 %: 5 and 95
+    assert PoissonGaussian(2.0, 5.0).contrast(image) == pytest.approx(math.sqrt(215 / 35))
+    assert PoissonGaussian(2.0, 0.0, offset=10).contrast(image) == math.inf
+    clean = read_image(SAMPLES / "camera.png").pixels
+    for noise, lowest, highest in [
+        (PoissonGaussian(0.0, 10.0), 1.0, 1.15),
+        (PoissonGaussian(2.0, 5.0), 2.0, 4.0),
+    ]:
+        noisy = draw(noise, clean)
+        assert lowest <= estimate_poisson_gaussian(noisy).contrast(noisy) <= highest
+
+
 def test_pure_photon_noise_of_a_ramp() -> None:
     clean = np.linspace(20, 200, 256) * np.ones((256, 1))
     estimate = estimate_poisson_gaussian(draw(PoissonGaussian(3.0, 0.0), clean))
@@ -165,3 +180,26 @@ def test_clipped_highlights_are_left_out() -> None:
 def test_what_cannot_be_measured_is_refused(image: np.ndarray, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         estimate_poisson_gaussian(image)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the images of ../shared/data")
+@pytest.mark.parametrize(
+    ("name", "gain"),
+    [("Confocal_MICE_1", 7.0), ("Confocal_FISH_1", 8.0), ("TwoPhoton_MICE_1", 2.5)],
+)
+def test_a_microscope_image_gains_decibels(name: str, gain: float) -> None:
+    """Over one estimated sigma for the whole image; 256×256 in the centre."""
+    noisy, reference = (
+        read_image(SHARED_DATA / "real_microscopy" / folder / f"{name}.png").pixels[
+            128:384, 128:384
+        ]
+        for folder in ("noisy", "reference")
+    )
+    sigma = estimate_sigma(noisy)
+    plain = denoise_image(noisy, sigma, options=preset("fast", sigma)).image
+    noise = estimate_poisson_gaussian(noisy)
+    stabilised = noise.stabilise(noisy)
+    options = preset("fast", 255 / np.ptp(stabilised))
+    restored = noise.restore(denoise_image(stabilised, 1.0, options=options).image)
+    assert psnr(reference, restored) > psnr(reference, plain) + gain
