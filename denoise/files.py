@@ -29,6 +29,8 @@ from denoise.signal_dependent import denoise_poisson_gaussian
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
+# Ratio of the noise in bright and dark parts above which it is not taken for white.
+LARGEST_CONTRAST = 1.3
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,21 @@ def _find_noise(noisy: ImageFile, settings: Settings) -> _Noise:
     return _Noise(estimate_sigma(noisy.pixels), True)
 
 
+def _doubts(noisy: ImageFile, noise: _Noise) -> tuple[str, ...]:
+    """What speaks against an estimated sigma."""
+    if not noise.estimated or noise.sensor is not None or noise.sigma == 0:
+        return ()
+    notes = []
+    if noisy.format == "JPEG":
+        notes.append(
+            "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
+            " is left, give a larger --sigma"
+        )
+    if estimate_poisson_gaussian(noisy.pixels).contrast(noisy.pixels) > LARGEST_CONTRAST:
+        notes.append("the noise grows with the light; try --noise poisson-gaussian")
+    return tuple(notes)
+
+
 def _denoise(
     noisy: ImageFile,
     noise: _Noise,
@@ -175,7 +192,7 @@ def _report(
         sensor=noise.sensor,
         preset=settings.preset,
         seed=settings.seed,
-        notes=noisy.notes,
+        notes=(*noisy.notes, *_doubts(noisy, noise)),
     )
     if result is None:
         return replace(report, notes=(*noisy.notes, "no noise was found; written as it is"))

@@ -12,7 +12,7 @@ from conftest import contents, noisy_file
 from conftest import run_cli as run
 from PIL import Image
 
-from denoise.images import read_image
+from denoise.images import read_image, write_image
 from denoise.metrics import psnr
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
@@ -73,6 +73,8 @@ def test_mistakes_with_models_leave_no_trace(
 
 
 def test_a_colour_model_does_not_fit_a_gray_image(folder: Path) -> None:
+    colour = np.stack([read_image(Path("gray_noisy.png")).pixels] * 3, -1) * (1, 0.9, 0.8)
+    write_image(Path("rgb_noisy.png"), colour, overwrite=False)
     assert run("rgb_noisy.png", "--sigma", "20", "--save-model", "m.npz")[0] == 0
     code, _, stderr = run("gray_noisy.png", "--sigma", "20", "--load-model", "m.npz")
     assert code == 1

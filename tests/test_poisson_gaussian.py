@@ -10,7 +10,8 @@ from conftest import SAMPLES, SHARED_DATA
 
 from denoise import denoise_image, preset
 from denoise.errors import ImageError, OptionError
-from denoise.images import read_image, to_8bit
+from denoise.formats.image_file import to_8bit
+from denoise.images import read_image
 from denoise.metrics import psnr
 from denoise.noise_level import estimate_sigma
 from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian, noise_curve
