@@ -12,7 +12,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from denoise.errors import ImageError
-from denoise.images import read_image, to_8bit, write_image
+from denoise.formats.image_file import to_8bit
+from denoise.images import read_image, write_image
 from denoise.noise import add_gaussian_noise
 from denoise.noise_benchmark import main
 from denoise.noise_level import estimate_sigma
