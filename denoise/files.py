@@ -215,6 +215,9 @@ def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.float32]:
             f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
             f" column {missing.column}); use --fill-missing"
         )
+    height, width = noisy.pixels.shape[:2]
+    if missing.count == height * width:
+        raise ImageError(f"{noisy.path}: the image holds no value at all")
     return np.where(np.isfinite(noisy.pixels), noisy.pixels, np.float32(np.nan))
 
 

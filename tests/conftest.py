@@ -128,7 +128,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command, in this process."""
-    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    result = CliRunner().invoke(app, ["--device", "cpu", *arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

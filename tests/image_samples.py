@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from denoise.formats.image_file import ImageFile, Metadata, to_pixels
@@ -43,4 +44,11 @@ def pillow_bytes(image: Image.Image | np.ndarray, format_: str, **arguments: Any
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     image.save(buffer, format_, **arguments)
+    return buffer.getvalue()
+
+
+def tiff_bytes(array: np.ndarray, **arguments: object) -> bytes:
+    """A TIFF file as tifffile writes it."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **arguments)
     return buffer.getvalue()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import step_image
-from image_samples import image_file, pillow_bytes, random_samples
+from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
@@ -27,12 +27,6 @@ def pixels(*shape: int) -> np.ndarray:
 def save(path: Path, array: np.ndarray) -> Path:
     Image.fromarray(array).save(path)
     return path
-
-
-def tiff_bytes(array: np.ndarray, **arguments: object) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, array, **arguments)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("format_", ["PNG", "BMP", "TIFF"])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
-from image_samples import image_file, pillow_bytes, random_samples
+from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
@@ -20,12 +18,6 @@ from denoise.images import FORMATS, check_writable, encode_image, read_image
 resource = pytest.importorskip("resource", reason="tells how much memory was used, on Unix only")
 GENEROUS = 2**18  # pixels; more would only make the tests slow
 MEMORY = 200_000 * (1024 if sys.platform == "darwin" else 1)  # 200 MB in the system's units
-
-
-def tiff_bytes(array: np.ndarray, **arguments: object) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, array, **arguments)
-    return buffer.getvalue()
 
 
 def pages(format_: str, count: int = 3) -> bytes:

@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no/such/folder/out.png", "cannot be written: No such file or directory"),
+        ("file.txt/folder/out.png", "cannot be written: Not a directory"),
         ("out.xyz", "unknown file type '.xyz'; use one of .png"),
         ("out", "unknown file type ''"),
         ("folder.png", "is a folder"),
@@ -84,5 +84,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 )
 def test_outputs_that_cannot_be_are_refused_early(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file.txt").touch()
     with pytest.raises(OutputError, match=message):
         check_output(tmp_path / name, IMAGE_SUFFIXES, overwrite=True)
+
+
+def test_missing_folders_are_made_when_the_file_is_written_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "out.png"
+    check_output(path, IMAGE_SUFFIXES, overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+    write_image(path, pixels(4, 4), overwrite=False)
+    assert [entry.name for entry in path.parent.iterdir()] == ["out.png"]
