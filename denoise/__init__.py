@@ -5,20 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from denoise.noise_level import estimate_sigma
     from denoise.options import DenoiseOptions
     from denoise.pipeline import denoise_image
+    from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
     from denoise.presets import preset
     from denoise.results import DenoiseResult, Progress
+    from denoise.signal_dependent import denoise_poisson_gaussian
 
 __version__ = "0.1.0"
 
-__all__ = ["DenoiseOptions", "DenoiseResult", "Progress", "__version__", "denoise_image", "preset"]
+__all__ = [
+    "DenoiseOptions",
+    "DenoiseResult",
+    "PoissonGaussian",
+    "Progress",
+    "__version__",
+    "denoise_image",
+    "denoise_poisson_gaussian",
+    "estimate_poisson_gaussian",
+    "estimate_sigma",
+    "preset",
+]
 
 _HOMES = {
     "DenoiseOptions": "options",
     "DenoiseResult": "results",
+    "PoissonGaussian": "poisson_gaussian",
     "Progress": "results",
     "denoise_image": "pipeline",
+    "denoise_poisson_gaussian": "signal_dependent",
+    "estimate_poisson_gaussian": "poisson_gaussian",
+    "estimate_sigma": "noise_level",
     "preset": "presets",
 }
 

@@ -78,7 +78,7 @@ _FOLDER = " A folder if there are several images."
 Images = Annotated[
     list[str],
     typer.Argument(
-        metavar="IMAGE...",
+        metavar="IMAGE",
         help="Noisy images: files, folders, patterns such as '*.png', or - for stdin.",
     ),
 ]

@@ -29,8 +29,8 @@ from denoise.signal_dependent import denoise_poisson_gaussian
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
-# Ratio of the noise in bright and dark parts above which it is not taken for white.
-LARGEST_CONTRAST = 1.3
+# Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
+LARGEST_CONTRAST = 3.0
 
 
 @dataclass(frozen=True)

@@ -132,3 +132,12 @@ def test_files_about_several_images_go_into_folders() -> None:
     header, *rows = Path("c/a.csv").read_text().splitlines()
     assert header == "patch_size,epoch,elbo,elbo_per_value"
     assert len(rows) == 4
+
+
+def test_the_json_schema_is_documented() -> None:
+    code, stdout, _ = run_cli("in/a.png", "--json", *SIGMA)
+    assert code == 0
+    page = (Path(__file__).parents[1] / "docs" / "json.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    documented = {name.strip(" `") for row in rows for name in row.split(",")}
+    assert documented == set(json.loads(stdout))
