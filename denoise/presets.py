@@ -20,6 +20,8 @@ DEFAULT_PRESET = "balanced"
 
 # Up to this sigma (0..255) the paper uses its 8x8 settings, above it 12x12.
 PAPER_SMALL_PATCH_SIGMA = 30.0
+# Below this sigma the noise is weak: most texture can be kept.
+WEAK_SIGMA = 20.0
 
 
 def preset(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
@@ -65,11 +67,17 @@ def _balanced(sigma: float) -> DenoiseOptions:
 
 
 def _best(sigma: float) -> DenoiseOptions:
-    """More models, longer training, two rounds of refinement with two patch sizes."""
+    """More models, longer training, refinement with two patch sizes.
+
+    Two rounds of refinement, but one under weak noise, where the second one costs texture.
+    """
+    weak = sigma < WEAK_SIGMA
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
         training=TrainingOptions(epochs=8),
-        refinement=RefinementOptions(patch_sizes=(6, 7), rounds=2, window=24),
+        refinement=RefinementOptions(
+            patch_sizes=(5, 7) if weak else (6, 7), rounds=1 if weak else 2, window=24
+        ),
     )
 
 
