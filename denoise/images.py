@@ -5,24 +5,28 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
-from denoise.formats import jpeg, png, pnm, simple, tiff, tiff_writer
 from denoise.formats.image_file import (
-    Decoded,
     ImageFile,
     Metadata,
     TiffLayout,
     quantised,
     to_pixels,
+)
+from denoise.formats.table import (
+    BY_NAME,
+    IMAGE_SUFFIXES,
+    Format,
+    check_fit,
+    format_of_suffix,
+    recognised,
 )
 from denoise.outputs import check_output, write_atomically
 
@@ -37,50 +41,8 @@ DECODER_ERRORS = (
 )
 
 
-@dataclass(frozen=True)
-class Format:
-    """A file format and what it holds.
-
-    Attributes
-    ----------
-    suffixes : of file names, the usual one first
-    recognises : whether a file's bytes are of this format
-    sample_types : that it holds, by NumPy's names
-    alpha, colour : whether it holds an alpha channel, and several channels
-    longest : largest width and height in pixels
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    recognises: Callable[[bytes], bool]
-    decode: Callable[[bytes, int | None, int], Decoded]
-    encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes]
-    sample_types: frozenset[str]
-    alpha: bool
-    longest: int = 2**31 - 1
-
-
 # Bytes at the start of a file that tell its format.
 HEAD = 64
-_8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
-# fmt: off
-FORMATS = (
-    Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS, True),
-    Format("JPEG", (".jpg", ".jpeg"), jpeg.is_jpeg, jpeg.decode, jpeg.encode, _8_BITS, False,
-           65_500),
-    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
-           frozenset(tiff.SAMPLE_TYPES), True),
-    Format("WebP", (".webp",), simple.is_webp, simple.decode_webp,
-           simple.encode_webp, _8_BITS, True, 16_383),
-    Format("BMP", (".bmp",), simple.is_bmp, simple.decode_bmp,
-           simple.encode_bmp, _8_BITS, False),
-    Format("PNM", (".pgm", ".ppm", ".pnm", ".pbm"), pnm.is_pnm, pnm.decode, pnm.encode,
-           _16_BITS, False),
-)
-# fmt: on
-_BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
-_BY_NAME = {one.name: one for one in FORMATS}
-IMAGE_SUFFIXES = tuple(_BY_SUFFIX)
 
 
 def read_image(
@@ -140,12 +102,10 @@ def check_readable(path: Path) -> None:
 
 
 def _recognise(path: Path, data: bytes) -> Format:
-    for one in FORMATS:
-        if one.recognises(data):
-            return one
-    known = ", ".join(one.name for one in FORMATS)
-    what = "not an image that can be read" if data else "is empty, not an image"
-    raise ImageError(f"{path}: {what}; expected {known}")
+    try:
+        return recognised(data)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
 
 
 def _read_bytes(path: Path, count: int = -1) -> bytes:
@@ -170,8 +130,8 @@ def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None
         one_row = image.pixels[:1]
         alpha = None if image.alpha is None else image.alpha[:1]
         height, width = image.pixels.shape[:2]
-        format_ = _format(path.suffix)
-        _check_fit(format_, image)
+        format_ = format_of_suffix(path.suffix)
+        check_fit(format_, image)
         if max(height, width) > format_.longest:
             raise ImageError(f"{format_.name} holds at most {format_.longest} rows and columns")
         finite = np.nan_to_num(one_row, posinf=0.0, neginf=0.0)
@@ -197,8 +157,8 @@ def encode_image(
     ImageError
         If the format cannot hold the image.
     """
-    format_ = _BY_NAME[like.format] if suffix is None else _format(suffix)
-    _check_fit(format_, like)
+    format_ = BY_NAME[like.format] if suffix is None else format_of_suffix(suffix)
+    check_fit(format_, like)
     metadata = _stripped(like.metadata) if strip else like.metadata
     try:
         return format_.encode(quantised(pixels, like.sample_type), like.alpha, metadata)
@@ -237,29 +197,6 @@ def write_image(
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     write_atomically(path, data)
-
-
-def _format(suffix: str) -> Format:
-    try:
-        return _BY_SUFFIX[suffix.lower()]
-    except KeyError:
-        known = " ".join(IMAGE_SUFFIXES)
-        raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
-
-
-def _check_fit(format_: Format, image: ImageFile) -> None:
-    def advice() -> str:
-        fit = [
-            one.suffixes[0]
-            for one in FORMATS
-            if image.sample_type in one.sample_types and (one.alpha or image.alpha is None)
-        ]
-        return f"use {' or '.join(fit)}"
-
-    if image.sample_type not in format_.sample_types:
-        raise ImageError(f"{format_.name} holds no {image.sample_type} pixels; {advice()}")
-    if image.alpha is not None and not format_.alpha:
-        raise ImageError(f"{format_.name} holds no alpha channel; {advice()}")
 
 
 def _stripped(metadata: Metadata) -> Metadata:

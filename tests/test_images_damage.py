@@ -13,7 +13,8 @@ from PIL import Image
 
 from denoise.errors import ImageError, OutputError
 from denoise.formats.image_file import ImageFile, Metadata, TiffLayout
-from denoise.images import FORMATS, check_writable, encode_image, read_image
+from denoise.formats.table import FORMATS
+from denoise.images import check_writable, encode_image, read_image
 
 resource = pytest.importorskip("resource", reason="tells how much memory was used, on Unix only")
 GENEROUS = 2**18  # pixels; more would only make the tests slow

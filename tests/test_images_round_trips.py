@@ -17,8 +17,9 @@ from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image
 
 from denoise.formats.image_file import Metadata, TiffLayout, join_alpha, quantised, to_pixels
+from denoise.formats.table import FORMATS
 from denoise.formats.tiff import SAMPLE_TYPES
-from denoise.images import FORMATS, encode_image, read_image
+from denoise.images import encode_image, read_image
 
 LOSSLESS = [one for one in FORMATS if one.name != "JPEG"]
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
