@@ -206,7 +206,7 @@ Seed = Annotated[
     int, _option(metavar="N", min=0, max=2**31 - 1, help="The same seed gives the same file.")
 ]
 Device = Annotated[
-    str, _option(metavar="NAME", help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps.")
+    str, _option(metavar="NAME", help="auto (a CUDA GPU if there is one), cpu, cuda, cuda:N, mps.")
 ]
 Frame = Annotated[
     int | None, _option(metavar="N", min=1, help="Which page or frame of several, from 1.")

@@ -8,7 +8,9 @@ from denoise.errors import DeviceError
 
 
 def pick_device(name: str) -> torch.device:
-    """Resolve "auto", "cpu", "cuda", "cuda:N" or "mps"; "auto" prefers a GPU.
+    """Resolve "auto", "cpu", "cuda", "cuda:N" or "mps"; "auto" is a CUDA GPU if there is one.
+
+    An Apple GPU is used if asked for only: it lacks some of the linear algebra.
 
     Raises
     ------
@@ -16,9 +18,7 @@ def pick_device(name: str) -> torch.device:
         If the name is unknown or this machine has no such device.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", 0)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

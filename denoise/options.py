@@ -95,7 +95,8 @@ class SearchOptions:
         of them per step, into their best single-bit neighbours; "guided" flips the bit that the
         decoder's gradient calls for, "random" any one bit, "sparse" flips several bits towards
         the number that the prior expects
-    crossover : before mutation, follow each parent up to a random latent, then the next one
+    crossover : before mutation, follow each parent up to a random latent, then the next one; this
+        and parent_selection do not matter to "neighbours"
     """
 
     states: int = 16

@@ -50,7 +50,7 @@ def denoise_image(
     time_budget : seconds; the schedule of `options` is shortened or extended to fit, as fast as
         this machine is at the moment (`DenoiseResult.options` tells what was chosen)
     seed : same seed, device and versions give the same result
-    device : "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
+    device : "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
     on_progress : called after each epoch and each chunk of patches
 
     Returns

@@ -28,6 +28,8 @@ from denoise.patches import PatchGrid
 from denoise.threads import on_all_cores
 
 GROUPS_AT_A_TIME = 512
+# Weaker noise than this share of the signal's variance is lost in float32.
+LEAST_NOISE_SHARE = 1e-6
 
 
 @torch.no_grad()
@@ -182,10 +184,10 @@ def wiener_filter(noisy: Tensor, pilot: Tensor, noise_variance: float, *, boost:
     difference = noisy - mean
     if centred.shape[2] <= centred.shape[1]:
         covariance = centred.mT @ centred  # (B, D, D)
-        weights = torch.linalg.solve(covariance + noise_variance * _eye(covariance), covariance)
+        weights = torch.linalg.solve(_with_noise(covariance, noise_variance), covariance)
     else:
         gram = centred @ centred.mT  # (B, M, M)
-        weights = torch.linalg.solve(gram + noise_variance * _eye(gram), centred)
+        weights = torch.linalg.solve(_with_noise(gram, noise_variance), centred)
         difference = difference @ centred.mT
     estimate: Tensor = mean + difference @ weights
     return estimate
@@ -263,5 +265,9 @@ def _extract(image: Tensor, grid: PatchGrid, index: Tensor) -> Tensor:
     return grid.extract(image, index.flatten()).reshape(*index.shape, -1)
 
 
-def _eye(matrices: Tensor) -> Tensor:
-    return torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
+    """Matrices (B, K, K) with the noise on their diagonal, or with what keeps them solvable."""
+    largest = matrices.diagonal(dim1=-2, dim2=-1).amax(-1)
+    added = (LEAST_NOISE_SHARE * largest).clamp(min=noise_variance)[:, None, None]
+    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+    return matrices + added * eye

@@ -115,3 +115,12 @@ def test_a_constant_image_stays_constant() -> None:
     image = torch.full((20, 20, 1), 50.0)
     refined = refine_image(image, image, 10.0, SMALL, on_pass=lambda done: None)
     torch.testing.assert_close(refined, image)
+
+
+@pytest.mark.parametrize("patches", [10, 60])
+def test_next_to_no_noise_leaves_the_patches_as_they_are(patches: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noisy = 1e4 * torch.randn(3, patches, 1, generator=generator).expand(-1, -1, 36)  # singular
+    noisy = noisy + torch.randn(noisy.shape, generator=generator)
+    filtered = wiener_filter(noisy, noisy, 1e-9, boost=0.0)
+    assert float((filtered - noisy).abs().max()) < 30
