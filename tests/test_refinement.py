@@ -123,4 +123,4 @@ def test_next_to_no_noise_leaves_the_patches_as_they_are(patches: int) -> None:
     noisy = 1e4 * torch.randn(3, patches, 1, generator=generator).expand(-1, -1, 36)  # singular
     noisy = noisy + torch.randn(noisy.shape, generator=generator)
     filtered = wiener_filter(noisy, noisy, 1e-9, boost=0.0)
-    assert float((filtered - noisy).abs().max()) < 30
+    assert float((filtered - noisy).abs().max()) < 0.01 * float(noisy.abs().max())
