@@ -16,7 +16,7 @@ CAPTION_HEIGHT, GAP = 24, 8
 # Panels are shrunk to at most this width, or enlarged by a whole factor to at least that one.
 MOST_WIDTH, LEAST_WIDTH = 640, 256
 # Side of the square that is shown enlarged, as a share of the image, and its bounds in pixels.
-ZOOM_SHARE, ZOOM_BOUNDS = 0.2, (16, 96)
+ZOOM_SHARE, ZOOM_BOUNDS = 0.2, (32, 96)
 FRAME = "#e02020"
 # Of the values of a float image that is shown.
 LEAST_RANGE = 1e-30
@@ -77,11 +77,12 @@ def _difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
     return PEAK / 2 + DIFFERENCE_GAIN * (first - second)
 
 
-def most_detailed(pixels: NDArray[np.float32]) -> tuple[int, int, int]:
-    """Top, left and side of the square of an image with the largest gradients."""
+def most_detailed(pixels: NDArray[np.float32]) -> tuple[int, int, int] | None:
+    """Top, left and side of the square with the largest gradients; None in small images."""
     gray = pixels if pixels.ndim == 2 else pixels.mean(2)
-    side = round(ZOOM_SHARE * min(gray.shape))
-    side = min(max(side, ZOOM_BOUNDS[0]), ZOOM_BOUNDS[1], *gray.shape)
+    side = min(max(round(ZOOM_SHARE * min(gray.shape)), ZOOM_BOUNDS[0]), ZOOM_BOUNDS[1])
+    if min(gray.shape) < 1.5 * side:
+        return None
     rise = np.zeros(gray.shape, np.float64)
     rise[1:] += np.abs(np.diff(gray, axis=0))
     rise[:, 1:] += np.abs(np.diff(gray, axis=1))
