@@ -30,6 +30,14 @@ from denoise.peers.options import (
 from denoise.peers.training import fit
 from denoise.peers.vq_vae import VQVAE
 
+# Default settings by name.
+PEERS: dict[str, PeerOptions] = {
+    "vq-vae": VQOptions(),
+    "gumbel-vae": GumbelOptions(),
+    "gm-wae": MixtureOptions(),
+    "gm-vae": MixtureOptions(objective="elbo"),
+    "nash-vae": NashOptions(),
+}
 # Patches reconstructed at a time.
 CHUNK_SIZE = 4096
 
@@ -62,16 +70,9 @@ def peer_options(name: str) -> PeerOptions:
     OptionError
         If there is no such peer.
     """
-    known: dict[str, PeerOptions] = {
-        "vq-vae": VQOptions(),
-        "gumbel-vae": GumbelOptions(),
-        "gm-wae": MixtureOptions(),
-        "gm-vae": MixtureOptions(objective="elbo"),
-        "nash-vae": NashOptions(),
-    }
-    if name not in known:
-        raise OptionError(f"there is no peer {name!r}; choose one of {', '.join(known)}")
-    return known[name]
+    if name not in PEERS:
+        raise OptionError(f"there is no peer {name!r}; choose one of {', '.join(PEERS)}")
+    return PEERS[name]
 
 
 def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> PeerModel:
