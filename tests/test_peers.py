@@ -182,7 +182,9 @@ def test_warm_concrete_draws_cross_a_half_as_often() -> None:
 def test_divergence_of_bits_by_the_library() -> None:
     logits, prior = torch.randn(6, 5, generator=seeded(1)), torch.randn(5, generator=seeded(2))
     bernoulli = torch.distributions.Bernoulli
-    expected = torch.distributions.kl_divergence(bernoulli(logits=logits), bernoulli(logits=prior))
+    expected = torch.distributions.kl_divergence(
+        bernoulli(logits=logits), bernoulli(logits=prior.expand(6, 5))
+    )
     torch.testing.assert_close(bernoulli_divergence(logits, prior), expected.sum(1))
 
 
