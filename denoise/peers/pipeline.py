@@ -1,0 +1,196 @@
+"""Denoise an image with a peer: the patches, units and merging of the library's own VAE."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from denoise.devices import describe_device, pick_device
+from denoise.errors import ImageError, OptionError
+from denoise.patches import PatchGrid
+from denoise.peers.gm_wae import MixtureVAE
+from denoise.peers.gumbel_vae import GumbelVAE
+from denoise.peers.interface import PeerModel, PeerStats
+from denoise.peers.nash_vae import NashVAE
+from denoise.peers.options import (
+    GumbelOptions,
+    MixtureOptions,
+    NashOptions,
+    PeerOptions,
+    VQOptions,
+)
+from denoise.peers.training import fit
+from denoise.peers.vq_vae import VQVAE
+
+# Default settings by name.
+PEERS: dict[str, PeerOptions] = {
+    "vq-vae": VQOptions(),
+    "gumbel-vae": GumbelOptions(),
+    "gm-wae": MixtureOptions(),
+    "gm-vae": MixtureOptions(objective="elbo"),
+    "nash-vae": NashOptions(),
+}
+# Patches reconstructed at a time.
+CHUNK_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class PeerResult:
+    """What `denoise_with_peer` returns.
+
+    Attributes
+    ----------
+    image : float32, shape and units of the input
+    stats : of the training
+    seconds : of the whole run
+    device : name of what it was computed on
+    options : settings that were used
+    """
+
+    image: NDArray[np.float32]
+    stats: PeerStats
+    seconds: float
+    device: str
+    options: PeerOptions
+
+
+def peer_options(name: str) -> PeerOptions:
+    """Default settings of a peer.
+
+    Raises
+    ------
+    OptionError
+        If there is no such peer.
+    """
+    if name not in PEERS:
+        raise OptionError(f"there is no peer {name!r}; choose one of {', '.join(PEERS)}")
+    return PEERS[name]
+
+
+def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> PeerModel:
+    """An untrained model of patches with `values` values."""
+    match options:
+        case VQOptions():
+            return VQVAE(values, options, generator)
+        case GumbelOptions():
+            return GumbelVAE(values, options, generator)
+        case MixtureOptions():
+            return MixtureVAE(values, options, generator)
+        case NashOptions():
+            return NashVAE(values, options, generator)
+        case _:
+            assert_never(options)
+
+
+def denoise_with_peer(
+    image: ArrayLike,
+    sigma: float,
+    options: PeerOptions | str,
+    *,
+    patch_size: int = 8,
+    seed: int = 0,
+    device: str = "auto",
+    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> PeerResult:
+    """Train a peer on the patches of a noisy image and rebuild the image with it.
+
+    As with `free_patch_mean` of our own VAE, the mean of each patch is taken out before the
+    model and added back after it: the model sees the other D - 1 directions, where the noise is
+    white with variance 1 once pixels are divided by `sigma`.
+
+    Parameters
+    ----------
+    image : (height, width) or (height, width, C) finite real numbers
+    sigma : standard deviation of the white Gaussian noise, in the units of `image`
+    options : settings, which also tell the method, or the name of a peer for its defaults
+    patch_size : side of a patch, in pixels
+    seed : names the random numbers
+    on_epoch : called with the number of finished epochs and the mean loss of the last one
+
+    Raises
+    ------
+    ImageError
+        If the array is no image, smaller than a patch, or not finite: peers fill nothing in.
+    OptionError
+        If `sigma` or `patch_size` is out of its bounds, or there is no such peer.
+    DeviceError
+        If the device is not available.
+    TrainingError
+        If the loss leaves the finite numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from denoise.peers import PeerTraining, VQOptions, denoise_with_peer
+    >>> noisy = np.random.default_rng(0).normal(128, 25, size=(32, 32))
+    >>> options = VQOptions(slots=4, hidden=(16,), training=PeerTraining(epochs=1))
+    >>> denoise_with_peer(noisy, 25, options, device="cpu").image.shape
+    (32, 32)
+    """
+    started = time.perf_counter()
+    options = peer_options(options) if isinstance(options, str) else options
+    if not 0 < sigma < math.inf:
+        raise OptionError(f"sigma must be a positive finite number, got {sigma}")
+    if patch_size < 2:
+        raise OptionError(f"patch_size must be at least 2, got {patch_size}")
+    compute_device = pick_device(device)
+    scaled = torch.as_tensor(_as_pixels(image) / sigma, dtype=torch.float32, device=compute_device)
+    height, width, channels = scaled.shape
+    grid = PatchGrid((height, width, channels), patch_size, compute_device)
+
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
+    patches = grid.extract(scaled, chosen.to(compute_device))
+    basis = mean_free_basis(patches.shape[1]).to(compute_device)
+    model = make_peer(basis.shape[1], options, generator).to(compute_device)
+    stats = fit(model, patches @ basis, options.training, generator=generator, on_epoch=on_epoch)
+    denoised = _rebuild(model, scaled, grid, basis, generator) * sigma
+    return PeerResult(
+        image=denoised.cpu().numpy().astype(np.float32).reshape(np.shape(image)),
+        stats=stats,
+        seconds=time.perf_counter() - started,
+        device=describe_device(compute_device),
+        options=options,
+    )
+
+
+def mean_free_basis(values: int) -> Tensor:
+    """Orthonormal basis of the patches whose mean is zero: (D, D - 1)."""
+    start = torch.eye(values, dtype=torch.float64)
+    start[:, 0] = 1
+    basis: Tensor = torch.linalg.qr(start).Q[:, 1:]
+    return basis.to(torch.float32)
+
+
+@torch.no_grad()
+def _rebuild(
+    model: PeerModel, image: Tensor, grid: PatchGrid, basis: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Reconstruct all patches, a chunk at a time, and average them."""
+    merger = grid.merger()
+    for index in torch.arange(len(grid), device=image.device).split(CHUNK_SIZE):
+        patches = grid.extract(image, index)
+        rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T
+        means = patches.mean(1, keepdim=True)
+        merger.add(rebuilt + means, index, torch.ones_like(means[:, 0]))
+    return merger.image()
+
+
+def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
+    """(height, width, C) float64 of an array that a peer can denoise."""
+    pixels = np.asarray(image, dtype=np.float64)
+    if pixels.ndim not in (2, 3):
+        raise ImageError(
+            f"expected (height, width) or (height, width, C), got shape {pixels.shape}"
+        )
+    if not np.isfinite(pixels).all():
+        raise ImageError("the image holds values that are not finite; peers fill nothing in")
+    return pixels.reshape(*pixels.shape[:2], -1)
