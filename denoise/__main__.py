@@ -1,5 +1,5 @@
 """`python -m denoise` is the same as `denoise`."""
 
-from denoise.cli import app
+from denoise.cli import main
 
-app(prog_name="denoise")
+main()

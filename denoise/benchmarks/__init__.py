@@ -1,0 +1,1 @@
+"""Honest numbers: our presets, other methods and other VAEs on the same noisy images."""

@@ -1,0 +1,117 @@
+"""Classic denoisers of other libraries, with settings chosen from the noisy image alone.
+
+Where a method has a strength to set, it is the one with the least risk by Stein's unbiased
+estimate, whose divergence term is measured with one random probe (Monte-Carlo SURE: Ramani, Blu,
+Unser, IEEE Transactions on Image Processing 17, 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
+
+Array = NDArray[np.float64]
+# Widths of the blur in pixels, weights and strengths in units of sigma.
+BLUR_WIDTHS = (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
+TV_WEIGHTS = (0.5, 0.7, 0.9, 1.1, 1.4)
+NLM_STRENGTHS = (0.4, 0.6, 0.8, 1.0)
+# Size of the probe, in units of sigma.
+PROBE = 0.1
+
+
+def noisy(image: Array, sigma: float, seed: int) -> Array:
+    """The image as it is."""
+    return image
+
+
+def blur(image: Array, sigma: float, seed: int) -> Array:
+    """Gaussian blur."""
+
+    def filtered(values: Array, width: float) -> Array:
+        widths = (width, width, 0.0)[: values.ndim]
+        return np.asarray(gaussian_filter(values, widths, mode="reflect"), np.float64)
+
+    return _least_risk(filtered, BLUR_WIDTHS, image, sigma, seed)
+
+
+def total_variation(image: Array, sigma: float, seed: int) -> Array:
+    """Total variation (Chambolle 2004), by scikit-image."""
+
+    def filtered(values: Array, weight: float) -> Array:
+        return np.asarray(
+            denoise_tv_chambolle(values, weight=weight * sigma, channel_axis=_channel_axis(values))
+        )
+
+    return _least_risk(filtered, TV_WEIGHTS, image, sigma, seed)
+
+
+def nl_means(image: Array, sigma: float, seed: int) -> Array:
+    """Non-local means (Buades, Coll, Morel 2005), by scikit-image: patches 5×5, window 23×23."""
+
+    def filtered(values: Array, strength: float) -> Array:
+        return np.asarray(
+            denoise_nl_means(
+                values,
+                patch_size=5,
+                patch_distance=11,
+                h=strength * sigma,
+                sigma=sigma,
+                fast_mode=True,
+                channel_axis=_channel_axis(values),
+            )
+        )
+
+    return _least_risk(filtered, NLM_STRENGTHS, image, sigma, seed)
+
+
+def wavelet(image: Array, sigma: float, seed: int) -> Array:
+    """Wavelet shrinkage with BayesShrink's thresholds (Chang, Yu, Vetterli 2000), by scikit-image.
+
+    Needs PyWavelets, which scikit-image does not bring along.
+    """
+    shifted = denoise_wavelet(
+        image / 255,
+        sigma=sigma / 255,
+        method="BayesShrink",
+        mode="soft",
+        channel_axis=_channel_axis(image),
+        rescale_sigma=True,
+    )
+    return np.asarray(shifted, np.float64) * 255
+
+
+def bm3d(image: Array, sigma: float, seed: int) -> Array:
+    """BM3D (Dabov et al. 2007), by the package of its authors: not for commercial use."""
+    from bm3d import bm3d as authors_bm3d
+    from bm3d import bm3d_rgb
+
+    denoised = authors_bm3d(image, sigma) if image.ndim == 2 else bm3d_rgb(image, sigma)
+    return np.asarray(denoised, np.float64)
+
+
+def _channel_axis(image: Array) -> int | None:
+    return None if image.ndim == 2 else -1
+
+
+def _least_risk(
+    filtered: Callable[[Array, float], Array],
+    settings: Sequence[float],
+    image: Array,
+    sigma: float,
+    seed: int,
+) -> Array:
+    """The result of the setting with the least estimated risk."""
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], image.shape)
+    step = PROBE * sigma
+    results = []
+    for setting in settings:
+        result = filtered(image, setting)
+        change = filtered(image + step * signs, setting) - result
+        divergence = float(np.mean(signs * change)) / step
+        risk = float(np.mean((result - image) ** 2)) + 2 * sigma**2 * divergence
+        results.append((risk, result))
+    return min(results, key=lambda pair: pair[0])[1]

@@ -1,0 +1,119 @@
+"""`denoise benchmark`: parse, run, write the reports."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+DEFAULT_METHODS = "noisy,blur,tv,nl-means,fast,balanced"
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"must be numbers such as 15,25,50, got {text!r}") from None
+    if not all(0 < value < 1e6 for value in values):
+        raise typer.BadParameter(f"must be positive, got {text!r}")
+    return values
+
+
+@app.command()
+def benchmark(
+    *,
+    images: Annotated[
+        str, typer.Option(metavar="SET", help="samples, set12 (downloaded once), or a folder.")
+    ] = "samples",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only the first N images.")
+    ] = None,
+    sigmas: Annotated[str, typer.Option(metavar="LIST", help="Noise levels.")] = "25",
+    methods: Annotated[
+        str, typer.Option(metavar="LIST", help="Presets, classic methods, networks, other VAEs.")
+    ] = DEFAULT_METHODS,
+    seeds: Annotated[
+        int, typer.Option(metavar="K", min=1, help="Different noise so many times.")
+    ] = 1,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="unclipped (as papers), or clipped8.")
+    ] = "unclipped",
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the methods.")] = 0,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda.")] = "auto",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="All numbers.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="One line per cell.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="The report.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Quality over time, as a picture.")
+    ] = None,
+    keep_images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what the methods make.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the cells that --json FILE has not yet.")
+    ] = False,
+) -> None:
+    """Measure methods on clean images with synthetic noise."""
+    from denoise.benchmarks.datasets import clean_images
+    from denoise.benchmarks.methods import methods_by_name
+    from denoise.benchmarks.pictures import quality_over_time
+    from denoise.benchmarks.protocol import Protocol, machine
+    from denoise.benchmarks.registry import known_name
+    from denoise.benchmarks.runner import Benchmark, Cell, load_cells, save_cells
+    from denoise.benchmarks.tables import HEADER, cell_row, table_csv
+    from denoise.benchmarks.tables import markdown as report
+    from denoise.errors import DenoiseError, OptionError
+    from denoise.images import write_image
+    from denoise.outputs import write_atomically
+
+    if resume and json is None:
+        raise typer.BadParameter("needs --json FILE to go on with", param_hint="--resume")
+    try:
+        work = Benchmark(
+            clean_images(images, limit=limit),
+            methods_by_name(methods.split(",")),
+            _numbers(sigmas),
+            Protocol(protocol),
+            repeats=seeds,
+            seed=seed,
+            device=device,
+            keep_images=keep_images,
+        )
+        hashes = {one.name: one.sha256 for one in work.images}
+        header = {"protocol": protocol, "seed": seed, "images": hashes}
+        finished = load_cells(json, header) if resume and json is not None else []
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from None
+    except DenoiseError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    names = [known_name(digest or "") or name for name, digest in hashes.items()]
+    description = [
+        *work.protocol.describe(),
+        f"Method seed {seed}. {machine()}.",
+        f"Images: {', '.join(names)}.",
+    ]
+    cells: list[Cell] = []
+    for line in (*description, "", HEADER, "|---" * 8 + "|"):
+        typer.echo(line)
+    for cell in work.cells(finished):
+        cells.append(cell)
+        typer.echo(cell_row(cell))
+        sys.stdout.flush()
+        if json is not None:
+            done = {one.key for one in cells}
+            waiting = [one for one in finished if one.key not in done]
+            save_cells(json, header, [*cells, *waiting])
+    set12 = [name.removeprefix("set12/") for name in names] == [f"0{n}.png" for n in range(1, 8)]
+    text = report(cells, description, set12)
+    typer.echo("\n" + text.split("## Every image")[0].split("## Means")[1].strip())
+    if markdown is not None:
+        write_atomically(markdown, text.encode())
+    if csv is not None:
+        write_atomically(csv, table_csv(cells).encode())
+    if plot is not None:
+        write_image(plot, quality_over_time(cells, work.sigmas[0]), overwrite=True)
+    raise typer.Exit(1 if any(cell.error for cell in cells) else 0)

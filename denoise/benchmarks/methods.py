@@ -1,0 +1,107 @@
+"""Every method that the benchmark can run, behind one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.benchmarks import classic
+from denoise.benchmarks.zs_n2n import zs_n2n
+from denoise.devices import pick_device
+from denoise.errors import OptionError
+from denoise.peers.pipeline import PEERS, denoise_with_peer
+from denoise.pipeline import denoise_image
+from denoise.presets import PRESETS, preset
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """An image, and what the method tells of itself, such as {"perplexity": 200.0}."""
+
+    image: NDArray[np.floating]
+    details: dict[str, float]
+
+
+# (noisy image on 0..255, sigma, seed, device) -> result
+Run = Callable[[Array, float, int, str], Denoised]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A denoiser by name.
+
+    Attributes
+    ----------
+    name : in tables
+    kind : "ours", "vae", "network" or "classic"
+    run : denoises an image
+    """
+
+    name: str
+    kind: str
+    run: Run
+
+
+CLASSIC = {
+    "noisy": classic.noisy,
+    "blur": classic.blur,
+    "tv": classic.total_variation,
+    "nl-means": classic.nl_means,
+    "wavelet": classic.wavelet,
+    "bm3d": classic.bm3d,
+}
+CHEAP = ("noisy", "blur", "tv", "nl-means")
+METHODS = (*PRESETS, *CLASSIC, "zs-n2n", *PEERS)
+
+
+def methods_by_name(names: Sequence[str]) -> list[Method]:
+    """The methods of these names.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name.
+    """
+    return [_method(name) for name in dict.fromkeys(names)]
+
+
+def _method(name: str) -> Method:
+    if name in PRESETS:
+        return Method(name, "ours", _ours(name))
+    if name in CLASSIC:
+        return Method(name, "classic", _classic(name))
+    if name in PEERS:
+        return Method(name, "vae", _peer(name))
+    if name == "zs-n2n":
+        return Method(name, "network", _zs_n2n)
+    raise OptionError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
+
+
+def _ours(name: str) -> Run:
+    def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
+        options = preset(name, sigma)
+        result = denoise_image(image, sigma, options=options, seed=seed, device=device)
+        return Denoised(result.image, {"learned_sigma": result.learned_sigma})
+
+    return run
+
+
+def _classic(name: str) -> Run:
+    return lambda image, sigma, seed, device: Denoised(CLASSIC[name](image, sigma, seed), {})
+
+
+def _peer(name: str) -> Run:
+    def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
+        result = denoise_with_peer(image, sigma, name, seed=seed, device=device)
+        return Denoised(result.image, result.stats.diagnostics)
+
+    return run
+
+
+def _zs_n2n(image: Array, sigma: float, seed: int, device: str) -> Denoised:
+    return Denoised(zs_n2n(image, seed, device=str(pick_device(device))), {})

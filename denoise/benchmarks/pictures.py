@@ -1,0 +1,63 @@
+"""The benchmark in pictures: quality over time, and crops of what the methods make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from denoise.benchmarks.runner import Cell
+from denoise.benchmarks.tables import mean_quality
+
+WIDTH, HEIGHT = 760, 480
+LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
+COLOURS = {"ours": "#d62728", "vae": "#1f77b4", "network": "#2ca02c", "classic": "#555555"}
+LEAST_SECONDS = 1e-3
+
+
+def quality_over_time(cells: Sequence[Cell], sigma: float) -> NDArray[np.uint8]:
+    """One point per method: mean PSNR over the median of the seconds, on a logarithmic axis.
+
+    Methods that failed on an image are left out, and so is the noisy input.
+
+    Returns
+    -------
+    (height, width, 3) uint8
+    """
+    points = []
+    for method in dict.fromkeys(cell.method for cell in cells if cell.method != "noisy"):
+        chosen = [cell for cell in cells if (cell.method, cell.sigma) == (method, sigma)]
+        quality = mean_quality(chosen)
+        if quality is not None:
+            points.append((method, chosen[0].kind, quality[0], max(quality[1], LEAST_SECONDS)))
+    canvas = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(13)
+    draw.text((LEFT, 10), f"mean PSNR (dB) over seconds, sigma {sigma:g}", "black", font)
+    if not points:
+        return np.asarray(canvas)
+    lowest = math.floor(min(point[2] for point in points))
+    highest = math.ceil(max(point[2] for point in points))
+    first = math.floor(math.log10(min(point[3] for point in points)))
+    last = max(math.ceil(math.log10(max(point[3] for point in points))), first + 1)
+
+    def place(seconds: float, decibels: float) -> tuple[float, float]:
+        x = LEFT + (math.log10(seconds) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        share = (decibels - lowest) / max(highest - lowest, 1)
+        return x, HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+    for level in range(lowest, highest + 1):
+        (left, y), (right, _) = place(10.0**first, level), place(10.0**last, level)
+        draw.line((left, y, right, y), fill="#dddddd")
+        draw.text((left - 6, y), str(level), "black", font, anchor="rm")
+    for exponent in range(first, last + 1):
+        x, y = place(10.0**exponent, lowest)
+        draw.text((x, y + 8), f"{10.0**exponent:g} s", "black", font, anchor="mt")
+    for method, kind, decibels, seconds in points:
+        x, y = place(seconds, decibels)
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=COLOURS[kind])
+        draw.text((x + 7, y), method, COLOURS[kind], font, anchor="lm")
+    return np.asarray(canvas)

@@ -1,0 +1,144 @@
+"""Run every method on every noisy image; finished cells are kept and never run again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.benchmarks.datasets import CleanImage
+from denoise.benchmarks.memory import watch_memory
+from denoise.benchmarks.methods import Method
+from denoise.benchmarks.protocol import Protocol
+from denoise.errors import DenoiseError, OptionError
+from denoise.images import write_image
+from denoise.metrics import psnr, ssim
+from denoise.outputs import write_atomically
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one noisy image.
+
+    Attributes
+    ----------
+    image, method, kind, sigma, repeat : what was run
+    psnr, ssim : of the result; None if it failed, or the image is too small for SSIM
+    seconds : of the method alone
+    memory : largest resident size of the process meanwhile, in GB; None if unknown
+    details : what the method tells of itself
+    error : why it failed
+    """
+
+    image: str
+    method: str
+    kind: str
+    sigma: float
+    repeat: int
+    psnr: float | None = None
+    ssim: float | None = None
+    seconds: float | None = None
+    memory: float | None = None
+    details: dict[str, float] | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, float, int]:
+        """What tells it from the others of a benchmark."""
+        return (self.image, self.method, self.sigma, self.repeat)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What to run.
+
+    Attributes
+    ----------
+    images, methods, sigmas : every combination is a cell
+    repeats : different noise on each image so many times
+    seed, device : of the methods
+    keep_images : folder for what the methods make, or None
+    """
+
+    images: Sequence[CleanImage]
+    methods: Sequence[Method]
+    sigmas: Sequence[float]
+    protocol: Protocol
+    repeats: int = 1
+    seed: int = 0
+    device: str = "auto"
+    keep_images: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.images) * len(self.methods) * len(self.sigmas) * self.repeats
+
+    def cells(self, finished: Sequence[Cell] = ()) -> Iterator[Cell]:
+        """Run all cells that have not `finished`, method by method; yields every one."""
+        known = {cell.key: cell for cell in finished if cell.error is None}
+        places = product(self.sigmas, self.methods, range(self.repeats), enumerate(self.images, 1))
+        for sigma, method, repeat, (number, image) in places:
+            cell = Cell(image.name, method.name, method.kind, sigma, repeat)
+            yield known.get(cell.key) or self._run(cell, image, method, number)
+
+    def _run(self, cell: Cell, image: CleanImage, method: Method, number: int) -> Cell:
+        noisy = self.protocol.noisy(image.pixels, cell.sigma, number=number, repeat=cell.repeat)
+        started = time.perf_counter()
+        try:
+            with watch_memory() as peak:
+                result = method.run(noisy, cell.sigma, self.seed, self.device)
+        except (DenoiseError, ImportError) as error:  # a package that is not installed
+            return replace(cell, error=" ".join(str(error).split()))
+        seconds = time.perf_counter() - started
+        if self.keep_images is not None:
+            _keep(self.keep_images, cell, result.image)
+        return replace(
+            cell,
+            psnr=psnr(image.pixels, result.image),
+            ssim=ssim(image.pixels, result.image),
+            seconds=seconds,
+            memory=peak.gigabytes,
+            details=result.details,
+        )
+
+
+def _keep(folder: Path, cell: Cell, pixels: NDArray[np.floating]) -> None:
+    stem = Path(cell.image).stem
+    name = f"{stem}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
+    write_image(folder / name, pixels, overwrite=True)
+
+
+def save_cells(path: Path, header: dict[str, Any], cells: Sequence[Cell]) -> None:
+    """Write all that was measured as JSON; `header` tells under what conditions."""
+    text = json.dumps(header | {"cells": [asdict(cell) for cell in cells]}, indent=1)
+    write_atomically(path, text.encode())
+
+
+def load_cells(path: Path, header: dict[str, Any]) -> list[Cell]:
+    """The cells of a file of `save_cells`, none if it is not there.
+
+    Raises
+    ------
+    OptionError
+        If the file is damaged, or was made under other conditions.
+    """
+    if not path.exists():
+        return []
+    try:
+        saved = json.loads(path.read_text())
+        cells = [Cell(**cell) for cell in saved.pop("cells")]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise OptionError(f"{path}: holds no benchmark that can be resumed: {error}") from None
+    for name, value in header.items():
+        if saved.get(name) != value:
+            raise OptionError(
+                f"{path}: was made with {name} {saved.get(name)!r}, not {value!r}; leave out"
+                " --resume or give another file"
+            )
+    return cells

@@ -1,0 +1,215 @@
+"""The benchmark: its protocol, resuming, reports, and every method on tiny images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED_DATA, step_image
+from skimage.restoration import denoise_tv_chambolle
+from typer.testing import CliRunner
+
+from denoise.benchmarks import classic
+from denoise.benchmarks.command import app
+from denoise.benchmarks.datasets import clean_images, sample_images
+from denoise.benchmarks.methods import CLASSIC, Denoised, Method, methods_by_name
+from denoise.benchmarks.protocol import Protocol, sha256
+from denoise.benchmarks.registry import NAMED_SETS, NamedSet, download, known_name
+from denoise.benchmarks.runner import Benchmark
+from denoise.benchmarks.zs_n2n import ZSN2NOptions, halves, zs_n2n
+from denoise.errors import ImageError, OptionError
+from denoise.images import read_image, write_image
+from denoise.metrics import psnr
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two tiny clean images, gray and RGB."""
+    monkeypatch.chdir(tmp_path)
+    clean = step_image(40, 48)
+    write_image(Path("clean/a.png"), clean, overwrite=False)
+    write_image(Path("clean/b.png"), np.stack([clean, clean / 2, 200 - clean], -1), overwrite=False)
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["--images", "clean", "--device", "cpu", *arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -> None:
+    files = ("--json", "r.json", "--csv", "r.csv", "--markdown", "r.md", "--plot", "p.png")
+    arguments = ("--methods", "noisy,blur,tv", "--sigmas", "10,25", "--seeds", "2")
+    code, stdout, _ = run(*arguments, *files, "--keep-images", "kept")
+    assert code == 0
+    saved = json.loads(Path("r.json").read_text())
+    assert saved["images"]["a.png"] == sha256(Path("clean/a.png"))
+    rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert len(rows) == len(saved["cells"]) == 2 * 3 * 2 * 2
+    first = saved["cells"][0]
+    assert float(rows[0]["psnr"]) == first["psnr"]
+    assert f"| noisy | a.png | 10 | {first['psnr']:.2f} |" in stdout
+    assert "neither clipped nor rounded" in Path("r.md").read_text()
+    assert read_image(Path("p.png")).channels == 3
+    assert len(list(Path("kept").iterdir())) == len(rows)
+    assert first["memory"] is None or first["memory"] > 0.01
+    run(*arguments, "--json", "again.json")
+    again = json.loads(Path("again.json").read_text())
+    assert [one["psnr"] for one in again["cells"]] == [one["psnr"] for one in saved["cells"]]
+
+
+def test_protocols_differ_in_clipping_only_and_noise_is_seeded() -> None:
+    clean = np.full((50, 50), 5, np.float32)
+    plain = Protocol("unclipped").noisy(clean, 20, number=1, repeat=0)
+    clipped = Protocol("clipped8").noisy(clean, 20, number=1, repeat=0)
+    assert np.array_equal(np.clip(np.rint(plain), 0, 255), clipped)
+    expected = clean + 20 * np.random.default_rng(1).standard_normal(clean.shape)
+    assert np.array_equal(plain, expected)
+    assert not np.array_equal(plain, Protocol("unclipped").noisy(clean, 20, number=1, repeat=1))
+    with pytest.raises(OptionError, match="unclipped or clipped8"):
+        Protocol("dirty")
+
+
+def test_finished_cells_are_not_run_again_and_failed_ones_are(folder: Path) -> None:
+    calls: list[str] = []
+
+    def denoise(image: np.ndarray, sigma: float, seed: int, device: str) -> Denoised:
+        calls.append("run")
+        if len(calls) == 2:
+            raise ImageError("out of luck")
+        return Denoised(image, {"answer": 42.0})
+
+    work = Benchmark(
+        clean_images("clean"), [Method("m", "classic", denoise)], [10.0], Protocol(), device="cpu"
+    )
+    cells = list(work.cells())
+    assert [cell.error for cell in cells] == [None, "out of luck"]
+    again = list(work.cells(cells))
+    assert len(calls) == 3
+    assert again[0] == cells[0]
+    assert again[1].error is None
+    assert again[1].details == {"answer": 42.0}
+
+
+def test_resuming_needs_the_same_conditions(folder: Path) -> None:
+    arguments = ("--methods", "noisy", "--json", "r.json")
+    assert run(*arguments)[0] == 0
+    before = Path("r.json").read_text()
+    assert run(*arguments, "--resume")[0] == 0
+    assert Path("r.json").read_text() == before  # the seconds too: nothing was run
+    code, _, stderr = run(*arguments, "--resume", "--protocol", "clipped8")
+    assert code == 2
+    assert "made with protocol 'unclipped', not 'clipped8'" in " ".join(stderr.split())
+    assert run("--methods", "noisy", "--resume")[0] == 2
+
+
+def test_a_method_that_fails_is_reported_as_failed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+        raise ImportError("No module named 'bm3d'")
+
+    monkeypatch.setitem(CLASSIC, "bm3d", fail)
+    code, stdout, _ = run("--methods", "noisy,bm3d", "--plot", "p.png")
+    assert code == 1
+    assert "| bm3d | a.png | 25 | failed: No module named 'bm3d' |" in stdout
+    assert "| bm3d | failed |" in stdout
+
+
+def test_a_peer_is_what_its_library_gives_by_hand() -> None:
+    noisy = step_image(40, 48) + np.random.default_rng(0).normal(0, 20, (40, 48))
+    chosen = classic.total_variation(noisy, 20, 0)
+    by_hand = [denoise_tv_chambolle(noisy, weight=w * 20) for w in classic.TV_WEIGHTS]
+    assert any(np.array_equal(chosen, one) for one in by_hand)
+    errors = [psnr(step_image(40, 48), one) for one in by_hand]
+    assert psnr(step_image(40, 48), chosen) > max(errors) - 0.5  # chosen without the clean one
+
+
+def test_halves_are_means_of_diagonals() -> None:
+    import torch
+
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    first, second = halves(image)
+    assert first.flatten().tolist() == [(1 + 4) / 2, (3 + 6) / 2, (9 + 12) / 2, (11 + 14) / 2]
+    assert second.flatten().tolist() == [(0 + 5) / 2, (2 + 7) / 2, (8 + 13) / 2, (10 + 15) / 2]
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_zs_n2n_learns_and_repeats_itself(channels: int | None) -> None:
+    clean = step_image(40, 48) if channels is None else np.stack([step_image(40, 48)] * 3, -1)
+    noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
+    options = ZSN2NOptions(width=8, steps=150, learning_rate=5e-3)
+    result = zs_n2n(noisy, 0, options=options)
+    assert psnr(clean, result) > psnr(clean, noisy) + 2
+    assert np.array_equal(result, zs_n2n(noisy, 0, options=options))
+
+
+def test_unknown_names_are_usage_mistakes(folder: Path) -> None:
+    code, _, stderr = run("--methods", "magic")
+    assert (code, "there is no method 'magic'; choose from fast" in " ".join(stderr.split())) == (
+        2,
+        True,
+    )
+    assert run("--images", "nowhere")[0] == 2
+    assert run("--sigmas", "ten")[0] == 2
+    Path("empty").mkdir()
+    code, _, stderr = run("--images", "empty")
+    assert code == 1
+    assert stderr.startswith("error: empty: holds no image")
+
+
+def test_sample_images_have_no_file_and_the_right_size() -> None:
+    assert [one.pixels.shape for one in sample_images()] == [
+        (256, 256),
+        (256, 256, 3),
+        (256, 256, 3),
+    ]
+    assert len(methods_by_name(["tv", "tv", "fast"])) == 2
+
+
+def test_files_of_a_known_set_are_recognised() -> None:
+    digest = NAMED_SETS["set12"].files["02.png"]
+    assert known_name(digest) == "set12/02.png"
+    assert known_name("0" * 64) is None
+    path = SHARED_DATA / "set12" / "02.png"
+    if not path.exists():
+        pytest.skip("needs ../shared/data, which only some checkouts have")
+    assert sha256(path) == digest
+
+
+def test_a_set_is_downloaded_once_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    served = tmp_path / "served"
+    write_image(served / "a.png", step_image(), overwrite=False)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}/"
+    good = NamedSet(base, {"a.png": sha256(served / "a.png")})
+    monkeypatch.setitem(NAMED_SETS, "mini", good)
+    try:
+        (path,) = download("mini", folder=tmp_path / "cache")
+        assert path.read_bytes() == (served / "a.png").read_bytes()
+        monkeypatch.setitem(NAMED_SETS, "other", NamedSet(base, {"a.png": "0" * 64}))
+        with pytest.raises(ImageError, match="--images other: cannot be downloaded from http"):
+            download("other", folder=tmp_path / "other")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert download("mini", folder=tmp_path / "cache") == [path]  # without the server
+    with pytest.raises(ImageError, match="give a folder"):
+        download("mini", folder=tmp_path / "new")
