@@ -38,15 +38,15 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# For instance: make benchmark IMAGES=../shared/data/set12/02.png
-IMAGES ?= sample_images/camera.png sample_images/chelsea.png
+# Our default and the cheap peers, for instance: make benchmark IMAGES=../shared/data/set12
+IMAGES ?= samples
 benchmark: $(INSTALLED)
-	$(BIN)/python -m denoise.benchmark $(IMAGES)
+	$(BIN)/denoise benchmark --images "$(IMAGES)"
 
-# The tables of docs/quality.md, for instance: make quality IMAGES="SET12/01.png SET12/02.png"
+# The tables of docs/quality.md, for instance: make quality IMAGES="../shared/data/set12/0[1-7].png"
 quality: $(INSTALLED)
-	$(BIN)/python -m denoise.benchmark $(IMAGES) --presets fast,balanced,best --sigmas 15,25,50
-	$(BIN)/python -m denoise.ablation $(IMAGES) --sigmas 25
+	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
+	$(BIN)/python -m denoise.benchmarks.ablation $(IMAGES) --sigmas 25
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py

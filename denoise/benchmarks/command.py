@@ -26,7 +26,8 @@ def _numbers(text: str) -> list[float]:
 def benchmark(
     *,
     images: Annotated[
-        str, typer.Option(metavar="SET", help="samples, set12 (downloaded once), or a folder.")
+        str,
+        typer.Option(metavar="SET", help="samples, set12 (downloaded once), a folder or pattern."),
     ] = "samples",
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the first N images.")

@@ -13,7 +13,7 @@ from denoise.benchmarks.protocol import sha256
 from denoise.benchmarks.registry import NAMED_SETS, download
 from denoise.errors import ImageError, OptionError
 from denoise.images import IMAGE_SUFFIXES, read_image
-from denoise.inputs import find_images
+from denoise.inputs import find_images, is_pattern
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CleanImage:
 
 
 def clean_images(name: str, *, limit: int | None = None) -> list[CleanImage]:
-    """The images of "samples", a named set, a folder or a file.
+    """The images of "samples", a named set, a folder, a file or a pattern.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def halved(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 def _paths(name: str) -> list[Path]:
     if name in NAMED_SETS and not Path(name).exists():
         return download(name)
-    if not Path(name).exists():
+    if not (Path(name).exists() or is_pattern(name)):
         known = ", ".join(("samples", *NAMED_SETS))
         raise OptionError(f"--images {name}: no such folder or set; the sets are {known}")
     sources, problems = find_images([name], IMAGE_SUFFIXES, recursive=False)

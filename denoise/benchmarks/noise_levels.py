@@ -1,4 +1,4 @@
-"""How well the noise level is estimated: `python -m denoise.noise_benchmark IMAGE...`.
+"""How well the noise level is estimated: `python -m denoise.benchmarks.noise_levels IMAGE...`.
 
 Protocol: white Gaussian noise, neither clipped nor rounded unless asked for, drawn in float64 by
 `numpy.random.default_rng(seed)`, seed k for the k-th image, then k + 1000 and so on. Errors are
