@@ -1,4 +1,4 @@
-"""Peers: exact answers of their parts, and what each must learn from data of known structure."""
+"""Peers: what each must learn from data of known structure, on patches and on images."""
 
 from __future__ import annotations
 
@@ -26,18 +26,13 @@ from denoise.peers import (
     peer_options,
 )
 from denoise.peers.benchmark import main
-from denoise.peers.gm_wae import MixtureVAE, mmd
-from denoise.peers.gumbel_vae import binary_concrete
-from denoise.peers.nash_vae import NashVAE
-from denoise.peers.networks import bernoulli_divergence, perplexity
 from denoise.peers.pipeline import make_peer, mean_free_basis
 from denoise.peers.training import fit
-from denoise.peers.vq_vae import VQVAE, nearest_codes, straight_through
 
 SHORT = PeerTraining(epochs=12, batch_size=128, learning_rate=5e-3)
 TINY: dict[str, PeerOptions] = {
+    "vq-vae loss": VQOptions(slots=3, codes=8, hidden=(32,), codebook="loss", training=SHORT),
     "vq-vae": VQOptions(slots=3, codes=8, hidden=(32,), training=SHORT),
-    "vq-vae ema": VQOptions(slots=3, codes=8, hidden=(32,), codebook="ema", training=SHORT),
     "gumbel-vae": GumbelOptions(latents=12, expected_active=4, hidden=(32,), training=SHORT),
     "gm-wae": MixtureOptions(components=4, latents=4, hidden=(32,), training=SHORT),
     "gm-vae": MixtureOptions("elbo", components=4, latents=4, hidden=(32,), training=SHORT),
@@ -113,126 +108,6 @@ def test_basis_spans_what_has_no_mean() -> None:
     basis = mean_free_basis(12)
     torch.testing.assert_close(basis.T @ basis, torch.eye(11))
     torch.testing.assert_close(basis @ basis.T, torch.eye(12) - 1 / 12)
-
-
-def test_nearest_codes_by_brute_force() -> None:
-    vectors = torch.randn(50, 3, 4, generator=seeded(1))
-    books = torch.randn(3, 7, 4, generator=seeded(2))
-    for slot in range(3):
-        expected = torch.cdist(vectors[:, slot], books[slot]).argmin(1)
-        assert nearest_codes(vectors, books)[:, slot].equal(expected)
-
-
-def test_straight_through_has_the_value_of_one_and_the_gradient_of_the_other() -> None:
-    vectors = torch.randn(5, 2, requires_grad=True)
-    codes = torch.randn(5, 2, requires_grad=True)
-    weights = torch.randn(5, 2)
-    quantised = straight_through(vectors, codes)
-    torch.testing.assert_close(quantised, codes)
-    (quantised * weights).sum().backward()
-    assert vectors.grad is not None
-    torch.testing.assert_close(vectors.grad, weights)
-    assert codes.grad is None
-
-
-def test_reconstruction_reaches_the_encoder() -> None:
-    """With next to no commitment, all of the encoder's gradient has come through the codes."""
-    model = VQVAE(6, VQOptions(slots=2, codes=4, hidden=(5,), commitment=1e-12), seeded())
-    model.loss(
-        torch.randn(30, 6, generator=seeded(1)), progress=0.0, generator=seeded(2)
-    ).backward()
-    assert all(p.grad is not None and p.grad.norm() > 1e-3 for p in model.encoder.parameters())
-
-
-def test_moving_means_arrive_at_the_means() -> None:
-    """The EMA codebook of a frozen encoder ends as the mean of what picks each code."""
-    options = VQOptions(slots=1, codes=2, code_size=1, hidden=(), codebook="ema", decay=0.5)
-    model = VQVAE(1, options, seeded())
-    torch.nn.init.ones_(model.encoder.layers[0].weight)
-    patches = torch.tensor([[-3.0], [-1.0], [5.0], [6.0], [7.0]])
-    for _ in range(60):
-        model.loss(patches, progress=0.0, generator=seeded(1))
-    torch.testing.assert_close(model.codebooks.flatten().sort().values, torch.tensor([-2.0, 6.0]))
-
-
-def test_dead_codes_restart_from_the_encoder() -> None:
-    model = VQVAE(4, VQOptions(slots=2, codes=4, hidden=()), seeded())
-    patches = torch.randn(200, 4, generator=seeded(1))
-    model.loss(patches, progress=0.0, generator=seeded(2))
-    model.codebooks.data[:, 0] = 1e6
-    model.usage[:, 0] = 0
-    for _ in range(50):
-        model.loss(patches, progress=0.0, generator=seeded(2))
-    assert model.codebooks.abs().max() < 100
-
-
-def test_cold_concrete_draws_are_bernoulli() -> None:
-    logits = torch.tensor([-2.0, 0.0, 1.5])
-    draws = binary_concrete(logits.expand(20_000, 3), 1e-6, seeded())
-    assert ((draws < 1e-3) | (draws > 1 - 1e-3)).float().mean() > 0.999
-    torch.testing.assert_close(draws.mean(0), logits.sigmoid(), atol=0.015, rtol=0)
-
-
-def test_warm_concrete_draws_cross_a_half_as_often() -> None:
-    logits = torch.tensor([-2.0, 0.0, 1.5])
-    draws = binary_concrete(logits.expand(20_000, 3), 2.0, seeded())
-    torch.testing.assert_close((draws > 0.5).float().mean(0), logits.sigmoid(), atol=0.015, rtol=0)
-
-
-def test_divergence_of_bits_by_the_library() -> None:
-    logits, prior = torch.randn(6, 5, generator=seeded(1)), torch.randn(5, generator=seeded(2))
-    bernoulli = torch.distributions.Bernoulli
-    expected = torch.distributions.kl_divergence(
-        bernoulli(logits=logits), bernoulli(logits=prior.expand(6, 5))
-    )
-    torch.testing.assert_close(bernoulli_divergence(logits, prior), expected.sum(1))
-
-
-def test_mmd() -> None:
-    sample = torch.randn(60, 3, generator=seeded(1), dtype=torch.float64)
-    other = torch.randn(60, 3, generator=seeded(2), dtype=torch.float64)
-    assert abs(float(mmd(sample, sample))) < 1e-12
-    assert mmd(sample, other + 1) > 5 * mmd(sample, other) > 0
-    torch.testing.assert_close(mmd(sample, other), mmd(other, sample))
-    twice = torch.cat([sample, other])
-    weights = torch.cat([torch.full((60,), 1 / 60), torch.zeros(60)]).double()
-    torch.testing.assert_close(mmd(twice, other, weights), mmd(sample, other))
-
-
-def test_mixture_divergence_by_the_library() -> None:
-    """KL over (k, z) is that of k plus the mean of those of z given k."""
-    model = MixtureVAE(6, MixtureOptions(components=3, latents=2, hidden=(5,)), seeded())
-    log_weights, means, log_scales = model.encode(torch.randn(4, 6, generator=seeded(1)))
-    normal = torch.distributions.Normal
-    given = torch.distributions.kl_divergence(
-        normal(means, log_scales.exp()), normal(model.prior_means, model.prior_log_scales.exp())
-    ).sum(-1)
-    of_k = torch.distributions.kl_divergence(
-        torch.distributions.Categorical(logits=log_weights),
-        torch.distributions.Categorical(probs=torch.full((3,), 1 / 3)),
-    )
-    expected = of_k + (log_weights.exp() * given).sum(1)
-    torch.testing.assert_close(model._divergence(log_weights, means, log_scales), expected)
-
-
-@pytest.mark.parametrize("objective", ["transport", "elbo"])
-def test_components_used_lie_between_one_and_all(objective: str) -> None:
-    model = MixtureVAE(6, MixtureOptions(objective, components=3, latents=2), seeded())  # type: ignore[arg-type]
-    used = model.diagnostics(torch.randn(50, 6, generator=seeded(1)))["components used"]
-    assert 1 <= used <= 3 + 1e-5
-    assert float(perplexity(torch.tensor([1.0, 0.0]))) == 1
-    assert float(perplexity(torch.full((7,), 1 / 7))) == pytest.approx(7)
-
-
-def test_the_players_share_no_gradient() -> None:
-    model = NashVAE(6, NashOptions(latents=4, hidden=(5,)), seeded())
-    model.decoder_loss(torch.randn(20, 6, generator=seeded(1)), seeded(2)).backward()
-    assert all(p.grad is None for p in model.encoder.parameters())
-    assert all(p.grad is not None for p in [*model.decoder.parameters(), model.prior_logits])
-    model.zero_grad()
-    model.encoder_loss(20, seeded(2)).backward()
-    assert all(p.grad is not None for p in model.encoder.parameters())
-    assert all(p.grad is None for p in [*model.decoder.parameters(), model.prior_logits])
 
 
 @pytest.mark.parametrize(

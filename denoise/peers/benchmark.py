@@ -2,8 +2,8 @@
 
 Protocol: white Gaussian noise, neither clipped nor rounded, drawn in float64 by
 `numpy.random.default_rng(noise seed)`, the same for all images; PSNR of the float result on the
-0..255 scale; seconds of the library call. The method "ours" is the library's VAE alone, on
-patches of the same size and without refinement.
+0..255 scale; seconds of the library call. The methods "ours" and "ours-mlp" are the library's
+VAE alone with either decoder, on patches of the same size and without refinement.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from denoise.errors import DenoiseError
 from denoise.images import read_image
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
+from denoise.options import Decoder
 from denoise.peers.interface import Diagnostics
 from denoise.peers.pipeline import PEERS, denoise_with_peer, peer_options
 from denoise.pipeline import denoise_image
 from denoise.presets import DEFAULT_PRESET, preset
 
-OURS = "ours"
+# The library's own method, with these decoders.
+OURS: dict[str, Decoder] = {"ours": "amplitude", "ours-mlp": "mlp"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def measure(
     """Add noise to a clean image, remove it, and compare."""
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(noise_seed))
     started = time.perf_counter()
-    if method == OURS:
-        own = preset(DEFAULT_PRESET, sigma)
+    if method in OURS:
+        own = preset(DEFAULT_PRESET, sigma, OURS[method])
         own = replace(own, model=replace(own.model, patch_sizes=(patch_size,)), refinement=None)
         ours = denoise_image(noisy, sigma, options=own, seed=seed, device=device)
         image, diagnostics = ours.image, {"ELBO": ours.elbo_history[-1]}
@@ -83,8 +85,8 @@ def main(
     *,
     sigma: Annotated[float, typer.Option(help="Noise level.")] = 25.0,
     methods: Annotated[
-        str, typer.Option(help=f"Separated by commas: {', '.join((OURS, *PEERS))}.")
-    ] = ",".join((OURS, *PEERS)),
+        str, typer.Option(help=f"Separated by commas: {', '.join((*OURS, *PEERS))}.")
+    ] = ",".join((*OURS, *PEERS)),
     patch_size: Annotated[int, typer.Option(min=2, help="Side of a patch, in pixels.")] = 8,
     noise_seed: Annotated[int, typer.Option(help="Noise seed of every image.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the methods.")] = 0,
@@ -95,7 +97,7 @@ def main(
     try:
         names = methods.split(",")
         for name in names:
-            if name != OURS:
+            if name not in OURS:
                 peer_options(name)
         _print_table(names, images, sigma, noise_seed, patch_size, epochs, seed, device)
     except DenoiseError as error:

@@ -40,7 +40,7 @@ class PeerTraining:
     epochs: int = 20
     patch_budget: int = 65_536
     batch_size: int = 512
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-2
 
     def __post_init__(self) -> None:
         require_positive(self, "epochs", "patch_budget", "batch_size", "learning_rate")
@@ -63,12 +63,12 @@ class VQOptions:
         from an output of the encoder
     """
 
-    slots: int = 16
-    codes: int = 16
-    code_size: int = 4
-    hidden: tuple[int, ...] = (256, 256)
+    slots: int = 4
+    codes: int = 64
+    code_size: int = 8
+    hidden: tuple[int, ...] = (256,)
     commitment: float = 0.25
-    codebook: Codebook = "loss"
+    codebook: Codebook = "ema"
     decay: float = 0.99
     least_usage: float = 0.03
     training: PeerTraining = field(default_factory=PeerTraining)
@@ -99,8 +99,8 @@ class GumbelOptions:
     """
 
     latents: int = 128
-    hidden: tuple[int, ...] = (256, 256)
-    temperature: tuple[float, float] = (1.0, 0.3)
+    hidden: tuple[int, ...] = (256,)
+    temperature: tuple[float, float] = (1.0, 0.5)
     expected_active: float = 32.0
     warm_up: float = 0.3
     samples: int = 8
@@ -126,7 +126,8 @@ class MixtureOptions:
     ----------
     objective : "transport" is the Wasserstein auto-encoder, "elbo" the usual VAE
     components : number K of Gaussians in the prior
-    latents : values of z
+    latents : values of z; "transport" has no other bound on the noise that it copies, "elbo" can
+        have some to spare
     hidden : widths of the hidden layers of the encoder; the decoder has them in reverse
     penalty : lambda, weight of the MMD ("transport" only)
     samples : draws of z per component over which the decoder's mean is averaged
@@ -134,11 +135,11 @@ class MixtureOptions:
 
     objective: Objective = "transport"
     components: int = 10
-    latents: int = 16
-    hidden: tuple[int, ...] = (128, 128)
+    latents: int = 12
+    hidden: tuple[int, ...] = (128,)
     penalty: float = 100.0
     samples: int = 4
-    training: PeerTraining = field(default_factory=PeerTraining)
+    training: PeerTraining = field(default_factory=lambda: PeerTraining(epochs=12))
 
     def __post_init__(self) -> None:
         require_positive(self, "components", "latents", "penalty", "samples")
@@ -164,7 +165,7 @@ class NashOptions:
     prior_prob: float = 0.5
     learn_prior: bool = True
     samples: int = 8
-    training: PeerTraining = field(default_factory=PeerTraining)
+    training: PeerTraining = field(default_factory=lambda: PeerTraining(learning_rate=1e-2))
 
     def __post_init__(self) -> None:
         require_positive(self, "latents", "samples")

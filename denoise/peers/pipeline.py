@@ -35,7 +35,7 @@ PEERS: dict[str, PeerOptions] = {
     "vq-vae": VQOptions(),
     "gumbel-vae": GumbelOptions(),
     "gm-wae": MixtureOptions(),
-    "gm-vae": MixtureOptions(objective="elbo"),
+    "gm-vae": MixtureOptions("elbo", latents=24),
     "nash-vae": NashOptions(),
 }
 # Patches reconstructed at a time.
