@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -10,11 +11,10 @@ from typing import Any, cast
 import typer
 
 from denoise import cli_options as o
-from denoise.errors import OptionError, PlanError
+from denoise.errors import DenoiseError, OptionError, PlanError
 from denoise.presets import DEFAULT_PRESET
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-PIPE = "-"
 _STARTED = time.perf_counter()
 
 
@@ -78,15 +78,17 @@ def denoise(
             "--training-patches": training_patches,
             "--learn-sigma/--fix-sigma": None if learn_sigma is None else True,
             "--save-model": save_model,
+            "--curve": curve,
         },
     )
     _refuse_together("--time-budget", time_budget, {"--epochs": epochs})
     _refuse_together("--skip-existing", skip_existing, {"--overwrite": overwrite})
     _refuse_together("--noise poisson-gaussian", noise != "gaussian", {"--sigma": sigma})
     _refuse_together("--noise gaussian", noise == "gaussian", {"--sensor": sensor})
-    to_stdout = output == PIPE or (output is None and images == [PIPE])
+    _refuse_together("--quiet", quiet, {"--verbose": verbose})
+    to_stdout = output == "-" or (output is None and images == ["-"])
     _refuse_together("an image on stdout", to_stdout, {"--json": json})
-    if to_stdout and sys.stdout.isatty():
+    if to_stdout and (sys.stdout is None or sys.stdout.isatty()):
         raise typer.BadParameter("an image does not go to a terminal; use -o FILE or a pipe")
     # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
     # reads this when torch is loaded.
@@ -105,7 +107,7 @@ def denoise(
             epochs=epochs,
             training_patches=training_patches,
             learn_sigma=learn_sigma,
-            time_budget=time_budget if time_budget is None else max(time_budget - _uptime(), 1e-3),
+            time_budget=time_budget,
             seed=seed,
             device=device,
             overwrite=overwrite,
@@ -116,8 +118,9 @@ def denoise(
             fill_missing=fill_missing,
         )
     except OptionError as error:
-        raise typer.BadParameter(str(error), param_hint="--decoder") from None
+        raise typer.BadParameter(str(error)) from None
     from denoise.console import run_and_report
+    from denoise.devices import pick_device
     from denoise.plan import plan_jobs
 
     try:
@@ -138,20 +141,29 @@ def denoise(
         )
     except PlanError as error:
         raise typer.BadParameter(str(error)) from None
-    code = run_and_report(
-        plan,
-        settings,
-        processes=jobs,
-        fail_fast=fail_fast,
-        json=json,
-        quiet=quiet,
-        verbose=verbose,
-    )
+    try:
+        pick_device(device)
+        code = run_and_report(
+            plan,
+            settings,
+            processes=jobs,
+            fail_fast=fail_fast,
+            json=json,
+            quiet=quiet,
+            verbose=verbose,
+            seconds_used=_uptime(),
+        )
+    except DenoiseError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(code)
 
 
 def main() -> None:
     """What the command runs; a file called "benchmark" is ./benchmark."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that are not in its encoding
     if sys.argv[1:2] == ["benchmark"]:
         from denoise.benchmarks.command import app as benchmark
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from denoise import __version__
-from denoise.options import Decoder
+from denoise.options import Decoder, NoiseKind
 from denoise.presets import PRESETS
 
 
@@ -38,14 +38,16 @@ def _parse_time(text: str) -> float:
     return float(match[1]) * {"m": 60, "h": 3600}.get((match[2] or "s")[0], 1)
 
 
-def _parse_sensor(text: str) -> tuple[float, float]:
+def _parse_sensor(text: str) -> tuple[float, ...]:
     try:
-        gain, read_sigma = (float(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"must be two numbers such as 1.5,4, got {text!r}") from None
-    if not (0 <= gain < math.inf and 0 <= read_sigma < math.inf and gain + read_sigma > 0):
+        values = ()
+    if not 2 <= len(values) <= 3 or not all(map(math.isfinite, values)):
+        raise typer.BadParameter(f"must be numbers such as 1.5,4 or 1.5,4,100, got {text!r}")
+    if min(values[:2]) < 0 or max(values[:2]) == 0:
         raise typer.BadParameter(f"must be at least 0 and not both 0, got {text!r}")
-    return gain, read_sigma
+    return values
 
 
 def _check_preset(name: str) -> str:
@@ -64,8 +66,9 @@ def _check_decoder(name: str | None) -> str | None:
 
 
 def _check_noise(name: str) -> str:
-    if name not in ("gaussian", "poisson-gaussian"):
-        raise typer.BadParameter(f"there is no noise {name!r}; choose gaussian or poisson-gaussian")
+    kinds = get_args(NoiseKind)
+    if name not in kinds:
+        raise typer.BadParameter(f"there is no noise {name!r}; choose {' or '.join(kinds)}")
     return name
 
 
@@ -103,9 +106,10 @@ Noise = Annotated[
 Sensor = Annotated[
     Any,
     _option(
-        metavar="GAIN,READ",
+        metavar="GAIN,READ[,OFFSET]",
         parser=_parse_sensor,
-        help="Of poisson-gaussian noise: variance per signal, sigma in the dark; else estimated.",
+        help="Of poisson-gaussian noise: variance per signal, sigma and level without light;"
+        " else estimated.",
     ),
 ]
 Output = Annotated[

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import typer
 
 from denoise.batch import Terminated, raise_on_sigterm, run_jobs
+from denoise.errors import OutputError
 from denoise.jobs import Settings
 from denoise.plan import Plan
 from denoise.progress import show_progress
@@ -27,6 +28,7 @@ def run_and_report(
     json: bool,
     quiet: bool,
     verbose: bool,
+    seconds_used: float,
 ) -> int:
     """Do all jobs and say what became of them.
 
@@ -35,6 +37,7 @@ def run_and_report(
     json : print one object for each image on stdout, and nothing else there
     quiet : print nothing but errors
     verbose : tell the settings and every epoch
+    seconds_used : since the program was started
 
     Returns
     -------
@@ -52,20 +55,20 @@ def run_and_report(
 
     def tell(report: FileReport) -> None:
         if json:
-            typer.echo(report.json())
+            _print(report.json())
         if report.status == "failed":
             typer.echo(report.summary(), err=True)
             return
-        for note in report.notes:
+        for note in () if quiet else report.notes:
             typer.echo(f"note: {report.input}: {note}", err=True)
         if verbose and report.settings is not None:
             typer.echo(f"settings: {report.settings}", err=True)
         if not json and not quiet:
-            typer.echo(report.summary(), err=to_stdout)
+            _print(report.summary(), err=to_stdout)
 
     for problem in plan.problems:
         typer.echo(f"error: {problem}", err=True)
-    for warning in plan.warnings:
+    for warning in () if quiet else plan.warnings:
         typer.echo(f"warning: {warning}", err=True)
     reports: list[FileReport] = []
     raise_on_sigterm()
@@ -77,6 +80,7 @@ def run_and_report(
                 show_progress=progress,
                 processes=processes,
                 fail_fast=fail_fast,
+                seconds_used=seconds_used,
             ):
                 reports.append(report)
                 tell(report)
@@ -86,6 +90,16 @@ def run_and_report(
         typer.echo(f"interrupted: {done} of {len(plan.jobs)} images are done{again}", err=True)
         return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     if several and not quiet:
-        typer.echo(batch_summary(reports, len(plan.jobs), plan.problems), err=json or to_stdout)
+        summary = batch_summary(reports, len(plan.jobs), plan.problems)
+        _print(summary, err=json or to_stdout)
     failed = plan.problems or any(report.status == "failed" for report in reports)
     return FAILED if failed or not reports else DONE
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    try:
+        typer.echo(text, err=err)
+    except BrokenPipeError:
+        raise  # the reader has enough; the command line ends quietly
+    except OSError as error:
+        raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None

@@ -4,6 +4,7 @@ DenoiseError
 ├── OptionError     a setting is out of its bounds
 ├── PlanError       the inputs and outputs of a command do not fit together
 ├── ImageError      an image cannot be read or used
+│   └── NoNoiseError  it has no noise that could be measured
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
 ├── DeviceError     the requested device is not there
@@ -25,6 +26,10 @@ class PlanError(DenoiseError):
 
 class ImageError(DenoiseError):
     """An image (file or array) cannot be read or denoised."""
+
+
+class NoNoiseError(ImageError):
+    """An image has no noise that could be measured."""
 
 
 class OutputError(DenoiseError):

@@ -13,8 +13,8 @@ from denoise.report import Quality
 from denoise.vae import LearnedVAE
 
 CAPTION_HEIGHT, GAP = 24, 8
-# Panels are shrunk to at most this width, or enlarged by a whole factor to at least that one.
-MOST_WIDTH, LEAST_WIDTH = 640, 256
+# Panels are shrunk to at most this size, or enlarged by a whole factor to at least that one.
+MOST_WIDTH, MOST_HEIGHT, LEAST_WIDTH = 640, 960, 256
 # Side of the square that is shown enlarged, as a share of the image, and its bounds in pixels.
 ZOOM_SHARE, ZOOM_BOUNDS = 0.2, (32, 96)
 FRAME = "#e02020"
@@ -107,8 +107,8 @@ def side_by_side(
     (height', width', 3) uint8
     """
     height, width = panels[0][1].shape[:2]
-    factor = min(float(-(-LEAST_WIDTH // width)), MOST_WIDTH / width)
-    size = (round(width * factor), max(round(height * factor), 1))
+    factor = min(float(-(-LEAST_WIDTH // width)), MOST_WIDTH / width, MOST_HEIGHT / height)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
     columns = len(panels) * (size[0] + GAP) - GAP
     rows = CAPTION_HEIGHT + size[1] + (0 if zoom is None else GAP + size[0])
     canvas = Image.new("RGB", (columns, rows), "white")

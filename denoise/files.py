@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.devices import pick_device
-from denoise.errors import ImageError, OutputError
+from denoise.errors import ImageError, NoNoiseError, OptionError, OutputError, TrainingError
 from denoise.extras import write_extras
 from denoise.formats.image_file import ImageFile, quantised, to_pixels
 from denoise.images import check_writable, encode_image, read_image, write_image
@@ -31,6 +31,8 @@ from denoise.signal_dependent import denoise_poisson_gaussian
 LEAST_TIME = 1e-3
 # Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
 LARGEST_CONTRAST = 3.0
+# A model for noise so many times weaker or stronger is of other units.
+UNLIKE = 8.0
 
 
 @dataclass(frozen=True)
@@ -60,34 +62,43 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
+    job.check(settings)
     noisy = _read(job, settings)
-    if settings.skip_existing and _is_there(job, noisy):
+    if settings.skip_existing and _is_there(job, noisy, settings):
         return FileReport(job.input_name, job.output_name, "skipped")
-    job.check(overwrite=settings.overwrite or settings.skip_existing)
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
         noise = _find_noise(noisy, settings)
+        notes = (*noisy.notes, *_doubts(noisy, noise))
         result = _denoise(noisy, noise, job, settings, started, on_progress)
-    except ImageError as error:
-        raise ImageError(f"{job.input_name}: {error}") from None
+    except (ImageError, OptionError, TrainingError) as error:
+        raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
     if result is not None:
         denoised = replace(noisy, pixels=to_pixels(quantised(result.image, noisy.sample_type)))
-    overwrite = settings.overwrite or settings.skip_existing
-    _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
     quality = None if reference is None else _quality(noisy, denoised, reference)
+    # The image comes last: where it is, the job is done.
+    overwrite = settings.may_replace
     if result is not None:
         write_extras(job, noisy, denoised, reference, quality, result, overwrite=overwrite)
+    elif job.extras:
+        notes = (*notes, "no other files were written either")
+    _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
     report = _report(job, settings, noisy, noise, result)
-    return replace(report, quality=quality, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return replace(report, quality=quality, seconds=seconds, notes=notes)
 
 
 def _read(job: FileJob, settings: Settings) -> ImageFile:
-    source = sys.stdin.buffer.read() if job.image is None else job.image
-    return read_image(source, frame=settings.frame, max_pixels=settings.max_pixels)
+    frame, max_pixels = settings.frame, settings.max_pixels
+    if job.image is not None:
+        return read_image(job.image, frame=frame, max_pixels=max_pixels)
+    if sys.stdin is None:
+        raise ImageError("stdin: is closed; send an image")
+    return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
 
 
 def _write(
@@ -100,16 +111,16 @@ def _write(
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise OutputError("stdout: the reader of the pipe has gone") from None
+    except OSError as error:
+        raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None
 
 
-def _is_there(job: FileJob, noisy: ImageFile) -> bool:
-    """Whether the output exists, opens, and has the size of the input."""
-    if job.output is None or not job.output.exists():
+def _is_there(job: FileJob, noisy: ImageFile, settings: Settings) -> bool:
+    """Whether the output exists, opens, and has the size of the input, and the extras exist."""
+    if job.output is None or not all(path.exists() for path in job.outputs):
         return False
     try:
-        found = read_image(job.output)
+        found = read_image(job.output, max_pixels=settings.max_pixels)
     except ImageError:
         return False
     return found.pixels.shape == noisy.pixels.shape
@@ -119,15 +130,20 @@ def _find_noise(noisy: ImageFile, settings: Settings) -> _Noise:
     if settings.noise == "poisson-gaussian":
         if settings.sensor is not None:
             return _Noise(math.nan, False, settings.sensor)
-        return _Noise(math.nan, True, estimate_poisson_gaussian(noisy.pixels))
+        try:
+            return _Noise(math.nan, True, estimate_poisson_gaussian(noisy.pixels))
+        except NoNoiseError:
+            return _Noise(0.0, True)
     if settings.sigma is not None:
         return _Noise(settings.sigma, False)
     return _Noise(estimate_sigma(noisy.pixels), True)
 
 
 def _doubts(noisy: ImageFile, noise: _Noise) -> tuple[str, ...]:
-    """What speaks against an estimated sigma."""
-    if not noise.estimated or noise.sensor is not None or noise.sigma == 0:
+    """What the user should know of the noise that was found."""
+    if noise.sigma == 0:
+        return ("no noise was found; written as it is",)
+    if not noise.estimated or noise.sensor is not None:
         return ()
     notes = []
     if noisy.format == "JPEG":
@@ -135,7 +151,11 @@ def _doubts(noisy: ImageFile, noise: _Noise) -> tuple[str, ...]:
             "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
             " is left, give a larger --sigma"
         )
-    if estimate_poisson_gaussian(noisy.pixels).contrast(noisy.pixels) > LARGEST_CONTRAST:
+    try:
+        contrast = estimate_poisson_gaussian(noisy.pixels).contrast(noisy.pixels)
+    except ImageError:  # too little to measure on
+        contrast = 1.0
+    if contrast > LARGEST_CONTRAST:
         notes.append("the noise grows with the light; try --noise poisson-gaussian")
     return tuple(notes)
 
@@ -150,11 +170,20 @@ def _denoise(
 ) -> DenoiseResult | None:
     """The result, or None if there is no noise."""
     if noise.sigma == 0:
+        if np.isnan(noisy.pixels).any():
+            raise NoNoiseError("has no noise to estimate; give --sigma to fill in missing pixels")
         return None
     device, budget = settings.device, settings.time_budget
     models = None if job.load_model is None else load_models(job.load_model, pick_device(device))
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
+    for vae in models or ():
+        level = 1.0 if noise.sensor is not None else noise.sigma
+        if not 1 / UNLIKE < vae.scale / level < UNLIKE:
+            raise ImageError(
+                f"the model was learned for noise of sigma {vae.scale:g}, this image has"
+                f" {level:g}; learn one on an image like it"
+            )
     common: dict[str, Any] = {
         "models": models,
         "with_uncertainty": job.uncertainty is not None,
@@ -192,10 +221,9 @@ def _report(
         sensor=noise.sensor,
         preset=settings.preset,
         seed=settings.seed,
-        notes=(*noisy.notes, *_doubts(noisy, noise)),
     )
     if result is None:
-        return replace(report, notes=(*noisy.notes, "no noise was found; written as it is"))
+        return report
     return replace(
         report,
         learned_sigma=None if math.isnan(result.learned_sigma) else result.learned_sigma,
@@ -224,7 +252,14 @@ def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.float32]:
 def _read_reference(job: FileJob, noisy: ImageFile, settings: Settings) -> ImageFile:
     path = job.reference
     assert path is not None
-    reference = read_image(path, max_pixels=settings.max_pixels)
+    try:
+        reference = read_image(path, max_pixels=settings.max_pixels)
+    except ImageError:
+        if settings.frame is None:
+            raise
+        reference = read_image(path, frame=settings.frame, max_pixels=settings.max_pixels)
+    if reference.find_non_finite() is not None:
+        raise ImageError(f"{path}: the reference has pixels that are not finite")
     if reference.is_float != noisy.is_float:
         raise ImageError(
             f"{path}: the reference holds {reference.sample_type} pixels, but {noisy.path}"
@@ -241,10 +276,12 @@ def _read_reference(job: FileJob, noisy: ImageFile, settings: Settings) -> Image
 
 
 def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:
+    """Of the noisy image only the pixels that are not missing count."""
     clean, peak = reference.pixels, reference.data_range
+    seen = ~np.isnan(noisy.pixels)
     return Quality(
-        psnr_noisy=psnr(clean, noisy.pixels, peak),
+        psnr_noisy=psnr(clean[seen], noisy.pixels[seen], peak),
         psnr=psnr(clean, denoised.pixels, peak),
-        ssim_noisy=ssim(clean, noisy.pixels, peak),
+        ssim_noisy=ssim(clean, noisy.pixels, peak) if seen.all() else None,
         ssim=ssim(clean, denoised.pixels, peak),
     )

@@ -132,6 +132,10 @@ def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None
         height, width = image.pixels.shape[:2]
         format_ = format_of_suffix(path.suffix)
         check_fit(format_, image)
+        if path.suffix.lower() == ".pgm" and image.channels > 1:
+            raise ImageError(".pgm holds gray only; use .ppm")
+        if path.suffix.lower() == ".pbm":
+            raise ImageError(".pbm holds black and white only; use .pgm")
         if max(height, width) > format_.longest:
             raise ImageError(f"{format_.name} holds at most {format_.longest} rows and columns")
         finite = np.nan_to_num(one_row, posinf=0.0, neginf=0.0)

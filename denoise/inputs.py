@@ -18,10 +18,12 @@ class Source:
     path : the file
     relative : its name within the folder or pattern that was searched; the bare name if the file
         was named
+    named : whether the file itself was named
     """
 
     path: Path
     relative: Path
+    named: bool = True
 
 
 def find_images(
@@ -34,51 +36,57 @@ def find_images(
     inputs : files, folders, and patterns such as "*.png" for shells that leave them alone
     suffixes : what an image file in a folder ends with, lower case
     recursive : search folders in folders too; linked ones are not followed
-    skip_stem : files in a folder whose name ends so, before the suffix, are left out
+    skip_stem : files that are found, not named, and whose name ends so before the suffix, are
+        left out
 
     Returns
     -------
     sources : a file that was named need not be there
-    problems : one line for each folder or pattern in which there is no image
+    problems : one line for each folder or pattern in which there is no image, or that cannot be
+        searched
     """
     suffixes = tuple(suffixes)
-    sources: dict[Path, Source] = {}
-    problems = []
+    sources: dict[str, Source] = {}
+    problems: list[str] = []
     for text in inputs:
-        found = list(_find(text, suffixes, recursive=recursive, skip_stem=skip_stem))
+        found = [
+            source
+            for source in _find(text, suffixes, problems, recursive=recursive)
+            if source.named or not (skip_stem and source.path.stem.endswith(skip_stem))
+        ]
         for source in found:
-            sources.setdefault(source.path.resolve(), source)
+            sources.setdefault(os.path.abspath(source.path), source)
         if not found:
-            hint = "" if recursive or not Path(text).is_dir() else "; --recursive looks deeper"
-            what = f"holds no image ({' '.join(suffixes)})" if Path(text).is_dir() else "no match"
+            folder = os.path.isdir(text)
+            hint = "" if recursive or not folder else "; --recursive looks deeper"
+            what = f"holds no image ({' '.join(suffixes)})" if folder else "no match"
             problems.append(f"{text}: {what}{hint}")
     return list(sources.values()), problems
 
 
 def _find(
-    text: str, suffixes: tuple[str, ...], *, recursive: bool, skip_stem: str
+    text: str, suffixes: tuple[str, ...], problems: list[str], *, recursive: bool
 ) -> Iterator[Source]:
-    if Path(text).is_dir():
-        for path in _images_in(Path(text), suffixes, recursive=recursive):
-            if not (skip_stem and path.stem.endswith(skip_stem)):
-                yield Source(path, path.relative_to(text))
+    if os.path.isdir(text):
+        for path in _images_in(text, suffixes, problems, recursive=recursive):
+            yield Source(path, path.relative_to(text), named=False)
     elif is_pattern(text):
         root = _before_pattern(text)
         for name in sorted(glob.glob(text, recursive=True)):
-            if not Path(name).is_dir():
-                yield Source(Path(name), Path(name).relative_to(root))
+            if os.path.isfile(name):
+                yield Source(Path(name), Path(name).relative_to(root), named=False)
     else:
         yield Source(Path(text), Path(Path(text).name))
 
 
 def is_folder(name: str) -> bool:
     """Whether a name means a folder: it is one, or it ends like one."""
-    return name.endswith(("/", os.sep)) or Path(name).is_dir()
+    return name.endswith(("/", os.sep)) or os.path.isdir(name)
 
 
 def is_pattern(name: str) -> bool:
     """Whether a name with wildcards means other files than one of this very name."""
-    return glob.has_magic(name) and not Path(name).exists()
+    return glob.has_magic(name) and not os.path.exists(name)
 
 
 def _before_pattern(pattern: str) -> Path:
@@ -88,10 +96,17 @@ def _before_pattern(pattern: str) -> Path:
     return Path(*parts[:fixed])
 
 
-def _images_in(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> Iterator[Path]:
+def _images_in(
+    folder: str, suffixes: tuple[str, ...], problems: list[str], *, recursive: bool
+) -> Iterator[Path]:
     """Image files in a folder, hidden ones left out."""
-    for parent, folders, files in os.walk(folder):
+
+    def tell(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be searched: {error.strerror}")
+
+    for parent, folders, files in os.walk(folder, onerror=tell):
         folders[:] = sorted(one for one in folders if recursive and not one.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(suffixes) and not name.startswith("."):
-                yield Path(parent) / name
+            path = Path(parent) / name
+            if name.lower().endswith(suffixes) and name[0] != "." and os.path.isfile(path):
+                yield path

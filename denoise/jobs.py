@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from denoise.errors import ModelFileError, OptionError, OutputError
+from denoise.errors import ImageError, ModelFileError, OptionError, OutputError
 from denoise.images import IMAGE_SUFFIXES, check_readable
 from denoise.model_files import MODEL_SUFFIXES
-from denoise.options import Decoder, DenoiseOptions
+from denoise.options import Decoder, DenoiseOptions, NoiseKind
 from denoise.outputs import check_output
 from denoise.poisson_gaussian import PoissonGaussian
 from denoise.presets import DEFAULT_PRESET, override, preset
 
-NoiseKind = Literal["gaussian", "poisson-gaussian"]
 CURVE_SUFFIXES = (".png", ".csv")
 
 
@@ -56,7 +56,25 @@ class FileJob:
         """For messages and reports."""
         return "stdout" if self.output is None else str(self.output)
 
-    def check(self, *, overwrite: bool) -> None:
+    @property
+    def extras(self) -> tuple[Path, ...]:
+        """All files that are written besides the image."""
+        paths = (self.figure, self.curve, self.uncertainty, self.save_model, self.show_model)
+        return tuple(path for path in paths if path is not None)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written."""
+        return self.extras if self.output is None else (self.output, *self.extras)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the result replaces the input."""
+        if self.image is None or self.output is None:
+            return False
+        return os.path.realpath(self.image) == os.path.realpath(self.output)
+
+    def check(self, settings: Settings) -> None:
         """Find out at little cost what is bound to fail.
 
         Raises
@@ -64,13 +82,17 @@ class FileJob:
         ImageError, ModelFileError
             If an input is not there, may not be read, or is no image.
         OutputError
-            If a file cannot be written, or is also another file of the job.
+            If a file cannot be written.
         """
         for path in (self.image, self.reference):
             if path is not None:
                 check_readable(path)
-        if self.load_model is not None and not self.load_model.exists():
+        if self.load_model is not None and not os.path.exists(self.load_model):
             raise ModelFileError(f"{self.load_model}: no such file")
+        if self.in_place and settings.skip_existing:
+            raise OutputError(f"{self.output}: is the input; --skip-existing needs another output")
+        if self.in_place and settings.frame is not None:
+            raise OutputError(f"{self.output}: one frame would replace all; write another file")
         outputs = (
             (self.output, IMAGE_SUFFIXES),
             (self.figure, IMAGE_SUFFIXES),
@@ -79,17 +101,22 @@ class FileJob:
             (self.save_model, MODEL_SUFFIXES),
             (self.show_model, IMAGE_SUFFIXES),
         )
-        inputs = (self.image, self.reference, self.load_model)
-        taken = {path.resolve() for path in inputs if path is not None}
-        if self.output is not None:
-            taken.discard(self.output.resolve())  # the image may be replaced, if told so
         for path, suffixes in outputs:
-            if path is None:
-                continue
-            check_output(path, suffixes, overwrite=overwrite)
-            if path.resolve() in taken:
-                raise OutputError(f"{path}: is named twice; give each file its own name")
-            taken.add(path.resolve())
+            if path is not None:
+                check_output(path, suffixes, overwrite=settings.may_replace)
+        if settings.skip_existing and self.output is not None and os.path.exists(self.output):
+            _check_earlier_result(self.output)
+
+
+def _check_earlier_result(path: Path) -> None:
+    """Raise if what may be replaced is no image, damaged or not."""
+    try:
+        check_readable(path)
+    except ImageError:
+        if path.stat().st_size > 0:
+            raise OutputError(
+                f"{path}: is there and no image; use --overwrite to replace it"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -106,7 +133,8 @@ class Settings:
     time_budget : seconds for each image
     seed, device : of `denoise_image`
     overwrite : replace files that exist
-    skip_existing : leave images alone whose output is there, whole and of the right size
+    skip_existing : leave images alone whose output is there, whole and of the right size; replace
+        outputs that are not
     frame : which page or frame of several to read, from 1
     max_pixels : refuse larger images; by default Pillow's limit
     strip : leave out all metadata, colour profile and orientation included
@@ -139,6 +167,11 @@ class Settings:
         if self.noise != "gaussian" and self.sigma is not None:
             raise OptionError("poisson-gaussian noise has no single sigma; leave it out")
         self.options(25.0)  # the preset and decoder must exist
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether files that exist may be replaced."""
+        return self.overwrite or self.skip_existing
 
     def options(self, sigma: float) -> DenoiseOptions:
         """Settings of the method for noise of this level on the 0..255 scale."""

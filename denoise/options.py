@@ -12,6 +12,7 @@ Decoder = Literal["amplitude", "mlp"]
 ParentSelection = Literal["fitness", "best", "uniform"]
 Mutation = Literal["neighbours", "guided", "random", "sparse"]
 Schedule = Literal["one-cycle", "cyclic"]
+NoiseKind = Literal["gaussian", "poisson-gaussian"]
 
 
 def _require_choice(name: str, value: str, choices: object) -> None:

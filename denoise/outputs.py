@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -23,16 +24,18 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
     if path.suffix.lower() not in suffixes:
         known = " ".join(suffixes)
         raise OutputError(f"{path}: unknown file type {path.suffix!r}; use one of {known}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"{path}: is a folder; give a file name")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise OutputError(
             f"{path}: exists already; use --overwrite to replace it or choose another name"
         )
     # A folder that is missing is made when the file is written.
-    folder = next(one for one in path.absolute().parents if one.exists())
-    probe = _temporary_name(folder / path.name)
+    folder = next(one for one in path.absolute().parents if os.path.exists(one))
+    probe = temporary_name(folder / path.name)
     try:
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # finds names that are too long
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
@@ -49,8 +52,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     OutputError
         If the file cannot be written.
     """
-    target = path.resolve()  # a symbolic link stays one
-    temporary = _temporary_name(target)
+    target = Path(os.path.realpath(path))  # a symbolic link stays one
+    temporary = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -67,5 +70,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def temporary_name(path: Path, process: int | None = None) -> Path:
+    """The hidden file beside `path` that a process, by default this one, writes first."""
+    number = os.getpid() if process is None else process
+    return path.with_name(f".denoise-{zlib.crc32(os.fsencode(path.name)):08x}-{number}.tmp")

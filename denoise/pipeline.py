@@ -22,6 +22,9 @@ from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
 
+# As a share of the range of the image: weaker noise is lost in float32.
+LEAST_SIGMA = 1e-6
+
 
 def denoise_image(
     image: ArrayLike,
@@ -83,6 +86,9 @@ def denoise_image(
     if not 0 < sigma < math.inf:
         raise OptionError(f"sigma must be a positive finite number, got {sigma}")
     pixels = _as_pixels(image)
+    extent = float(np.nanmax(pixels) - np.nanmin(pixels))
+    if sigma < LEAST_SIGMA * extent:
+        raise OptionError(f"sigma {sigma:g} is nothing to values that differ by {extent:g}")
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
     noisy = torch.as_tensor(pixels, dtype=_float_type(compute_device), device=compute_device)

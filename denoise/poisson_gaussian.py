@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from denoise.errors import ImageError, OptionError
+from denoise.errors import NoNoiseError, OptionError
 from denoise.flat_patches import flat_variance, noisy_patches, split_energy
 
 # Brightness is cut into this many steps, each of at least so many patches.
@@ -141,9 +141,19 @@ def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussian:
     ImageError
         If the array is no image, holds too little to measure on, or no noise.
     """
+    values = np.asarray(image, np.float64)
+    known = values[np.isfinite(values)]
+    extent = float(np.ptp(known)) if known.size else 0.0
+    extent = extent if extent > 0 else 1.0
+    found = _estimate(values / extent)
+    return PoissonGaussian(found.gain * extent, found.read_sigma * extent, found.offset * extent)
+
+
+def _estimate(image: NDArray[np.float64]) -> PoissonGaussian:
+    """The same for an image whose values differ by 1 at most."""
     means, variances, counts = noise_curve(image)
     if not variances.any():
-        raise ImageError("the image has no noise")
+        raise NoNoiseError("the image has no noise")
     level = float(np.average(variances, weights=np.maximum(counts, TEXTURED_COUNT)))
     gain, intercept = _fit_line(means, variances, counts)
     if gain <= 0 or np.ptp(means) < math.sqrt(level):  # too little contrast for a line

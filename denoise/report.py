@@ -125,7 +125,8 @@ def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequenc
 def _quality_text(quality: Quality) -> list[str]:
     parts = [f"PSNR {quality.psnr_noisy:.2f} -> {quality.psnr:.2f} dB"]
     if quality.ssim is not None:
-        parts.append(f"SSIM {quality.ssim_noisy:.3f} -> {quality.ssim:.3f}")
+        before = "" if quality.ssim_noisy is None else f"{quality.ssim_noisy:.3f} -> "
+        parts.append(f"SSIM {before}{quality.ssim:.3f}")
     return parts
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import contents, noisy_file, run_cli
+from image_samples import tiff_bytes
 
+from denoise.errors import OutputError
 from denoise.images import read_image, write_image
+from denoise.jobs import Settings
+from denoise.report import FileReport
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +45,7 @@ def test_two_bad_files_do_not_stop_the_others() -> None:
     assert contents(Path("in")) == before
 
 
-def test_a_batch_gives_the_same_files_as_single_runs_and_as_two_processes() -> None:
+def test_a_batch_gives_the_same_files_as_single_runs() -> None:
     assert run_cli("in", "-o", "out", "-r", *SIGMA)[0] == 0
     assert run_cli("in/b.png", "-o", "single.png", *SIGMA)[0] == 0
     assert Path("single.png").read_bytes() == Path("out/b.png").read_bytes()
@@ -119,7 +123,8 @@ def test_colliding_names_are_found_before_anything_is_done() -> None:
     before = contents(Path())
     code, stdout, stderr = run_cli("in/a.png", "clean/a.png", "-o", "out", *SIGMA)
     assert (code, stdout) == (2, "")
-    assert "in/a.png and clean/a.png would both be written to out/a.png" in " ".join(stderr.split())
+    message = "out/a.png would be written twice, for in/a.png and clean/a.png; run them apart"
+    assert message in " ".join(stderr.split())
     assert contents(Path()) == before
 
 
@@ -141,3 +146,84 @@ def test_the_json_schema_is_documented() -> None:
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     documented = {name.strip(" `") for row in rows for name in row.split(",")}
     assert documented == set(json.loads(stdout))
+
+
+def test_nothing_but_an_image_is_replaced_by_skip_existing() -> None:
+    Path("notes.png").write_text("important")
+    code, _, stderr = run_cli("in/a.png", "-o", "notes.png", "--skip-existing", *SIGMA)
+    assert code == 1
+    assert stderr.startswith("error: notes.png: is there and no image; use --overwrite")
+    assert Path("notes.png").read_text() == "important"
+    code, _, stderr = run_cli("in/a.png", "-o", "in/a.png", "--skip-existing", *SIGMA)
+    assert code == 1
+    assert "error: in/a.png: is the input; --skip-existing needs another output" in stderr
+
+
+def test_an_image_whose_other_files_are_missing_is_not_skipped() -> None:
+    assert run_cli("in/a.png", *SIGMA, "-q") == (0, "", "")
+    again = ("in/a.png", *SIGMA, "--skip-existing", "--figure", "f.png")
+    assert "1 done" not in run_cli(*again)[1]
+    assert Path("f.png").exists()
+    assert "skipped" in run_cli(*again)[1]
+
+
+def test_other_files_are_written_before_the_image_which_says_that_all_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr("denoise.extras.write_atomically", full)
+    code, _, stderr = run_cli("in/a.png", *SIGMA, "--curve", "c.csv")
+    assert (code, "error: c.csv: cannot be written" in stderr) == (1, True)
+    assert not Path("in/a_denoised.png").exists()
+
+
+def test_clipped_images_in_which_no_noise_can_be_measured_are_no_failures() -> None:
+    generator = np.random.default_rng(0)
+    saturated = np.clip(generator.normal(256, 2, (32, 32)), 0, 255)
+    write_image(Path("odd/saturated.png"), saturated, overwrite=False)
+    write_image(Path("odd/binary.png"), 255.0 * (saturated > 254), overwrite=False)
+    code, stdout, stderr = run_cli("odd", "-o", "out")
+    assert (code, stderr.count("error")) == (0, 0)
+    assert stdout.splitlines()[-1] == "2 done, 0 skipped, 0 failed"
+
+
+def test_the_start_of_the_program_counts_for_the_first_image_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    budgets: list[float | None] = []
+
+    def record(job: object, settings: Settings, **_: object) -> FileReport:
+        budgets.append(settings.time_budget)
+        return FileReport("in", "out", "skipped")
+
+    monkeypatch.setattr("denoise.batch.denoise_file", record)
+    monkeypatch.setattr("denoise.cli._uptime", lambda: 4.0)
+    assert run_cli("in", "-o", "out", "-r", "--time-budget", "10s", *SIGMA)[0] == 0
+    assert budgets == [6.0, 10.0, 10.0]
+
+
+def test_missing_pixels_without_noise_are_an_error_that_says_what_to_do() -> None:
+    image = np.full((32, 32), 7, np.float32)
+    image[3, 4] = np.nan
+    Path("z.tif").write_bytes(tiff_bytes(image))
+    code, _, stderr = run_cli("z.tif", "--fill-missing")
+    assert (code, stderr) == (
+        1,
+        "error: z.tif: has no noise to estimate; give --sigma to fill in missing pixels\n",
+    )
+    assert not Path("z_denoised.tif").exists()
+
+
+def test_one_frame_does_not_replace_a_file_of_many() -> None:
+    Path("stack.tif").write_bytes(
+        tiff_bytes(np.zeros((3, 32, 32), np.uint8), photometric="minisblack")
+    )
+    before = contents(Path())
+    code, _, stderr = run_cli("stack.tif", "--frame", "2", "-o", "stack.tif", "--overwrite")
+    assert code == 1
+    assert "error: stack.tif: one frame would replace all; write another file" in stderr
+    assert contents(Path()) == before
+    again = ("stack.tif", "--frame", "2", "-o", "o.tif", "--reference", "stack.tif", *SIGMA)
+    assert run_cli(*again)[0] == 0  # frame 2 of the reference, too

@@ -57,7 +57,6 @@ def test_a_model_is_saved_shown_and_used_again(folder: Path) -> None:
         (["--save-model", "m.pt"], "m.pt: unknown file type '.pt'; use one of .npz"),
         (["--save-model", "gray.npz"], "gray.npz: exists already"),
         (["--uncertainty", "u.txt"], "u.txt: unknown file type"),
-        (["--show-model", "o.png", "-o", "o.png"], "o.png: is named twice"),
     ],
 )
 def test_mistakes_with_models_leave_no_trace(

@@ -182,3 +182,10 @@ def test_the_documented_table_is_that_of_the_program() -> None:
     assert documented == {
         one.name: (one.suffixes, set(one.sample_types), one.alpha) for one in FORMATS
     }
+
+
+@pytest.mark.parametrize(("sample_type", "width"), [("uint8", 1), ("uint8", 4), ("uint16", 2)])
+def test_narrow_noise_grows_in_png_and_still_fits(sample_type: str, width: int) -> None:
+    samples = random_samples(sample_type, (3000, width))
+    image = read_image(encode_image(to_pixels(samples), image_file(samples), ".png"))
+    assert np.array_equal(quantised(image.pixels, sample_type), samples)

@@ -114,13 +114,13 @@ def test_a_folder_with_one_image_still_goes_into_a_folder() -> None:
 
 
 def test_two_results_of_one_name_are_refused() -> None:
-    with pytest.raises(PlanError, match=r"in/b.png and in/sub/b.png would both be written to"):
+    with pytest.raises(PlanError, match=r"out/b.png would be written twice, for in/b.png and"):
         plan("in/b.png", "in/sub/b.png", output="out")
 
 
 def test_a_result_that_would_replace_another_input_is_refused() -> None:
     Path("b.png").touch()
-    with pytest.raises(PlanError, match=r"the result of b.png would replace in/b.png"):
+    with pytest.raises(PlanError, match=r"in/b.png would be written for b.png, but is read"):
         plan("b.png", "in", output="in")
     assert pairs(plan("in/b.png", output="in/b.png")) == [("in/b.png", "in/b.png")]
 
@@ -155,3 +155,53 @@ def test_pipes() -> None:
     assert (str(job.image), job.output) == ("x y.png", None)
     with pytest.raises(PlanError, match="one image at a time"):
         plan("in", "-")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "suffix"),
+    [
+        (("*.png",), None, None),
+        (("in",), None, None),
+        (("in",), "in", "_d"),
+        (("in",), "in/out", None),
+        (("in/*.png",), "in", "_d"),
+    ],
+)
+def test_the_same_command_again_means_the_same_images(
+    inputs: tuple[str, ...], output: str | None, suffix: str | None
+) -> None:
+    first = plan(*inputs, output=output, suffix=suffix, recursive=True)
+    for job in first.jobs:
+        assert job.output is not None
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        job.output.touch()
+    assert pairs(plan(*inputs, output=output, suffix=suffix, recursive=True)) == pairs(first)
+
+
+def test_files_about_two_images_never_share_a_name_or_replace_an_input() -> None:
+    Path("in/a.png").touch()  # beside in/a.tif
+    with pytest.raises(PlanError, match=r"f/a.png would be written twice, for in/a.png and in/a"):
+        plan("in", output="out", figure="f")
+    with pytest.raises(PlanError, match=r"in/[ab].png would be written for .* but is read as"):
+        plan("in", output="out", figure="in")
+
+
+def test_two_links_to_one_file_are_two_images_and_a_folder_in_the_way_is_told() -> None:
+    os.symlink("b.png", "in/link.png")
+    os.symlink("loop.png", "in/loop.png")  # to itself: no file
+    found = plan("in", output="out").jobs
+    assert [str(job.image) for job in found] == ["in/a.tif", "in/b.png", "in/link.png"]
+    assert pairs(plan("x" * 300 + ".png", output="out/"))  # fails when its turn comes
+
+
+def test_references_match_whatever_the_case_of_their_suffix() -> None:
+    Path("clean").mkdir()
+    Path("clean/b.PNG").touch()
+    (job,) = plan("in/b.png", reference="clean").jobs
+    assert str(job.reference) == "clean/b.PNG"
+
+
+def test_a_pipe_takes_no_folder() -> None:
+    for inputs in (("in",), ("in/*.png",), ("in/b.png", "x y.png")):
+        with pytest.raises(PlanError, match="one image at a time goes through a pipe"):
+            plan(*inputs, output="-")

@@ -204,3 +204,12 @@ def test_a_microscope_image_gains_decibels(name: str, gain: float) -> None:
     options = preset("fast", 255 / np.ptp(stabilised))
     restored = noise.restore(denoise_image(stabilised, 1.0, options=options).image)
     assert psnr(reference, restored) > psnr(reference, plain) + gain
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_the_estimate_scales_with_the_image_however_far(scale: float) -> None:
+    rows, columns = np.mgrid[:96, :96]
+    noisy = draw(PoissonGaussian(2.0, 3.0), 40.0 + 80.0 * (columns > 48) + 0.2 * rows)
+    near, far = estimate_poisson_gaussian(noisy), estimate_poisson_gaussian(noisy * scale)
+    assert far.gain == pytest.approx(near.gain * scale, rel=1e-6)
+    assert far.read_sigma == pytest.approx(near.read_sigma * scale, rel=1e-6)

@@ -28,6 +28,7 @@ from denoise.formats.image_file import (
 from denoise.formats.limits import check_frame, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LEAST_ROOM = 65_536
 PALETTE = 3
 # Properties of the whole image that stay true although the standard marks them as unsafe to copy.
 STILL_TRUE = {b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD"}
@@ -80,7 +81,8 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
 def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
     """A PNG file of uint8 or uint16 samples."""
     array = join_alpha(samples, alpha)
-    head, *rest = _read_chunks(bytes(imagecodecs.png_encode(array)))
+    room = 2 * array.nbytes + LEAST_ROOM  # narrow images of noise grow
+    head, *rest = _read_chunks(bytes(imagecodecs.png_encode(array, out=room)))
     return _join([head, *(metadata.png_chunks or _chunks(metadata)), *rest])
 
 
