@@ -104,7 +104,7 @@ class VQVAE(PeerModel):
         return means
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
         """Perplexity of a codebook, from 1 to K: the mean over slots, and the least one."""
         picked = nearest_codes(self.encode(patches), self.codebooks)
         frequencies = self._one_hot(picked).mean(0)
