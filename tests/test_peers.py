@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import noisy_file, step_image
+from conftest import TINY_AMPLITUDE, noisy_file, step_image
 from torch import Tensor
 from typer import Typer
 from typer.testing import CliRunner, Result
@@ -162,13 +162,16 @@ def run_benchmark(*arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments, "--device", "cpu"])
 
 
-def test_command_prints_a_row_per_method_and_image(tmp_path: Path) -> None:
+def test_command_prints_a_row_per_method_and_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.peers.benchmark.preset", lambda *name: TINY_AMPLITUDE)
     clean = tmp_path / "clean.png"
     noisy_file(tmp_path / "noisy.png", clean=clean)
-    result = run_benchmark(str(clean), "--methods", "vq-vae,nash-vae", "--epochs", "1")
+    result = run_benchmark(str(clean), "--methods", "ours,vq-vae,nash-vae", "--epochs", "1")
     assert result.exit_code == 0, result.output
     rows = [line for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0] for row in rows] == ["| method", "| vq-vae", "| nash-vae"]
+    assert [row.split(" | ")[0] for row in rows] == ["| method", "| ours", "| vq-vae", "| nash-vae"]
 
 
 def test_command_names_an_unknown_method(tmp_path: Path) -> None:
