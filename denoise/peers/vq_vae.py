@@ -133,8 +133,8 @@ class VQVAE(PeerModel):
     def _restart_dead_codes(self, vectors: Tensor, generator: torch.Generator) -> None:
         """Put codes that are hardly picked on outputs of the encoder, drawn at random.
 
-        Not in the paper; without it most codes are never picked. Before the first step
-        all codes are put there.
+        Not in the paper. Before the first step all codes are put there, which was enough on
+        the images of docs/experiments.md: no code fell out of use later.
         """
         codes = self.options.codes
         dead = self.usage < self.options.least_usage / codes
