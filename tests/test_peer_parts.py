@@ -120,7 +120,8 @@ def test_mixture_divergence_by_the_library() -> None:
 @pytest.mark.parametrize("objective", ["transport", "elbo"])
 def test_components_used_lie_between_one_and_all(objective: str) -> None:
     model = MixtureVAE(6, MixtureOptions(objective, components=3, latents=2), seeded())  # type: ignore[arg-type]
-    used = model.diagnostics(torch.randn(50, 6, generator=seeded(1)))["components used"]
+    patches = torch.randn(50, 6, generator=seeded(1))
+    used = model.diagnostics(patches, generator=seeded(2))["components used"]
     assert 1 <= used <= 3 + 1e-5
     assert float(perplexity(torch.tensor([1.0, 0.0]))) == 1
     assert float(perplexity(torch.full((7,), 1 / 7))) == pytest.approx(7)
@@ -135,3 +136,16 @@ def test_the_players_share_no_gradient() -> None:
     model.encoder_loss(20, seeded(2)).backward()
     assert all(p.grad is not None for p in model.encoder.parameters())
     assert all(p.grad is None for p in [*model.decoder.parameters(), model.prior_logits])
+
+
+def test_binary_bound_by_enumeration() -> None:
+    """-ELBO is never below -log p(x), summed over all states of three bits."""
+    model = NashVAE(5, NashOptions(latents=3, hidden=(4,), prior_prob=0.3), seeded())
+    patches = torch.randn(4000, 5, generator=seeded(1))
+    states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    with torch.no_grad():
+        squares = torch.cdist(patches, model.decoder(states)).square()
+    log_prior = (states * 0.3 + (1 - states) * 0.7).log().sum(1)
+    evidence = (log_prior - squares / 2).logsumexp(1).mean()
+    bound = -model.diagnostics(patches, generator=seeded(2))["-ELBO"]
+    assert evidence - 3 < bound < evidence

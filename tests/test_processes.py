@@ -63,7 +63,12 @@ def test_two_processes_give_what_one_gives() -> None:
 
 @pytest.mark.parametrize(
     ("number", "code", "jobs"),
-    [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)],
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGINT, 130, 2),
+        (signal.SIGTERM, 143, 2),
+    ],
 )
 def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
     number: signal.Signals, code: int, jobs: int
@@ -75,13 +80,18 @@ def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not Path("out/a.png").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(number)
+    if number == signal.SIGINT:  # as from a terminal, which sends it to the workers too
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
+    assert b"Traceback" not in stderr
     last = stderr.decode().splitlines()[-1]
     assert last.endswith("images are done; the same command with --skip-existing goes on")
     done = contents(Path("out"))

@@ -110,7 +110,7 @@ class MixtureVAE(PeerModel):
         return total / self.options.samples
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
         """Components used (perplexity of the mean of q(k | x)) and per patch; latents in use.
 
         A latent counts as used where the encoder's variance is on the mean below half of the

@@ -73,9 +73,11 @@ class GumbelVAE(PeerModel):
         return mean_over_draws(self.encoder, self.decoder, patches, self.options.samples, generator)
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
-        """Latents in use and on, and KL in nats."""
-        return binary_diagnostics(self.encoder(patches), self.prior_logits)
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
+        """The bound of the binary model, latents in use and on."""
+        return binary_diagnostics(
+            self.encoder, self.decoder, self.prior_logits, patches, generator=generator
+        )
 
 
 def mean_over_draws(
@@ -93,17 +95,29 @@ def mean_over_draws(
     return total / samples
 
 
-def binary_diagnostics(logits: Tensor, prior_logits: Tensor) -> Diagnostics:
-    """How binary latents are used, from the encoder's logits (N, H).
+def binary_diagnostics(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    prior_logits: Tensor,
+    patches: Tensor,
+    *,
+    generator: torch.Generator,
+) -> Diagnostics:
+    """How binary latents are used, and the negative ELBO with binary draws, not relaxed ones.
 
-    A latent counts as used by the mutual information of its bit and the patch: above 0.05 nats.
+    The ELBO is in nats per patch, without the constant of the likelihood. A latent counts as
+    used by the mutual information of its bit and the patch: above 0.05 nats.
     """
+    logits = encoder(patches)
     probabilities = logits.sigmoid()
+    divergence = bernoulli_divergence(logits, prior_logits).mean()
+    cost = gaussian_cost(patches, decoder(draw_bits(logits, generator))).mean()
     mean = probabilities.mean(0)
     marginal = perplexity(torch.stack([mean, 1 - mean], -1)).log()
     conditional = perplexity(torch.stack([probabilities, 1 - probabilities], -1)).log().mean(0)
     return {
         "latents used": float((marginal - conditional > 0.05).sum()),
         "latents on": float(mean.sum()),
-        "KL": float(bernoulli_divergence(logits, prior_logits).mean()),
+        "KL": float(divergence),
+        "-ELBO": float(cost + divergence),
     }

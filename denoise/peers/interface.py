@@ -33,7 +33,7 @@ class PeerModel(nn.Module, ABC):
         """Mean of the decoder's output under the encoder's distribution: (N, D) -> (N, D)."""
 
     @abstractmethod
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
         """How the latents of `patches` (N, D) are used."""
 
 

@@ -60,9 +60,11 @@ class NashVAE(PeerModel):
         return mean_over_draws(self.encoder, self.decoder, patches, self.options.samples, generator)
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
-        """Latents in use and on, and KL in nats."""
-        return binary_diagnostics(self.encoder(patches), self.prior_logits)
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
+        """The bound of the binary model, latents in use and on."""
+        return binary_diagnostics(
+            self.encoder, self.decoder, self.prior_logits, patches, generator=generator
+        )
 
 
 def _bit_cost(logits: Tensor, bits: Tensor) -> Tensor:

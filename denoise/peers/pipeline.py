@@ -25,6 +25,7 @@ from denoise.peers.options import (
     MixtureOptions,
     NashOptions,
     PeerOptions,
+    PeerTraining,
     VQOptions,
 )
 from denoise.peers.training import fit
@@ -35,7 +36,10 @@ PEERS: dict[str, PeerOptions] = {
     "vq-vae": VQOptions(),
     "gumbel-vae": GumbelOptions(),
     "gm-wae": MixtureOptions(),
-    "gm-vae": MixtureOptions("elbo", latents=24),
+    # At twice this rate some runs end with one component.
+    "gm-vae": MixtureOptions(
+        "elbo", latents=24, training=PeerTraining(epochs=12, learning_rate=1e-2)
+    ),
     "nash-vae": NashOptions(),
 }
 # Patches reconstructed at a time.

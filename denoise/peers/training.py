@@ -68,4 +68,7 @@ def fit(
                 " use another seed or a lower learning rate"
             )
         on_epoch(epoch + 1, losses[-1])
-    return PeerStats(tuple(losses), model.diagnostics(patches[:DIAGNOSED_PATCHES]))
+    # A copy: diagnostics change no result.
+    copy = generator.clone_state()
+    diagnostics = model.diagnostics(patches[:DIAGNOSED_PATCHES], generator=copy)
+    return PeerStats(tuple(losses), diagnostics)

@@ -104,7 +104,7 @@ class VQVAE(PeerModel):
         return means
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor) -> Diagnostics:
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
         """Perplexity of a codebook, from 1 to K: the mean over slots, and the least one."""
         picked = nearest_codes(self.encode(patches), self.codebooks)
         frequencies = self._one_hot(picked).mean(0)
@@ -133,8 +133,8 @@ class VQVAE(PeerModel):
     def _restart_dead_codes(self, vectors: Tensor, generator: torch.Generator) -> None:
         """Put codes that are hardly picked on outputs of the encoder, drawn at random.
 
-        Not in the paper; without it most codes are never picked. Before the first step
-        all codes are put there.
+        Not in the paper. Before the first step all codes are put there, which was enough on
+        the images of docs/experiments.md: no code fell out of use later.
         """
         codes = self.options.codes
         dead = self.usage < self.options.least_usage / codes
