@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED_DATA, step_image
+from conftest import SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
 from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
@@ -23,6 +24,8 @@ from denoise.benchmarks.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.errors import ImageError, OptionError
 from denoise.images import read_image, write_image
 from denoise.metrics import psnr
+from denoise.options import DenoiseOptions
+from denoise.peers.pipeline import PEERS
 
 
 @pytest.fixture
@@ -213,3 +216,21 @@ def test_a_set_is_downloaded_once_and_checked(
     assert download("mini", folder=tmp_path / "cache") == [path]  # without the server
     with pytest.raises(ImageError, match="give a folder"):
         download("mini", folder=tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", [*PEERS, "vae", "vae-mlp", "fast"])
+def test_every_vae_runs_and_tells_how_it_went(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(preset_name: str, sigma: float, decoder: str | None = None) -> DenoiseOptions:
+        return TINY if decoder == "mlp" else TINY_AMPLITUDE
+
+    monkeypatch.setattr("denoise.benchmarks.methods.preset", tiny)
+    monkeypatch.setattr("denoise.benchmarks.methods.PATCH_SIZE", 4)
+    for peer, options in PEERS.items():
+        training = replace(options.training, epochs=2)
+        monkeypatch.setitem(PEERS, peer, replace(options, training=training))
+    noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
+    (method,) = methods_by_name([name])
+    result = method.run(noisy, 20.0, 0, "cpu")
+    assert result.image.shape == noisy.shape
+    assert result.details
+    assert all(np.isfinite(value) for value in result.details.values())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_AMPLITUDE, noisy_file, step_image
+from conftest import step_image
 from torch import Tensor
-from typer import Typer
-from typer.testing import CliRunner, Result
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
 from denoise.metrics import psnr
@@ -25,7 +21,6 @@ from denoise.peers import (
     denoise_with_peer,
     peer_options,
 )
-from denoise.peers.benchmark import main
 from denoise.peers.pipeline import make_peer, mean_free_basis
 from denoise.peers.training import fit
 
@@ -154,29 +149,3 @@ def test_a_loss_without_bounds_is_told() -> None:
     model = make_peer(6, TINY["gumbel-vae"], seeded())
     with pytest.raises(TrainingError, match="epoch 1"):
         fit(model, patches, SHORT, generator=seeded())
-
-
-def run_benchmark(*arguments: str) -> Result:
-    app = Typer()
-    app.command()(main)
-    return CliRunner().invoke(app, [*arguments, "--device", "cpu"])
-
-
-def test_command_prints_a_row_per_method_and_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("denoise.peers.benchmark.preset", lambda *name: TINY_AMPLITUDE)
-    clean = tmp_path / "clean.png"
-    noisy_file(tmp_path / "noisy.png", clean=clean)
-    result = run_benchmark(str(clean), "--methods", "ours,vq-vae,nash-vae", "--epochs", "1")
-    assert result.exit_code == 0, result.output
-    rows = [line for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0] for row in rows] == ["| method", "| ours", "| vq-vae", "| nash-vae"]
-
-
-def test_command_names_an_unknown_method(tmp_path: Path) -> None:
-    clean = tmp_path / "clean.png"
-    noisy_file(tmp_path / "noisy.png", clean=clean)
-    result = run_benchmark(str(clean), "--methods", "magic")
-    assert result.exit_code == 1
-    assert "magic" in result.stderr

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from denoise.benchmarks import classic
 from denoise.benchmarks.zs_n2n import zs_n2n
 from denoise.devices import pick_device
 from denoise.errors import OptionError
+from denoise.options import Decoder
 from denoise.peers.pipeline import PEERS, denoise_with_peer
 from denoise.pipeline import denoise_image
-from denoise.presets import PRESETS, preset
+from denoise.presets import DEFAULT_PRESET, PRESETS, preset
 
 Array = NDArray[np.float64]
+# Of the VAEs that are compared.
+PATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ CLASSIC = {
     "wavelet": classic.wavelet,
     "bm3d": classic.bm3d,
 }
-CHEAP = ("noisy", "blur", "tv", "nl-means")
-METHODS = (*PRESETS, *CLASSIC, "zs-n2n", *PEERS)
+# Our VAE alone, without refinement, on the patches of the peers: decoder by name.
+VAE_ALONE: dict[str, Decoder] = {"vae": "amplitude", "vae-mlp": "mlp"}
+METHODS = (*PRESETS, *VAE_ALONE, *PEERS, "zs-n2n", *CLASSIC)
 
 
 def methods_by_name(names: Sequence[str]) -> list[Method]:
@@ -73,6 +78,8 @@ def methods_by_name(names: Sequence[str]) -> list[Method]:
 def _method(name: str) -> Method:
     if name in PRESETS:
         return Method(name, "ours", _ours(name))
+    if name in VAE_ALONE:
+        return Method(name, "ours", _vae_alone(VAE_ALONE[name]))
     if name in CLASSIC:
         return Method(name, "classic", _classic(name))
     if name in PEERS:
@@ -91,14 +98,31 @@ def _ours(name: str) -> Run:
     return run
 
 
+def _vae_alone(decoder: Decoder) -> Run:
+    def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
+        options = preset(DEFAULT_PRESET, sigma, decoder)
+        model = replace(options.model, patch_sizes=(PATCH_SIZE,))
+        options = replace(options, model=model, refinement=None)
+        result = denoise_image(image, sigma, options=options, seed=seed, device=device)
+        # Without the constant of the likelihood, as the peers tell it.
+        values = PATCH_SIZE**2 * (1 if image.ndim == 2 else image.shape[2]) - 1
+        constant = values / 2 * math.log(2 * math.pi)
+        return Denoised(result.image, {"-ELBO": -result.elbo_history[-1] - constant})
+
+    return run
+
+
 def _classic(name: str) -> Run:
     return lambda image, sigma, seed, device: Denoised(CLASSIC[name](image, sigma, seed), {})
 
 
 def _peer(name: str) -> Run:
     def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
-        result = denoise_with_peer(image, sigma, name, seed=seed, device=device)
-        return Denoised(result.image, result.stats.diagnostics)
+        result = denoise_with_peer(
+            image, sigma, name, patch_size=PATCH_SIZE, seed=seed, device=device
+        )
+        details = {"loss": result.stats.losses[-1], **result.stats.diagnostics}
+        return Denoised(result.image, details)
 
     return run
 
