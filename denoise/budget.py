@@ -20,10 +20,10 @@ ONE_SIZE_BELOW, SHORTER_BELOW, NO_LOW_RANK_BELOW = 0.6, 0.4, 0.2
 # Nothing that deserves the name of learning takes less than this.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
 # Share of the time that is planned with; the rest is for surprises.
-SAFETY = 0.85
-# Corners of the image that are timed, in pixels.
-TRIAL_SIDE = 64
-REFINEMENT_SIDE = 128
+SAFETY = 0.9
+# Sides of the corners of the image that are timed, in pixels: a large one is more like the whole
+# image, a small one leaves more of a short time.
+LARGE_SIDE, SMALL_SIDE, SHORT_TIME = 128, 64, 12.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ def fit_to_time(
     with_variance : whether the posterior variance is wanted too
     """
     started = time.perf_counter()
-    speed = measure_speed(options, image, sigma, models=models, with_variance=with_variance)
+    side = SMALL_SIDE if seconds < SHORT_TIME else LARGE_SIDE
+    speed = measure_speed(
+        options, image, sigma, side=side, models=models, with_variance=with_variance
+    )
     left = SAFETY * (seconds - (time.perf_counter() - started))
     pixels, channels = image.shape[0] * image.shape[1], image.shape[2]
     versions = [scaled(options, scale) for scale in SCALES]
@@ -101,11 +104,17 @@ def measure_speed(
     image: Tensor,
     sigma: float,
     *,
+    side: int = SMALL_SIDE,
     models: Sequence[LearnedVAE] | None = None,
     with_variance: bool = False,
 ) -> Speed:
-    """Time a short run on a corner of the image; the parameters are those of `fit_to_time`."""
-    corner = image[:TRIAL_SIDE, :TRIAL_SIDE]
+    """Time a short run on a corner of the image; other parameters are those of `fit_to_time`.
+
+    Parameters
+    ----------
+    side : of the corner, in pixels
+    """
+    corner = image[:side, :side]
     if corner.isnan().all():
         corner = corner.nan_to_num()
     ends: list[float] = []
@@ -126,14 +135,14 @@ def measure_speed(
     )
     rebuilding = (_now(image) - started) / patches
     training = (ends[-1] - ends[-2]) / patches if ends else 0.0
-    return Speed(training, rebuilding, _time_of_refining(options, image, sigma))
+    return Speed(training, rebuilding, _time_of_refining(options, image, sigma, side))
 
 
 def _trial_model(
     options: DenoiseOptions, corner: Tensor, sigma: float, ends: list[float]
 ) -> LearnedVAE:
     """Learn for an epoch to warm up and one to be timed; `ends` gets the time after each."""
-    short = replace(options.training, epochs=2, patch_budget=TRIAL_SIDE**2)
+    short = replace(options.training, epochs=2, patch_budget=corner[..., 0].numel())
     return learn_vae(
         corner,
         sigma,
@@ -144,11 +153,11 @@ def _trial_model(
     )
 
 
-def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float) -> float:
-    """Seconds of a pass per pixel of one channel, on a corner large enough to be typical."""
+def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float, side: int) -> float:
+    """Seconds of a pass per pixel of one channel."""
     if options.refinement is None:
         return 0.0
-    corner = image[:REFINEMENT_SIDE, :REFINEMENT_SIDE, :1].nan_to_num()
+    corner = image[:side, :side, :1].nan_to_num()
     corner = (corner / sigma).to(torch.float32)
     feedback = options.refinement.feedback[:1]
     short = replace(options.refinement, rounds=1, feedback=feedback)
