@@ -48,7 +48,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -> None:
     files = ("--json", "r.json", "--csv", "r.csv", "--markdown", "r.md", "--plot", "p.png")
     arguments = ("--methods", "noisy,blur,tv", "--sigmas", "10,25", "--seeds", "2")
-    code, stdout, _ = run(*arguments, *files, "--keep-images", "kept")
+    code, stdout, _ = run(*arguments, *files, "--keep-images", "kept", "--sheet", "s.png")
     assert code == 0
     saved = json.loads(Path("r.json").read_text())
     assert saved["images"]["a.png"] == sha256(Path("clean/a.png"))
@@ -59,6 +59,7 @@ def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -
     assert f"| noisy | a.png | 10 | {first['psnr']:.2f} |" in stdout
     assert "neither clipped nor rounded" in Path("r.md").read_text()
     assert read_image(Path("p.png")).channels == 3
+    assert read_image(Path("s.png")).pixels.shape[1] > 4 * 256  # clean and three methods
     assert len(list(Path("kept").iterdir())) == len(rows)
     assert first["memory"] is None or first["memory"] > 0.01
     run(*arguments, "--json", "again.json")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import contents, noisy_file
 from conftest import run_cli as run
+from image_samples import tiff_bytes
 from PIL import Image
 
 from denoise.images import read_image, write_image
@@ -89,3 +90,12 @@ def test_a_time_budget_is_kept_or_the_quickest_version_runs(folder: Path, budget
     assert time.perf_counter() - started < 10
     report = json.loads(stdout)
     assert report["psnr"] > report["psnr_noisy"] + 2
+
+
+def test_a_model_for_other_units_is_refused(folder: Path) -> None:
+    assert run("gray_noisy.png", "--sigma", "20", "--save-model", "m.npz")[0] == 0
+    floats = read_image(Path("gray_noisy.png")).pixels / 255
+    Path("floats.tif").write_bytes(tiff_bytes(floats.astype(np.float32)))
+    code, _, stderr = run("floats.tif", "--sigma", "0.08", "--load-model", "m.npz")
+    assert code == 1
+    assert "error: floats.tif: the model was learned for noise of sigma" in stderr

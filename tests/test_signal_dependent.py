@@ -84,6 +84,10 @@ def test_the_command_estimates_the_sensor_or_is_told(
     told = json.loads(stdout)
     assert told["sensor"] == {"gain": 2.0, "read_sigma": 3.0, "offset": 0.0}
     assert told["sigma_source"] == "given"
+    code, stdout, _ = run_cli(*arguments, "--sensor", "2,3,10", "-o", "offset.tif")
+    assert code == 0
+    assert json.loads(stdout)["sensor"]["offset"] == 10.0
+    assert json.loads(stdout)["psnr"] > told["psnr"] - 0.5
     code, _, stderr = run_cli("cells.tif", "-o", "white.tif")
     assert code == 0
     assert "note: cells.tif: the noise grows with the light; try --noise poisson-gauss" in stderr

@@ -50,6 +50,10 @@ def benchmark(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Quality over time, as a picture.")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Details of what the methods make; with --keep-images."),
+    ] = None,
     keep_images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep what the methods make.")
     ] = None,
@@ -60,7 +64,7 @@ def benchmark(
     """Measure methods on clean images with synthetic noise."""
     from denoise.benchmarks.datasets import clean_images
     from denoise.benchmarks.methods import methods_by_name
-    from denoise.benchmarks.pictures import quality_over_time
+    from denoise.benchmarks.pictures import contact_sheet, quality_over_time
     from denoise.benchmarks.protocol import Protocol, machine
     from denoise.benchmarks.registry import known_name
     from denoise.benchmarks.runner import Benchmark, Cell, load_cells, save_cells
@@ -70,6 +74,8 @@ def benchmark(
     from denoise.images import write_image
     from denoise.outputs import write_atomically
 
+    if sheet is not None and keep_images is None:
+        raise typer.BadParameter("needs --keep-images DIR", param_hint="--sheet")
     if resume and json is None:
         raise typer.BadParameter("needs --json FILE to go on with", param_hint="--resume")
     try:
@@ -117,4 +123,7 @@ def benchmark(
         write_atomically(csv, table_csv(cells).encode())
     if plot is not None:
         write_image(plot, quality_over_time(cells, work.sigmas[0]), overwrite=True)
+    if sheet is not None and keep_images is not None:
+        picture = contact_sheet(work.images, cells, keep_images, work.sigmas[0])
+        write_image(sheet, picture, overwrite=True)
     raise typer.Exit(1 if any(cell.error for cell in cells) else 0)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise.benchmarks.runner import Cell
+from denoise.benchmarks.datasets import CleanImage
+from denoise.benchmarks.runner import Cell, kept_name
 from denoise.benchmarks.tables import mean_quality
+from denoise.figures import GAP, most_detailed, side_by_side
+from denoise.images import read_image
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
 COLOURS = {"ours": "#d62728", "vae": "#1f77b4", "network": "#2ca02c", "classic": "#555555"}
 LEAST_SECONDS = 1e-3
+# Images on the contact sheet, the first ones.
+SHEET_IMAGES = 4
 
 
 def quality_over_time(cells: Sequence[Cell], sigma: float) -> NDArray[np.uint8]:
@@ -61,3 +67,44 @@ def quality_over_time(cells: Sequence[Cell], sigma: float) -> NDArray[np.uint8]:
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=COLOURS[kind])
         draw.text((x + 7, y), method, COLOURS[kind], font, anchor="lm")
     return np.asarray(canvas)
+
+
+def contact_sheet(
+    images: Sequence[CleanImage], cells: Sequence[Cell], folder: Path, sigma: float
+) -> NDArray[np.uint8]:
+    """The most detailed part of each image, clean and as each method leaves it.
+
+    Parameters
+    ----------
+    images, cells : of the benchmark
+    folder : where its images were kept
+
+    Returns
+    -------
+    (height, width, 3) uint8
+    """
+    rows = [_row(image, cells, folder, sigma) for image in images[:SHEET_IMAGES]]
+    width = max(row.shape[1] for row in rows)
+    padded = [
+        np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+        for row in rows
+    ]
+    return np.concatenate(padded)
+
+
+def _row(image: CleanImage, cells: Sequence[Cell], folder: Path, sigma: float) -> NDArray[np.uint8]:
+    """One image of the sheet, methods from worst to best."""
+    top, left, side = most_detailed(image.pixels) or (0, 0, min(image.pixels.shape[:2]))
+    square = (slice(top, top + side), slice(left, left + side))
+    chosen = [
+        cell
+        for cell in cells
+        if (cell.image, cell.sigma, cell.repeat) == (image.name, sigma, 0) and cell.psnr is not None
+    ]
+    panels = [(f"{image.name}, clean", image.pixels[square])]
+    for cell in sorted(chosen, key=lambda cell: cell.psnr or 0):
+        if not (folder / kept_name(cell)).exists():  # of a run that kept no images
+            continue
+        pixels = read_image(folder / kept_name(cell)).pixels
+        panels.append((f"{cell.method}, {cell.psnr:.2f} dB", pixels[square]))
+    return side_by_side(panels)

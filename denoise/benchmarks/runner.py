@@ -10,9 +10,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from denoise.benchmarks.datasets import CleanImage
 from denoise.benchmarks.memory import watch_memory
 from denoise.benchmarks.methods import Method
@@ -97,7 +94,7 @@ class Benchmark:
             return replace(cell, error=" ".join(str(error).split()))
         seconds = time.perf_counter() - started
         if self.keep_images is not None:
-            _keep(self.keep_images, cell, result.image)
+            write_image(self.keep_images / kept_name(cell), result.image, overwrite=True)
         return replace(
             cell,
             psnr=psnr(image.pixels, result.image),
@@ -108,10 +105,9 @@ class Benchmark:
         )
 
 
-def _keep(folder: Path, cell: Cell, pixels: NDArray[np.floating]) -> None:
-    stem = Path(cell.image).stem
-    name = f"{stem}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
-    write_image(folder / name, pixels, overwrite=True)
+def kept_name(cell: Cell) -> str:
+    """File name of what a cell made."""
+    return f"{Path(cell.image).stem}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
 
 
 def save_cells(path: Path, header: dict[str, Any], cells: Sequence[Cell]) -> None:
