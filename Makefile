@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow benchmark quality samples clean
+.PHONY: demo test check format format-check lint types slow benchmark quality comparison samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -47,6 +47,12 @@ benchmark: $(INSTALLED)
 quality: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
 	$(BIN)/python -m denoise.benchmarks.ablation $(IMAGES) --sigmas 25
+
+# The table and picture of docs/benchmarks.md: every way to train the VAE, and classic methods.
+COMPARED = noisy,blur,tv,nl-means,wavelet,fast,vae,balanced,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae
+comparison: $(INSTALLED)
+	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods $(COMPARED) \
+		--json comparison.json --resume --markdown comparison.md --plot comparison.png
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py
