@@ -21,7 +21,7 @@ ONE_SIZE_BELOW, SHORTER_BELOW, NO_LOW_RANK_BELOW = 0.6, 0.4, 0.2
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
 # Share of the time that is planned with; the rest is for surprises.
 SAFETY = 0.9
-# Sides of the corners of the image that are timed, in pixels: a large one is more like the whole
+# Sides of the parts of the image that are timed, in pixels: a large one is more like the whole
 # image, a small one leaves more of a short time.
 LARGE_SIDE, SMALL_SIDE, SHORT_TIME = 128, 64, 12.0
 
@@ -108,26 +108,26 @@ def measure_speed(
     models: Sequence[LearnedVAE] | None = None,
     with_variance: bool = False,
 ) -> Speed:
-    """Time a short run on a corner of the image; other parameters are those of `fit_to_time`.
+    """Time a short run on a part of the image; other parameters are those of `fit_to_time`.
 
     Parameters
     ----------
-    side : of the corner, in pixels
+    side : of the part, in pixels
     """
-    corner = image[:side, :side]
-    if corner.isnan().all():
-        corner = corner.nan_to_num()
+    part = _centre(image, side)
+    if part.isnan().all():
+        part = part.nan_to_num()
     ends: list[float] = []
     if models is None:
-        vae = _trial_model(options, corner, sigma, ends)
+        vae = _trial_model(options, part, sigma, ends)
     else:
         vae = for_another_image(models[-1], sigma)
     size = vae.patch_size
-    patches = (corner.shape[0] - size + 1) * (corner.shape[1] - size + 1)
+    patches = (part.shape[0] - size + 1) * (part.shape[1] - size + 1)
     started = _now(image)
     apply_vae(
         vae,
-        corner,
+        part,
         options=options,
         seed=0,
         with_variance=with_variance,
@@ -139,17 +139,17 @@ def measure_speed(
 
 
 def _trial_model(
-    options: DenoiseOptions, corner: Tensor, sigma: float, ends: list[float]
+    options: DenoiseOptions, part: Tensor, sigma: float, ends: list[float]
 ) -> LearnedVAE:
     """Learn for an epoch to warm up and one to be timed; `ends` gets the time after each."""
-    short = replace(options.training, epochs=2, patch_budget=corner[..., 0].numel())
+    short = replace(options.training, epochs=2, patch_budget=part[..., 0].numel())
     return learn_vae(
-        corner,
+        part,
         sigma,
         options.model.patch_sizes[-1],
         options=replace(options, training=short),
         seed=0,
-        on_epoch=lambda _: ends.append(_now(corner)),
+        on_epoch=lambda _: ends.append(_now(part)),
     )
 
 
@@ -157,13 +157,19 @@ def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float, side
     """Seconds of a pass per pixel of one channel."""
     if options.refinement is None:
         return 0.0
-    corner = image[:side, :side, :1].nan_to_num()
-    corner = (corner / sigma).to(torch.float32)
+    part = _centre(image, side)[..., :1].nan_to_num()
+    part = (part / sigma).to(torch.float32)
     feedback = options.refinement.feedback[:1]
     short = replace(options.refinement, rounds=1, feedback=feedback)
     started = _now(image)
-    refine_image(corner, corner, 1.0, short, on_pass=lambda _: None)
-    return (_now(image) - started) / pass_count(short, channels=1) / corner.numel()
+    refine_image(part, part, 1.0, short, on_pass=lambda _: None)
+    return (_now(image) - started) / pass_count(short, channels=1) / part.numel()
+
+
+def _centre(image: Tensor, side: int) -> Tensor:
+    """The middle, which is more often like the whole than a corner: that may be sky."""
+    top, left = ((length - min(side, length)) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
 
 
 def _now(image: Tensor) -> float:
