@@ -48,11 +48,13 @@ quality: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
 	$(BIN)/python -m denoise.benchmarks.ablation $(IMAGES) --sigmas 25
 
-# The table and picture of docs/benchmarks.md: every way to train the VAE, and classic methods.
-COMPARED = noisy,blur,tv,nl-means,wavelet,fast,vae,balanced,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae
+# The table and pictures of docs/benchmarks.md. BM3D is added where its package, which is not for
+# commercial use, is there: make comparison COMPARED=noisy,...,bm3d
+COMPARED ?= noisy,blur,wavelet,tv,nl-means,fast,vae,vae-mlp,balanced,best,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae,zs-n2n
 comparison: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods $(COMPARED) \
-		--json comparison.json --resume --markdown comparison.md --plot comparison.png
+		--json comparison.json --resume --markdown comparison.md --plot comparison.png \
+		--keep-images comparison --sheet comparison_details.png
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py

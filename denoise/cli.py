@@ -12,6 +12,7 @@ import typer
 
 from denoise import cli_options as o
 from denoise.errors import DenoiseError, OptionError, PlanError
+from denoise.options import OWN_MODEL
 from denoise.presets import DEFAULT_PRESET
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -51,7 +52,8 @@ def denoise(
     save_model: o.SaveModel = None,
     load_model: o.LoadModel = None,
     show_model: o.ShowModel = None,
-    preset_name: o.Preset = DEFAULT_PRESET,
+    model: o.Model = OWN_MODEL,
+    preset_name: o.Preset = None,
     decoder: o.DecoderName = None,
     epochs: o.Epochs = None,
     training_patches: o.TrainingPatches = None,
@@ -81,6 +83,21 @@ def denoise(
             "--curve": curve,
         },
     )
+    _refuse_together(
+        f"--model {model}",
+        model != OWN_MODEL,
+        {
+            "--preset": preset_name,
+            "--decoder": decoder,
+            "--time-budget": time_budget,
+            "--learn-sigma/--fix-sigma": None if learn_sigma is None else True,
+            "--curve": curve,
+            "--uncertainty": uncertainty,
+            "--save-model": save_model,
+            "--load-model": load_model,
+            "--show-model": show_model,
+        },
+    )
     _refuse_together("--time-budget", time_budget, {"--epochs": epochs})
     _refuse_together("--skip-existing", skip_existing, {"--overwrite": overwrite})
     _refuse_together("--noise poisson-gaussian", noise != "gaussian", {"--sigma": sigma})
@@ -102,7 +119,8 @@ def denoise(
             sigma=sigma,
             noise=cast(Any, noise),
             sensor=None if sensor is None else PoissonGaussian(*sensor),
-            preset=preset_name,
+            model=model,
+            preset=preset_name or DEFAULT_PRESET,
             decoder=cast(Any, decoder),
             epochs=epochs,
             training_patches=training_patches,

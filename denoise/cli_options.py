@@ -9,8 +9,9 @@ from typing import Annotated, Any, get_args
 import typer
 
 from denoise import __version__
-from denoise.options import Decoder, NoiseKind
-from denoise.presets import PRESETS
+from denoise.options import OWN_MODEL, Decoder, NoiseKind
+from denoise.peers.options import PEERS
+from denoise.presets import DEFAULT_PRESET, PRESETS
 
 
 def _print_version(requested: bool) -> None:
@@ -50,11 +51,18 @@ def _parse_sensor(text: str) -> tuple[float, ...]:
     return values
 
 
-def _check_preset(name: str) -> str:
-    if name not in PRESETS:
+def _check_preset(name: str | None) -> str | None:
+    if name is not None and name not in PRESETS:
         raise typer.BadParameter(
             f"there is no preset {name!r}; choose {', '.join(PRESETS[:-1])} or {PRESETS[-1]}"
         )
+    return name
+
+
+def _check_model(name: str) -> str:
+    if name not in (OWN_MODEL, *PEERS):
+        known = ", ".join((OWN_MODEL, *PEERS))
+        raise typer.BadParameter(f"there is no model {name!r}; choose one of {known}")
     return name
 
 
@@ -171,13 +179,22 @@ LoadModel = Annotated[
 ShowModel = Annotated[
     str | None, _option(metavar="FILE", help="Also draw the learned patches, by use." + _FOLDER)
 ]
-Preset = Annotated[
+Model = Annotated[
     str,
+    _option(
+        metavar="NAME",
+        callback=_check_model,
+        help=f"{OWN_MODEL}, ours; or for comparison {', '.join(PEERS)}.",
+    ),
+]
+Preset = Annotated[
+    str | None,
     _option(
         "--preset",
         metavar="NAME",
         callback=_check_preset,
         help=f"{', '.join(PRESETS)} (as published: hours on a CPU).",
+        show_default=DEFAULT_PRESET,
     ),
 ]
 DecoderName = Annotated[

@@ -25,11 +25,15 @@ def write_extras(
     denoised: ImageFile,
     reference: ImageFile | None,
     quality: Quality | None,
-    result: DenoiseResult,
+    result: DenoiseResult | None,
     *,
     overwrite: bool,
 ) -> None:
     """Write what the job asks for besides the image.
+
+    Parameters
+    ----------
+    result : of our own model; without it there is nothing to write but the figure
 
     Raises
     ------
@@ -39,6 +43,8 @@ def write_extras(
     if job.figure is not None:
         figure = comparison(noisy, denoised, reference, quality)
         write_image(job.figure, figure, overwrite=overwrite)
+    if result is None:
+        return
     if job.curve is not None:
         _write_curve(job.curve, result, overwrite=overwrite)
     if job.uncertainty is not None and result.uncertainty is not None:

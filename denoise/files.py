@@ -6,42 +6,24 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.devices import pick_device
 from denoise.errors import ImageError, NoNoiseError, OptionError, OutputError, TrainingError
 from denoise.extras import write_extras
+from denoise.file_model import ModelOutput, run_model
+from denoise.file_noise import FileNoise, doubts, find_noise
 from denoise.formats.image_file import ImageFile, quantised, to_pixels
 from denoise.images import check_writable, encode_image, read_image, write_image
 from denoise.jobs import FileJob, Settings
 from denoise.metrics import psnr, ssim
-from denoise.model_files import load_models
-from denoise.noise_level import estimate_sigma, sigma_of_255
-from denoise.pipeline import denoise_image
-from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
 from denoise.report import FileReport, Quality
-from denoise.results import DenoiseResult, Progress
-from denoise.signal_dependent import denoise_poisson_gaussian
+from denoise.results import Progress
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
-# Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
-LARGEST_CONTRAST = 3.0
-# A model for noise so many times weaker or stronger is of other units.
-UNLIKE = 8.0
-
-
-@dataclass(frozen=True)
-class _Noise:
-    """The noise of an image: a level, or what a sensor does. `sigma` is 0 where there is none."""
-
-    sigma: float
-    estimated: bool
-    sensor: PoissonGaussian | None = None
 
 
 def denoise_file(
@@ -71,23 +53,23 @@ def denoise_file(
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
-        noise = _find_noise(noisy, settings)
-        notes = (*noisy.notes, *_doubts(noisy, noise))
-        result = _denoise(noisy, noise, job, settings, started, on_progress)
+        noise = find_noise(noisy, settings)
+        notes = (*noisy.notes, *doubts(noisy, noise))
+        output = _denoise(noisy, noise, job, settings, started, on_progress)
     except (ImageError, OptionError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
-    if result is not None:
-        denoised = replace(noisy, pixels=to_pixels(quantised(result.image, noisy.sample_type)))
+    if output is not None:
+        denoised = replace(noisy, pixels=to_pixels(quantised(output.image, noisy.sample_type)))
     quality = None if reference is None else _quality(noisy, denoised, reference)
     # The image comes last: where it is, the job is done.
     overwrite = settings.may_replace
-    if result is not None:
-        write_extras(job, noisy, denoised, reference, quality, result, overwrite=overwrite)
+    if output is not None:
+        write_extras(job, noisy, denoised, reference, quality, output.own, overwrite=overwrite)
     elif job.extras:
         notes = (*notes, "no other files were written either")
     _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
-    report = _report(job, settings, noisy, noise, result)
+    report = _report(job, settings, noisy, noise, output)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
 
@@ -126,86 +108,31 @@ def _is_there(job: FileJob, noisy: ImageFile, settings: Settings) -> bool:
     return found.pixels.shape == noisy.pixels.shape
 
 
-def _find_noise(noisy: ImageFile, settings: Settings) -> _Noise:
-    if settings.noise == "poisson-gaussian":
-        if settings.sensor is not None:
-            return _Noise(math.nan, False, settings.sensor)
-        try:
-            return _Noise(math.nan, True, estimate_poisson_gaussian(noisy.pixels))
-        except NoNoiseError:
-            return _Noise(0.0, True)
-    if settings.sigma is not None:
-        return _Noise(settings.sigma, False)
-    return _Noise(estimate_sigma(noisy.pixels), True)
-
-
-def _doubts(noisy: ImageFile, noise: _Noise) -> tuple[str, ...]:
-    """What the user should know of the noise that was found."""
-    if noise.sigma == 0:
-        return ("no noise was found; written as it is",)
-    if not noise.estimated or noise.sensor is not None:
-        return ()
-    notes = []
-    if noisy.format == "JPEG":
-        notes.append(
-            "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
-            " is left, give a larger --sigma"
-        )
-    try:
-        contrast = estimate_poisson_gaussian(noisy.pixels).contrast(noisy.pixels)
-    except ImageError:  # too little to measure on
-        contrast = 1.0
-    if contrast > LARGEST_CONTRAST:
-        notes.append("the noise grows with the light; try --noise poisson-gaussian")
-    return tuple(notes)
-
-
 def _denoise(
     noisy: ImageFile,
-    noise: _Noise,
+    noise: FileNoise,
     job: FileJob,
     settings: Settings,
     started: float,
     on_progress: Callable[[Progress], None],
-) -> DenoiseResult | None:
-    """The result, or None if there is no noise."""
+) -> ModelOutput | None:
+    """What the model makes of the image, or None if there is no noise."""
     if noise.sigma == 0:
         if np.isnan(noisy.pixels).any():
             raise NoNoiseError("has no noise to estimate; give --sigma to fill in missing pixels")
         return None
-    device, budget = settings.device, settings.time_budget
-    models = None if job.load_model is None else load_models(job.load_model, pick_device(device))
+    budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    for vae in models or ():
-        level = 1.0 if noise.sensor is not None else noise.sigma
-        if not 1 / UNLIKE < vae.scale / level < UNLIKE:
-            raise ImageError(
-                f"the model was learned for noise of sigma {vae.scale:g}, this image has"
-                f" {level:g}; learn one on an image like it"
-            )
-    common: dict[str, Any] = {
-        "models": models,
-        "with_uncertainty": job.uncertainty is not None,
-        "time_budget": budget,
-        "seed": settings.seed,
-        "device": device,
-        "on_progress": on_progress,
-    }
-    if noise.sensor is not None:
-        return denoise_poisson_gaussian(
-            noisy.pixels, noise.sensor, options_for=settings.options, **common
-        )
-    level = sigma_of_255(noise.sigma, noisy.pixels) if noisy.is_float else noise.sigma
-    return denoise_image(noisy.pixels, noise.sigma, options=settings.options(level), **common)
+    return run_model(noisy, noise, job, settings, budget, on_progress)
 
 
 def _report(
     job: FileJob,
     settings: Settings,
     noisy: ImageFile,
-    noise: _Noise,
-    result: DenoiseResult | None,
+    noise: FileNoise,
+    output: ModelOutput | None,
 ) -> FileReport:
     height, width = noisy.pixels.shape[:2]
     report = FileReport(
@@ -219,17 +146,22 @@ def _report(
         sigma=None if noise.sensor is not None else noise.sigma,
         sigma_source="estimated" if noise.estimated else "given",
         sensor=noise.sensor,
-        preset=settings.preset,
+        model=settings.model,
+        preset=None if settings.is_peer else settings.preset,
         seed=settings.seed,
     )
-    if result is None:
+    if output is None:
         return report
+    report = replace(
+        report, device=output.device, diagnostics=output.diagnostics, settings=output.settings
+    )
+    if output.own is None:
+        return report
+    sigma, history = output.own.learned_sigma, output.own.elbo_history
     return replace(
         report,
-        learned_sigma=None if math.isnan(result.learned_sigma) else result.learned_sigma,
-        elbo=result.elbo_history[-1] if result.elbo_history else None,
-        device=result.device,
-        settings=asdict(result.options),
+        learned_sigma=None if math.isnan(sigma) else sigma,
+        elbo=history[-1] if history else None,
     )
 
 

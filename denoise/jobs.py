@@ -10,8 +10,9 @@ from typing import get_args
 from denoise.errors import ImageError, ModelFileError, OptionError, OutputError
 from denoise.images import IMAGE_SUFFIXES, check_readable
 from denoise.model_files import MODEL_SUFFIXES
-from denoise.options import Decoder, DenoiseOptions, NoiseKind
+from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
 from denoise.outputs import check_output
+from denoise.peers.options import PEERS, PeerOptions, peer_options
 from denoise.poisson_gaussian import PoissonGaussian
 from denoise.presets import DEFAULT_PRESET, override, preset
 
@@ -129,6 +130,7 @@ class Settings:
         and in native units for floats; None estimates it for each image
     noise : "gaussian", or "poisson-gaussian" for noise that grows with the signal
     sensor : parameters of the latter, in the same units; None estimates them
+    model : "tvae", our own, or the name of a peer, which has a budget, a seed and a device only
     preset, decoder, epochs, training_patches, learn_sigma : None leaves the preset's choice
     time_budget : seconds for each image
     seed, device : of `denoise_image`
@@ -145,6 +147,7 @@ class Settings:
     sigma: float | None = None
     noise: NoiseKind = "gaussian"
     sensor: PoissonGaussian | None = None
+    model: str = OWN_MODEL
     preset: str = DEFAULT_PRESET
     decoder: Decoder | None = None
     epochs: int | None = None
@@ -166,7 +169,15 @@ class Settings:
             raise OptionError(f"there is no noise {self.noise!r}; choose {known}")
         if self.noise != "gaussian" and self.sigma is not None:
             raise OptionError("poisson-gaussian noise has no single sigma; leave it out")
+        if self.model not in (OWN_MODEL, *PEERS):
+            known = ", ".join((OWN_MODEL, *PEERS))
+            raise OptionError(f"there is no model {self.model!r}; choose one of {known}")
         self.options(25.0)  # the preset and decoder must exist
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether the model is not our own."""
+        return self.model != OWN_MODEL
 
     @property
     def may_replace(self) -> bool:
@@ -181,3 +192,7 @@ class Settings:
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,
         )
+
+    def peer_options(self) -> PeerOptions:
+        """Settings of the peer."""
+        return peer_options(self.model, epochs=self.epochs, patch_budget=self.training_patches)

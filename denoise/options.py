@@ -13,6 +13,8 @@ ParentSelection = Literal["fitness", "best", "uniform"]
 Mutation = Literal["neighbours", "guided", "random", "sparse"]
 Schedule = Literal["one-cycle", "cyclic"]
 NoiseKind = Literal["gaussian", "poisson-gaussian"]
+# The model of this library among those that a user may choose.
+OWN_MODEL = "tvae"
 
 
 def _require_choice(name: str, value: str, choices: object) -> None:

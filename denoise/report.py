@@ -40,9 +40,12 @@ class FileReport:
     sensor : parameters of Poisson-Gaussian noise; sigma is None then
     learned_sigma : the model's own estimate of sigma; None if the model was learned before
     elbo : mean ELBO per training patch in the last epoch, in nats
+    model : "tvae", our own, or the name of a peer
+    preset : of our own model
     seconds : from reading the input to writing the output
     notes : what the user should know, such as how the image was converted on the way
     quality : only if there is a reference
+    diagnostics : what a peer tells of its training, by name
     settings : all settings of the method, nested
     """
 
@@ -60,12 +63,14 @@ class FileReport:
     learned_sigma: float | None = None
     elbo: float | None = None
     device: str | None = None
+    model: str | None = None
     preset: str | None = None
     seed: int | None = None
     seconds: float | None = None
     version: str = __version__
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
+    diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
 
     def summary(self) -> str:
@@ -80,6 +85,8 @@ class FileReport:
         if self.device is not None:
             parts.append(self.device)
         parts += [self._noise_text(), f"{self.seconds:.1f} s"]
+        if self.diagnostics is not None:
+            parts += [f"{name} {value:.4g}" for name, value in self.diagnostics.items()]
         if self.elbo is not None:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:

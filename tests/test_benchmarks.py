@@ -14,18 +14,20 @@ from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
 from denoise.benchmarks import classic
-from denoise.benchmarks.command import app
+from denoise.benchmarks.command import _method_names, app
 from denoise.benchmarks.datasets import clean_images, sample_images
-from denoise.benchmarks.methods import CLASSIC, Denoised, Method, methods_by_name
+from denoise.benchmarks.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
 from denoise.benchmarks.protocol import Protocol, sha256
+from denoise.benchmarks.published import PUBLISHED, published_mean
 from denoise.benchmarks.registry import NAMED_SETS, NamedSet, download, known_name
-from denoise.benchmarks.runner import Benchmark
+from denoise.benchmarks.runner import Benchmark, Cell
+from denoise.benchmarks.tables import means
 from denoise.benchmarks.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.errors import ImageError, OptionError
 from denoise.images import read_image, write_image
 from denoise.metrics import psnr
 from denoise.options import DenoiseOptions
-from denoise.peers.pipeline import PEERS
+from denoise.peers.options import PEERS
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -
     code, stdout, _ = run(*arguments, *files, "--keep-images", "kept", "--sheet", "s.png")
     assert code == 0
     saved = json.loads(Path("r.json").read_text())
-    assert saved["images"]["a.png"] == sha256(Path("clean/a.png"))
+    assert saved["images"]["a.png"] == sha256(Path("clean/a.png").read_bytes())
     rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
     assert len(rows) == len(saved["cells"]) == 2 * 3 * 2 * 2
     first = saved["cells"][0]
@@ -183,7 +185,7 @@ def test_files_of_a_known_set_are_recognised() -> None:
     path = SHARED_DATA / "set12" / "02.png"
     if not path.exists():
         pytest.skip("needs ../shared/data, which only some checkouts have")
-    assert sha256(path) == digest
+    assert sha256(path.read_bytes()) == digest
 
 
 def test_a_set_is_downloaded_once_and_checked(
@@ -203,7 +205,7 @@ def test_a_set_is_downloaded_once_and_checked(
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}/"
-    good = NamedSet(base, {"a.png": sha256(served / "a.png")})
+    good = NamedSet(base, {"a.png": sha256((served / "a.png").read_bytes())})
     monkeypatch.setitem(NAMED_SETS, "mini", good)
     try:
         (path,) = download("mini", folder=tmp_path / "cache")
@@ -219,19 +221,72 @@ def test_a_set_is_downloaded_once_and_checked(
         download("mini", folder=tmp_path / "new")
 
 
-@pytest.mark.parametrize("name", [*PEERS, "vae", "vae-mlp", "fast"])
-def test_every_vae_runs_and_tells_how_it_went(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def quick_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every method that learns does so for a moment only."""
+
     def tiny(preset_name: str, sigma: float, decoder: str | None = None) -> DenoiseOptions:
         return TINY if decoder == "mlp" else TINY_AMPLITUDE
 
     monkeypatch.setattr("denoise.benchmarks.methods.preset", tiny)
     monkeypatch.setattr("denoise.benchmarks.methods.PATCH_SIZE", 4)
+    monkeypatch.setattr("denoise.benchmarks.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
     for peer, options in PEERS.items():
         training = replace(options.training, epochs=2)
         monkeypatch.setitem(PEERS, peer, replace(options, training=training))
+
+
+@pytest.mark.usefixtures("quick_methods")
+@pytest.mark.parametrize("name", [*PEERS, "vae", "vae-mlp", "fast"])
+def test_every_vae_runs_and_tells_how_it_went(name: str) -> None:
     noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
     (method,) = methods_by_name([name])
     result = method.run(noisy, 20.0, 0, "cpu")
     assert result.image.shape == noisy.shape
     assert result.details
     assert all(np.isfinite(value) for value in result.details.values())
+
+
+@pytest.mark.usefixtures("quick_methods")
+def test_the_whole_benchmark_with_all_methods(folder: Path) -> None:
+    files = ("--json", "r.json", "--csv", "r.csv", "--markdown", "r.md", "--plot", "p.png")
+    run("--methods", ",".join(METHODS), *files, "--keep-images", "kept", "--sheet", "s.png")
+    saved = json.loads(Path("r.json").read_text())
+    assert {(cell["method"], cell["image"]) for cell in saved["cells"]} == {
+        (method, image) for method in METHODS for image in ("a.png", "b.png")
+    }
+    optional = {"bm3d", "wavelet"}  # the packages that these need may be missing
+    failed = {cell["method"] for cell in saved["cells"] if cell["error"] is not None}
+    assert failed <= optional
+    for cell in saved["cells"]:
+        assert (cell["psnr"] is None) == (cell["method"] in failed)
+    report = Path("r.md").read_text()
+    rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert all(f"| {method} |" in report for method in METHODS)
+    digest = sha256(Path("clean/a.png").read_bytes())
+    assert digest[:12] in report
+    assert rows[0]["sha256"] == digest
+    assert "denoise " in rows[0]["machine"]
+    assert any(digest[:12] in line for line in saved["description"])
+    for picture in ("p.png", "s.png"):
+        assert read_image(Path(picture)).pixels.std() > 10
+
+
+def test_presets_are_added_to_the_methods(folder: Path) -> None:
+    assert _method_names("tv", "best") == ["tv", "best"]
+    assert _method_names(None, "best") == ["noisy", "blur", "tv", "nl-means", "best"]
+    assert _method_names(None, None)[-2:] == ["fast", "balanced"]
+    assert run("--methods", "noisy", "--presets", "magic")[0] == 2
+
+
+def test_published_values_stand_beside_measured_ones_of_the_same_images() -> None:
+    cells = [Cell("x.png", "noisy", "classic", 25.0, 0, psnr=20.0, seconds=0.1)]
+    table = means(cells, {"x.png": "set12/02.png"})
+    assert "| *BM3D, published* | 32.85 | | | |" in table
+    assert "published" not in means(cells, {"x.png": None})
+    assert published_mean("ZS-NCD (one image)", 25, ["set12/02.png", "set12/08.png"]) is None
+    # The means over all twelve, as printed by ADNet's authors.
+    twelve = [f"set12/{number:02}.png" for number in range(1, 13)]
+    for method, mean in (("BM3D", 29.97), ("WNNM", 30.26), ("DnCNN-S", 30.43)):
+        (name,) = (one for one in PUBLISHED if one.startswith(method))
+        assert published_mean(name, 25, twelve) == pytest.approx(mean, abs=0.02)

@@ -11,17 +11,16 @@ from torch import Tensor
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
-from denoise.peers import (
+from denoise.peers.options import (
     GumbelOptions,
     MixtureOptions,
     NashOptions,
     PeerOptions,
     PeerTraining,
     VQOptions,
-    denoise_with_peer,
     peer_options,
 )
-from denoise.peers.pipeline import make_peer, mean_free_basis
+from denoise.peers.pipeline import denoise_with_peer, make_peer, mean_free_basis
 from denoise.peers.training import fit
 
 SHORT = PeerTraining(epochs=12, batch_size=128, learning_rate=5e-3)

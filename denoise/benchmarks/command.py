@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-DEFAULT_METHODS = "noisy,blur,tv,nl-means,fast,balanced"
+DEFAULT_METHODS = "noisy,blur,tv,nl-means"
+DEFAULT_PRESETS = "fast,balanced"
 
 
 def _numbers(text: str) -> list[float]:
@@ -22,20 +23,38 @@ def _numbers(text: str) -> list[float]:
     return values
 
 
+def _method_names(methods: str | None, presets: str | None) -> list[str]:
+    """The methods of both options; the default of either stands if the other is given alone."""
+    if methods is None:
+        methods, presets = DEFAULT_METHODS, presets or DEFAULT_PRESETS
+    return [name.strip() for name in f"{methods},{presets or ''}".split(",") if name.strip()]
+
+
 @app.command()
 def benchmark(
     *,
     images: Annotated[
         str,
-        typer.Option(metavar="SET", help="samples, set12 (downloaded once), a folder or pattern."),
+        typer.Option(
+            metavar="SET", help="samples; set12, bsd68, kodak24 (downloaded once); a folder."
+        ),
     ] = "samples",
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the first N images.")
     ] = None,
     sigmas: Annotated[str, typer.Option(metavar="LIST", help="Noise levels.")] = "25",
     methods: Annotated[
-        str, typer.Option(metavar="LIST", help="Presets, classic methods, networks, other VAEs.")
-    ] = DEFAULT_METHODS,
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Classic methods, networks, other VAEs, our presets.",
+            show_default=f"{DEFAULT_METHODS},{DEFAULT_PRESETS}",
+        ),
+    ] = None,
+    presets: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Our presets, added to --methods or to cheap ones."),
+    ] = None,
     seeds: Annotated[
         int, typer.Option(metavar="K", min=1, help="Different noise so many times.")
     ] = 1,
@@ -68,7 +87,7 @@ def benchmark(
     from denoise.benchmarks.protocol import Protocol, machine
     from denoise.benchmarks.registry import known_name
     from denoise.benchmarks.runner import Benchmark, Cell, load_cells, save_cells
-    from denoise.benchmarks.tables import HEADER, cell_row, table_csv
+    from denoise.benchmarks.tables import HEADER, cell_row, means, table_csv
     from denoise.benchmarks.tables import markdown as report
     from denoise.errors import DenoiseError, OptionError
     from denoise.images import write_image
@@ -81,7 +100,7 @@ def benchmark(
     try:
         work = Benchmark(
             clean_images(images, limit=limit),
-            methods_by_name(methods.split(",")),
+            methods_by_name(_method_names(methods, presets)),
             _numbers(sigmas),
             Protocol(protocol),
             repeats=seeds,
@@ -89,19 +108,20 @@ def benchmark(
             device=device,
             keep_images=keep_images,
         )
-        hashes = {one.name: one.sha256 for one in work.images}
-        header = {"protocol": protocol, "seed": seed, "images": hashes}
+        digests = {one.name: one.sha256 for one in work.images}
+        header = {"protocol": protocol, "seed": seed, "images": digests}
         finished = load_cells(json, header) if resume and json is not None else []
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None
     except DenoiseError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    names = [known_name(digest or "") or name for name, digest in hashes.items()]
+    known = {name: known_name(digest) for name, digest in digests.items()}
+    described = [f"{known[name] or name} ({digest[:12]})" for name, digest in digests.items()]
     description = [
         *work.protocol.describe(),
         f"Method seed {seed}. {machine()}.",
-        f"Images: {', '.join(names)}.",
+        f"Images, with the start of their SHA-256: {', '.join(described)}.",
     ]
     cells: list[Cell] = []
     for line in (*description, "", HEADER, "|---" * 8 + "|"):
@@ -113,16 +133,16 @@ def benchmark(
         if json is not None:
             done = {one.key for one in cells}
             waiting = [one for one in finished if one.key not in done]
-            save_cells(json, header, [*cells, *waiting])
-    set12 = [name.removeprefix("set12/") for name in names] == [f"0{n}.png" for n in range(1, 8)]
-    text = report(cells, description, set12)
-    typer.echo("\n" + text.split("## Every image")[0].split("## Means")[1].strip())
+            save_cells(json, header, description, [*cells, *waiting])
+    typer.echo("\n" + means(cells, known))
     if markdown is not None:
-        write_atomically(markdown, text.encode())
+        write_atomically(markdown, report(cells, description, known).encode())
     if csv is not None:
-        write_atomically(csv, table_csv(cells).encode())
+        conditions = {"protocol": protocol, "method_seed": str(seed), "machine": machine()}
+        write_atomically(csv, table_csv(cells, conditions).encode())
     if plot is not None:
-        write_image(plot, quality_over_time(cells, work.sigmas[0]), overwrite=True)
+        caption = f"{len(work.images)} images, {protocol} noise, {machine()}"
+        write_image(plot, quality_over_time(cells, work.sigmas[0], caption), overwrite=True)
     if sheet is not None and keep_images is not None:
         picture = contact_sheet(work.images, cells, keep_images, work.sigmas[0])
         write_image(sheet, picture, overwrite=True)

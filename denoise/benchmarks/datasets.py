@@ -18,11 +18,11 @@ from denoise.inputs import find_images, is_pattern
 
 @dataclass(frozen=True)
 class CleanImage:
-    """A clean image: name in tables, pixels on 0..255, and SHA-256 of its file if it has one."""
+    """A clean image: name in tables, pixels on 0..255, and SHA-256 of its file or pixels."""
 
     name: str
     pixels: NDArray[np.float32]
-    sha256: str | None = None
+    sha256: str
 
 
 def clean_images(name: str, *, limit: int | None = None) -> list[CleanImage]:
@@ -50,7 +50,11 @@ def sample_images() -> list[CleanImage]:
         "astronaut": halved(skimage.data.astronaut()),
         "chelsea": skimage.data.chelsea()[10:266, 100:356],
     }
-    return [CleanImage(name, np.rint(one).astype(np.float32)) for name, one in images.items()]
+    whole = {name: np.rint(one).astype(np.uint8) for name, one in images.items()}
+    return [
+        CleanImage(name, one.astype(np.float32), sha256(one.tobytes()))
+        for name, one in whole.items()
+    ]
 
 
 def halved(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -74,4 +78,4 @@ def _paths(name: str) -> list[Path]:
 
 
 def _read(path: Path) -> CleanImage:
-    return CleanImage(path.name, read_image(path).pixels, sha256(path))
+    return CleanImage(path.name, read_image(path).pixels, sha256(path.read_bytes()))

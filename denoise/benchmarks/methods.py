@@ -14,7 +14,8 @@ from denoise.benchmarks.zs_n2n import zs_n2n
 from denoise.devices import pick_device
 from denoise.errors import OptionError
 from denoise.options import Decoder
-from denoise.peers.pipeline import PEERS, denoise_with_peer
+from denoise.peers.options import PEERS, peer_options
+from denoise.peers.pipeline import denoise_with_peer
 from denoise.pipeline import denoise_image
 from denoise.presets import DEFAULT_PRESET, PRESETS, preset
 
@@ -119,7 +120,7 @@ def _classic(name: str) -> Run:
 def _peer(name: str) -> Run:
     def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
         result = denoise_with_peer(
-            image, sigma, name, patch_size=PATCH_SIZE, seed=seed, device=device
+            image, sigma, peer_options(name), patch_size=PATCH_SIZE, seed=seed, device=device
         )
         details = {"loss": result.stats.losses[-1], **result.stats.diagnostics}
         return Denoised(result.image, details)

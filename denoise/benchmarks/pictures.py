@@ -24,10 +24,14 @@ LEAST_SECONDS = 1e-3
 SHEET_IMAGES = 4
 
 
-def quality_over_time(cells: Sequence[Cell], sigma: float) -> NDArray[np.uint8]:
+def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDArray[np.uint8]:
     """One point per method: mean PSNR over the median of the seconds, on a logarithmic axis.
 
     Methods that failed on an image are left out, and so is the noisy input.
+
+    Parameters
+    ----------
+    caption : conditions, written at the bottom
 
     Returns
     -------
@@ -43,6 +47,7 @@ def quality_over_time(cells: Sequence[Cell], sigma: float) -> NDArray[np.uint8]:
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(13)
     draw.text((LEFT, 10), f"mean PSNR (dB) over seconds, sigma {sigma:g}", "black", font)
+    draw.text((10, HEIGHT - 18), caption, "#777777", ImageFont.load_default(10))
     if not points:
         return np.asarray(canvas)
     lowest = math.floor(min(point[2] for point in points))

@@ -70,9 +70,9 @@ def machine() -> str:
     )
 
 
-def sha256(path: Path) -> str:
-    """Hash of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(data: bytes) -> str:
+    """Hash in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _version(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +28,26 @@ _SET12 = {
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Files by name and SHA-256, and the address that their names are added to."""
+    """Files by name and SHA-256, and the address that their names are added to.
+
+    None stands for a hash that is not known yet: such a file is taken as it comes.
+    """
 
     base_url: str
-    files: dict[str, str]
+    files: Mapping[str, str | None]
 
 
+_DNCNN = "https://raw.githubusercontent.com/cszn/DnCNN"
+# The address of bsd68 names a commit, whose files cannot change.
 NAMED_SETS = {
-    "set12": NamedSet(
-        "https://raw.githubusercontent.com/cszn/DnCNN/master/testsets/Set12/", _SET12
+    "set12": NamedSet(f"{_DNCNN}/master/testsets/Set12/", _SET12),
+    "bsd68": NamedSet(
+        f"{_DNCNN}/55fdeb2ac82c8c8cae6e281dae2b8e87e2d47a4d/testsets/BSD68/",
+        {f"test{number:03}.png": None for number in range(1, 69)},
+    ),
+    "kodak24": NamedSet(
+        "http://r0k.us/graphics/kodak/kodak/",
+        {f"kodim{number:02}.png": None for number in range(1, 25)},
     ),
 }
 
@@ -63,7 +75,10 @@ def download(name: str, *, folder: Path | None = None) -> list[Path]:
     store = pooch.create(
         path=folder or pooch.os_cache("denoise") / name,
         base_url=chosen.base_url,
-        registry={file: f"sha256:{digest}" for file, digest in chosen.files.items()},
+        registry={
+            file: None if digest is None else f"sha256:{digest}"
+            for file, digest in chosen.files.items()
+        },
     )
     pooch.get_logger().setLevel("ERROR")
     try:

@@ -27,6 +27,7 @@ class Cell:
     Attributes
     ----------
     image, method, kind, sigma, repeat : what was run
+    sha256 : of the image
     psnr, ssim : of the result; None if it failed, or the image is too small for SSIM
     seconds : of the method alone
     memory : largest resident size of the process meanwhile, in GB; None if unknown
@@ -45,6 +46,7 @@ class Cell:
     memory: float | None = None
     details: dict[str, float] | None = None
     error: str | None = None
+    sha256: str | None = None
 
     @property
     def key(self) -> tuple[str, str, float, int]:
@@ -81,7 +83,7 @@ class Benchmark:
         known = {cell.key: cell for cell in finished if cell.error is None}
         places = product(self.sigmas, self.methods, range(self.repeats), enumerate(self.images, 1))
         for sigma, method, repeat, (number, image) in places:
-            cell = Cell(image.name, method.name, method.kind, sigma, repeat)
+            cell = Cell(image.name, method.name, method.kind, sigma, repeat, sha256=image.sha256)
             yield known.get(cell.key) or self._run(cell, image, method, number)
 
     def _run(self, cell: Cell, image: CleanImage, method: Method, number: int) -> Cell:
@@ -110,9 +112,18 @@ def kept_name(cell: Cell) -> str:
     return f"{Path(cell.image).stem}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
 
 
-def save_cells(path: Path, header: dict[str, Any], cells: Sequence[Cell]) -> None:
-    """Write all that was measured as JSON; `header` tells under what conditions."""
-    text = json.dumps(header | {"cells": [asdict(cell) for cell in cells]}, indent=1)
+def save_cells(
+    path: Path, header: dict[str, Any], description: Sequence[str], cells: Sequence[Cell]
+) -> None:
+    """Write all that was measured as JSON.
+
+    Parameters
+    ----------
+    header : conditions that must be the same where the file is resumed
+    description : of all conditions, for people
+    """
+    measured = {"description": list(description), "cells": [asdict(cell) for cell in cells]}
+    text = json.dumps(header | measured, indent=1)
     write_atomically(path, text.encode())
 
 

@@ -35,6 +35,9 @@ class ZSN2NOptions:
     halving: int = 1000
 
 
+DEFAULT_OPTIONS = ZSN2NOptions()
+
+
 def zs_n2n(
     image: NDArray[np.float64],
     seed: int,
@@ -49,7 +52,7 @@ def zs_n2n(
     ----------
     image : (height, width) or (height, width, C), 0..255
     """
-    options = options or ZSN2NOptions()
+    options = options or DEFAULT_OPTIONS
     pixels = np.atleast_3d(image).transpose(2, 0, 1)[None] / 255
     noisy = torch.as_tensor(pixels, dtype=torch.float32, device=device)
     network = _network(noisy.shape[1], options.width, seed).to(device)

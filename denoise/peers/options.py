@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from denoise.errors import OptionError
@@ -174,3 +174,38 @@ class NashOptions:
 
 
 PeerOptions = VQOptions | GumbelOptions | MixtureOptions | NashOptions
+
+# Default settings by name.
+PEERS: dict[str, PeerOptions] = {
+    "vq-vae": VQOptions(),
+    "gumbel-vae": GumbelOptions(),
+    "gm-vae": MixtureOptions(
+        # At twice this rate some runs end with one component.
+        "elbo",
+        latents=24,
+        training=PeerTraining(epochs=12, learning_rate=1e-2),
+    ),
+    "gm-wae": MixtureOptions(),
+    "nash-vae": NashOptions(),
+}
+
+
+def peer_options(
+    name: str, *, epochs: int | None = None, patch_budget: int | None = None
+) -> PeerOptions:
+    """Default settings of a peer, with another budget if given.
+
+    Raises
+    ------
+    OptionError
+        If there is no such peer, or a number is out of its bounds.
+    """
+    if name not in PEERS:
+        raise OptionError(f"there is no peer {name!r}; choose one of {', '.join(PEERS)}")
+    options = PEERS[name]
+    training = replace(
+        options.training,
+        epochs=epochs or options.training.epochs,
+        patch_budget=patch_budget or options.training.patch_budget,
+    )
+    return replace(options, training=training)

@@ -25,23 +25,12 @@ from denoise.peers.options import (
     MixtureOptions,
     NashOptions,
     PeerOptions,
-    PeerTraining,
     VQOptions,
 )
 from denoise.peers.training import fit
 from denoise.peers.vq_vae import VQVAE
+from denoise.results import Progress
 
-# Default settings by name.
-PEERS: dict[str, PeerOptions] = {
-    "vq-vae": VQOptions(),
-    "gumbel-vae": GumbelOptions(),
-    "gm-wae": MixtureOptions(),
-    # At twice this rate some runs end with one component.
-    "gm-vae": MixtureOptions(
-        "elbo", latents=24, training=PeerTraining(epochs=12, learning_rate=1e-2)
-    ),
-    "nash-vae": NashOptions(),
-}
 # Patches reconstructed at a time.
 CHUNK_SIZE = 4096
 
@@ -66,19 +55,6 @@ class PeerResult:
     options: PeerOptions
 
 
-def peer_options(name: str) -> PeerOptions:
-    """Default settings of a peer.
-
-    Raises
-    ------
-    OptionError
-        If there is no such peer.
-    """
-    if name not in PEERS:
-        raise OptionError(f"there is no peer {name!r}; choose one of {', '.join(PEERS)}")
-    return PEERS[name]
-
-
 def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> PeerModel:
     """An untrained model of patches with `values` values."""
     match options:
@@ -97,12 +73,12 @@ def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> 
 def denoise_with_peer(
     image: ArrayLike,
     sigma: float,
-    options: PeerOptions | str,
+    options: PeerOptions,
     *,
     patch_size: int = 8,
     seed: int = 0,
     device: str = "auto",
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> PeerResult:
     """Train a peer on the patches of a noisy image and rebuild the image with it.
 
@@ -114,17 +90,17 @@ def denoise_with_peer(
     ----------
     image : (height, width) or (height, width, C) finite real numbers
     sigma : standard deviation of the white Gaussian noise, in the units of `image`
-    options : settings, which also tell the method, or the name of a peer for its defaults
+    options : settings, which also tell the method; `peer_options` has defaults by name
     patch_size : side of a patch, in pixels
     seed : names the random numbers
-    on_epoch : called with the number of finished epochs and the mean loss of the last one
+    on_progress : called after each epoch and each chunk of patches
 
     Raises
     ------
     ImageError
         If the array is no image, smaller than a patch, or not finite: peers fill nothing in.
     OptionError
-        If `sigma` or `patch_size` is out of its bounds, or there is no such peer.
+        If `sigma` or `patch_size` is out of its bounds.
     DeviceError
         If the device is not available.
     TrainingError
@@ -133,14 +109,13 @@ def denoise_with_peer(
     Examples
     --------
     >>> import numpy as np
-    >>> from denoise.peers import PeerTraining, VQOptions, denoise_with_peer
+    >>> from denoise.peers.options import PeerTraining, VQOptions
     >>> noisy = np.random.default_rng(0).normal(128, 25, size=(32, 32))
     >>> options = VQOptions(slots=4, hidden=(16,), training=PeerTraining(epochs=1))
     >>> denoise_with_peer(noisy, 25, options, device="cpu").image.shape
     (32, 32)
     """
     started = time.perf_counter()
-    options = peer_options(options) if isinstance(options, str) else options
     if not 0 < sigma < math.inf:
         raise OptionError(f"sigma must be a positive finite number, got {sigma}")
     if patch_size < 2:
@@ -155,8 +130,20 @@ def denoise_with_peer(
     patches = grid.extract(scaled, chosen.to(compute_device))
     basis = mean_free_basis(patches.shape[1]).to(compute_device)
     model = make_peer(basis.shape[1], options, generator).to(compute_device)
-    stats = fit(model, patches @ basis, options.training, generator=generator, on_epoch=on_epoch)
-    denoised = _rebuild(model, scaled, grid, basis, generator) * sigma
+    epochs = options.training.epochs
+    stats = fit(
+        model,
+        patches @ basis,
+        options.training,
+        generator=generator,
+        on_epoch=lambda done: on_progress(Progress("train", done, epochs, patch_size)),
+    )
+    merger = grid.merger()
+    for index in torch.arange(len(grid), device=compute_device).split(CHUNK_SIZE):
+        rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
+        merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
+        on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
+    denoised = merger.image() * sigma
     return PeerResult(
         image=denoised.cpu().numpy().astype(np.float32).reshape(np.shape(image)),
         stats=stats,
@@ -175,17 +162,12 @@ def mean_free_basis(values: int) -> Tensor:
 
 
 @torch.no_grad()
-def _rebuild(
-    model: PeerModel, image: Tensor, grid: PatchGrid, basis: Tensor, generator: torch.Generator
+def _reconstruct(
+    model: PeerModel, patches: Tensor, basis: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Reconstruct all patches, a chunk at a time, and average them."""
-    merger = grid.merger()
-    for index in torch.arange(len(grid), device=image.device).split(CHUNK_SIZE):
-        patches = grid.extract(image, index)
-        rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T
-        means = patches.mean(1, keepdim=True)
-        merger.add(rebuilt + means, index, torch.ones_like(means[:, 0]))
-    return merger.image()
+    """Patches (N, D) as the model explains them, means kept."""
+    rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T
+    return rebuilt + patches.mean(1, keepdim=True)
 
 
 def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:

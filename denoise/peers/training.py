@@ -26,7 +26,7 @@ def fit(
     training: PeerTraining,
     *,
     generator: torch.Generator,
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> PeerStats:
     """Train a peer in place.
 
@@ -34,7 +34,7 @@ def fit(
     ----------
     patches : (N, D) float, N training patches with noise of variance 1
     generator : on the CPU; order of the patches and draws of the latents
-    on_epoch : called with the number of finished epochs and the mean loss of the last one
+    on_epoch : called with the number of finished epochs
 
     Raises
     ------
@@ -67,7 +67,7 @@ def fit(
                 f"the loss became {losses[-1]} in epoch {epoch + 1};"
                 " use another seed or a lower learning rate"
             )
-        on_epoch(epoch + 1, losses[-1])
+        on_epoch(epoch + 1)
     # A copy: diagnostics change no result.
     copy = generator.clone_state()
     diagnostics = model.diagnostics(patches[:DIAGNOSED_PATCHES], generator=copy)
