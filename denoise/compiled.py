@@ -6,7 +6,6 @@ in a fixed order, so that results do not depend on the number of threads.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
 
 from denoise.model import BinaryVAE
 from denoise.patches import Patches
-from denoise.states import LatentStates
+from denoise.states import SparseStates
 
 BLOCK = 512
 
@@ -30,8 +28,7 @@ Result = TypeVar("Result")
 def supports(model: BinaryVAE, patches: Patches) -> bool:
     """Whether the kernels cover the case: W but no mean, nothing missing, float32, CPU."""
     return (
-        sys.byteorder == "little"
-        and model.amplitudes is not None
+        model.amplitudes is not None
         and model.decoder is None
         and patches.observed is None
         and patches.values.device.type == "cpu"
@@ -42,11 +39,11 @@ def supports(model: BinaryVAE, patches: Patches) -> bool:
 def explore(
     model: BinaryVAE,
     patches: Patches,
-    population: LatentStates,
+    population: SparseStates,
     *,
     expansions: int,
     children: int,
-) -> LatentStates:
+) -> SparseStates:
     """Score the states under the present parameters and search on, as `neighbourhood.explore`.
 
     Overwrites `population`.
@@ -55,7 +52,7 @@ def explore(
 
     projections, gram = _projections(model, patches)
     log_odds = model.prior_probs.logit().numpy()
-    words = _words(population.states)
+    active = population.active.contiguous()
     absent = population.log_joints.isneginf()
     scores = torch.zeros_like(population.log_joints).masked_fill_(absent, float(kernels.ABSENT))
     scores_array = scores.numpy()
@@ -66,22 +63,21 @@ def explore(
             gram,
             log_odds,
             _keys(len(log_odds)),
-            words[rows],
+            active.numpy()[rows],
             scores_array[rows],
-            model.max_active,
             expansions,
             children,
         )
 
     _share_out(work, len(patches))
-    shared = model.log_joints(patches, torch.zeros_like(population.states[:, :1]))
+    nothing_on = torch.zeros(len(patches), 1, population.latents, dtype=torch.bool)
+    shared = model.log_joints(patches, nothing_on)
     log_joints = torch.where(scores > float(kernels.ABSENT), scores + shared, -torch.inf)
-    states = torch.from_numpy(words.view(np.bool_))[..., : len(log_odds)]
-    return LatentStates(states, log_joints)
+    return SparseStates(active, log_joints, population.latents)
 
 
 def posterior_sums(
-    model: BinaryVAE, patches: Patches, states: LatentStates
+    model: BinaryVAE, patches: Patches, states: SparseStates
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Posterior expectations over the truncated posterior.
 
@@ -95,7 +91,7 @@ def posterior_sums(
 
     projections, gram = _projections(model, patches)
     weights = states.posterior_weights().numpy()
-    words = _words(states.states)
+    active = states.active.numpy()
     amplitudes = np.zeros_like(projections)
 
     def work(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -103,9 +99,8 @@ def posterior_sums(
         kernels.accumulate(
             projections[rows],
             gram,
-            words[rows],
+            active[rows],
             weights[rows],
-            model.max_active,
             latents,
             products,
             amplitudes[rows],
@@ -119,7 +114,7 @@ def posterior_sums(
     return torch.from_numpy(latents), torch.from_numpy(products), torch.from_numpy(amplitudes)
 
 
-def posterior_mean(model: BinaryVAE, patches: Patches, states: LatentStates) -> Tensor:
+def posterior_mean(model: BinaryVAE, patches: Patches, states: SparseStates) -> Tensor:
     """Expected noise-free patches: (N, D)."""
     assert model.amplitudes is not None
     amplitudes = posterior_sums(model, patches, states)[2]
@@ -141,13 +136,6 @@ def _projections(
     scale = 1 / model.noise_variance
     projections = patches.values @ (vectors.T * scale)
     return projections.numpy(), (vectors @ vectors.T * scale).numpy()
-
-
-def _words(states: Tensor) -> NDArray[np.uint64]:
-    """States (N, S, H) as words of eight booleans: (N, S, H / 8 rounded up), shared if possible."""
-    spare = -states.shape[-1] % 8
-    padded = pad(states, (0, spare)) if spare else states.contiguous()
-    return padded.numpy().view(np.uint64)
 
 
 def _share_out(work: Callable[[slice], Result], count: int) -> Iterable[Result]:

@@ -6,8 +6,8 @@ plain-torch twin in `amplitudes.py` or `neighbourhood.py` that gives the same
 numbers, explains them, and runs on any device.
 
 Units: the noise variance is 1 (amplitude vectors and patches come divided by
-sigma). A state is a list of the `count` latents that are on; at rest, eight
-booleans make an unsigned word (little-endian machines only). `gram` is W W^T,
+sigma). A state is a list of the `count` latents that are on; at rest it is filled up with
+the number of latents. `gram` is W W^T,
 `projections` are W x, `log_odds` the logit of pi.
 """
 
@@ -67,19 +67,11 @@ def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[n
 
 
 @compile_loop
-def _active(words, latents):  # type: ignore[no-untyped-def]
-    """List the latents that are on in a state, eight booleans to a word; returns their number.
-
-    No more than there is room for: the search of the amplitude model keeps to `max_active`.
-    """
+def _count(active, number):  # type: ignore[no-untyped-def]
+    """How many latents are on in a state."""
     count = 0
-    for block in range(len(words)):
-        word = words[block]
-        if word != 0:
-            for bit in range(8):
-                if count < len(latents) and (word >> np.uint64(8 * bit)) & np.uint64(1):
-                    latents[count] = 8 * block + bit
-                    count += 1
+    while count < len(active) and active[count] < number:
+        count += 1
     return count
 
 
@@ -145,14 +137,15 @@ def _insert(places, new, count, score, code):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _load(places, words, old_scores, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+def _load(places, active, old_scores, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
     """Score the states of a patch and sort them into the empty set."""
-    state, _, inverse, means, _, _, _, _ = work
+    _, _, inverse, means, _, _, _, _ = work
     places[2][:] = ABSENT
     for s in range(len(old_scores)):
         if old_scores[s] <= ABSENT:
             continue
-        count = _active(words[s], state)
+        state = active[s]
+        count = _count(state, len(log_odds))
         code = np.int64(0)
         score = _solve(state, count, gram, own, inverse, means)
         for i in range(count):
@@ -204,28 +197,26 @@ def _expand(places, place, children, gram, own, log_odds, keys, work):  # type: 
 
 
 @compile_loop
-def _store(places, words, new_scores):  # type: ignore[no-untyped-def]
-    """Write the set back, eight booleans to a word."""
+def _store(places, active, new_scores, number):  # type: ignore[no-untyped-def]
+    """Write the set back."""
     lists, counts, scores, _, _ = places
     for s in range(len(scores)):
         new_scores[s] = scores[s]
-        words[s, :] = 0
+        active[s, :] = number
         if scores[s] > ABSENT:
-            for i in range(counts[s]):
-                h = lists[s, i]
-                words[s, h >> 3] |= np.uint64(1) << np.uint64(8 * (h & 7))
+            active[s, : counts[s]] = lists[s, : counts[s]]
 
 
 @compile_loop
 def explore(  # type: ignore[no-untyped-def]
-    projections, gram, log_odds, keys, states, scores, max_active, expansions, children
+    projections, gram, log_odds, keys, active, scores, expansions, children
 ):
-    """Score `states` (N, S, words) and search on from them; both outputs in place.
+    """Score the states `active` (N, S, K) and search on from them; both outputs in place.
 
     `scores` (N, S) is the log joint without what all states share; where it
     comes as ABSENT, the place is empty.
     """
-    patches, size = scores.shape
+    patches, size, max_active = active.shape
     number = len(log_odds)
     places = (
         np.empty((size, max_active), np.int16),
@@ -246,7 +237,7 @@ def explore(  # type: ignore[no-untyped-def]
     )
     for n in range(patches):
         own = projections[n]
-        _load(places, states[n], scores[n], gram, own, log_odds, keys, work)
+        _load(places, active[n], scores[n], gram, own, log_odds, keys, work)
         for _ in range(expansions):
             place = 0
             while place < size and places[4][place] and places[2][place] > ABSENT:
@@ -254,18 +245,17 @@ def explore(  # type: ignore[no-untyped-def]
             if place == size or places[2][place] <= ABSENT:
                 break
             _expand(places, place, children, gram, own, log_odds, keys, work)
-        _store(places, states[n], scores[n])
+        _store(places, active[n], scores[n], number)
 
 
 @compile_loop
 def accumulate(  # type: ignore[no-untyped-def]
-    projections, gram, states, weights, max_active, latents, products, amplitudes
+    projections, gram, active, weights, latents, products, amplitudes
 ):
     """Add <z> to `latents` (H,), <a a^T> to `products` (H, H), <a> to `amplitudes` (N, H)."""
-    patches, size = weights.shape
+    patches, size, max_active = active.shape
     inverse = np.empty((max_active, max_active), np.float32)
     means = np.empty(max_active, np.float32)
-    active = np.empty(max_active, np.int16)
     for n in range(patches):
         largest = weights[n].max()
         kept = np.float32(0.0)
@@ -276,11 +266,12 @@ def accumulate(  # type: ignore[no-untyped-def]
             weight = weights[n, s] / kept
             if weights[n, s] < LEAST_WEIGHT * largest:
                 continue
-            count = _active(states[n, s], active)
-            _solve(active, count, gram, projections[n], inverse, means)
+            state = active[n, s]
+            count = _count(state, len(latents))
+            _solve(state, count, gram, projections[n], inverse, means)
             for i in range(count):
-                h = active[i]
+                h = state[i]
                 latents[h] += weight
                 amplitudes[n, h] += weight * means[i]
                 for j in range(count):
-                    products[h, active[j]] += weight * (inverse[i, j] + means[i] * means[j])
+                    products[h, state[j]] += weight * (inverse[i, j] + means[i] * means[j])

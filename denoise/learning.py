@@ -14,7 +14,7 @@ from denoise import compiled
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
-from denoise.states import LatentStates
+from denoise.states import SparseStates, StateSets
 
 # Slab variances are absorbed into W within these bounds.
 SLAB_BOUNDS = (0.1, 10.0)
@@ -54,7 +54,7 @@ class BatchSums:
 class Learner(Protocol):
     """Improves the decoder of a model in place."""
 
-    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+    def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """Update it from a batch of patches and their scored states."""
 
 
@@ -90,7 +90,7 @@ class GradientLearner:
         self._optimizer = Adam(decoder.parameters(), lr=training.learning_rate[1], fused=True)
         self._schedule = _schedule(self._optimizer, training, steps_per_epoch)
 
-    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+    def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """One gradient step."""
         self._optimizer.zero_grad()
         sums = add_gradient(self._model, patches, states)
@@ -99,7 +99,7 @@ class GradientLearner:
         return sums
 
 
-def add_gradient(model: BinaryVAE, patches: Patches, states: LatentStates) -> BatchSums:
+def add_gradient(model: BinaryVAE, patches: Patches, states: StateSets) -> BatchSums:
     """Add the gradient of minus the mean ELBO to that of the decoder's weights."""
     weights = states.posterior_weights()
     residuals = model.residuals(patches, states.states)
@@ -177,7 +177,7 @@ class AmplitudeLearner:
         self._gradient = gradient
         self._sums: AmplitudeSums | None = None
 
-    def learn(self, patches: Patches, states: LatentStates) -> BatchSums:
+    def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """Update W."""
         amplitudes = self._model.amplitudes
         assert amplitudes is not None
@@ -208,10 +208,10 @@ def solve_amplitudes(sums: AmplitudeSums) -> Tensor:
 
 @torch.no_grad()
 def amplitude_sums(
-    model: BinaryVAE, patches: Patches, states: LatentStates
+    model: BinaryVAE, patches: Patches, states: StateSets
 ) -> tuple[AmplitudeSums, Tensor]:
     """Sums over a batch, and its posterior mean of the squared error, ()."""
-    if compiled.supports(model, patches):
+    if isinstance(states, SparseStates) and compiled.supports(model, patches):
         return _compiled_sums(model, patches, states)
     assert model.amplitudes is not None
     weights = states.posterior_weights()
@@ -239,7 +239,7 @@ def amplitude_sums(
 
 
 def _compiled_sums(
-    model: BinaryVAE, patches: Patches, states: LatentStates
+    model: BinaryVAE, patches: Patches, states: SparseStates
 ) -> tuple[AmplitudeSums, Tensor]:
     assert model.amplitudes is not None
     latents, products, amplitudes = compiled.posterior_sums(model, patches, states)

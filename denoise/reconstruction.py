@@ -15,7 +15,7 @@ from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.search import CALIBRATION_STATES, improve
-from denoise.states import LatentStates, no_latents_on
+from denoise.states import LatentStates, SparseStates, StateSets, no_latents_on
 
 # Less likely states are not worth their time in the variance.
 LEAST_WEIGHT = 1e-4
@@ -110,20 +110,20 @@ class StartStates:
     def __init__(
         self,
         pool: Tensor,
-        trained: LatentStates | None = None,
+        trained: StateSets | None = None,
         trained_index: Tensor | None = None,
     ) -> None:
         self.pool = pool
         self._trained = trained
         self._rows = None if trained_index is None else trained_index.argsort()
 
-    def states(self, model: BinaryVAE, patches: Patches, count: int) -> LatentStates:
+    def states(self, model: BinaryVAE, patches: Patches, count: int) -> StateSets:
         """`count` states for each patch; -inf marks empty places."""
         if self._trained is not None and self._rows is not None:
             return self._trained[self._rows[patches.index]]
         if model.amplitudes is None:
             return states_from_pool(model, patches, self.pool, count)
-        return no_latents_on(count, self.pool.shape[1], patches.values)
+        return no_latents_on(count, self.pool.shape[1], model.max_active, patches.values)
 
 
 def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: int) -> LatentStates:
@@ -139,15 +139,15 @@ def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: in
     )
 
 
-def posterior_mean(model: BinaryVAE, patches: Patches, states: LatentStates) -> Tensor:
+def posterior_mean(model: BinaryVAE, patches: Patches, states: StateSets) -> Tensor:
     """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
-    if compiled.supports(model, patches):
+    if isinstance(states, SparseStates) and compiled.supports(model, patches):
         return compiled.posterior_mean(model, patches, states)
     return posterior_moments(model, patches, states)[0]
 
 
 def posterior_moments(
-    model: BinaryVAE, patches: Patches, states: LatentStates, *, least_weight: float = 0.0
+    model: BinaryVAE, patches: Patches, states: StateSets, *, least_weight: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of the noise-free patches under the truncated posterior: (N, D) each.
 

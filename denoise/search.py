@@ -19,7 +19,7 @@ from denoise.neighbourhood import explore
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
-from denoise.states import LatentStates
+from denoise.states import LatentStates, SparseStates, StateSets
 
 # The effect of a flip is averaged over so many states.
 CALIBRATION_STATES = 256
@@ -45,12 +45,12 @@ class SearchableModel(Protocol):
 def improve(
     model: BinaryVAE,
     patches: Patches,
-    population: LatentStates,
+    population: StateSets,
     options: SearchOptions,
     *,
     key: tuple[int, ...],
     steps: int = 1,
-) -> LatentStates:
+) -> StateSets:
     """Score states under the present parameters and take some search steps.
 
     Parameters
@@ -61,22 +61,23 @@ def improve(
 
     Returns
     -------
-    LatentStates of the same shape
+    Sets of the same shape
     """
     expansions = options.parents * options.generations * steps
-    if options.mutation == "neighbours" and compiled.supports(model, patches):
+    if isinstance(population, SparseStates) and compiled.supports(model, patches):
         return compiled.explore(
             model, patches, population, expansions=expansions, children=options.children
         )
-    log_joints = model.log_joints(patches, population.states)
+    states = population.states
+    log_joints = model.log_joints(patches, states)
     log_joints = log_joints.masked_fill(population.log_joints.isneginf(), -torch.inf)
-    population = LatentStates(population.states, log_joints)
+    scored = LatentStates(states, log_joints)
     if options.mutation == "neighbours":
-        return explore(model, patches, population, expansions=expansions, children=options.children)
+        return explore(model, patches, scored, expansions=expansions, children=options.children)
     for step in range(steps):
         random = PatchRandom((*key, step), patches.index)
-        population = evolve(model, patches, population, options, random=random)
-    return population
+        scored = evolve(model, patches, scored, options, random=random)
+    return scored
 
 
 def evolve(

@@ -1,40 +1,31 @@
-"""Truncated posteriors: the S distinct latent states that are kept for every patch."""
+"""Truncated posteriors: the S distinct latent states that are kept for every patch.
+
+`LatentStates` holds every bit. Where few latents can be on, `SparseStates` lists those that
+are, in a thirtieth of the memory.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, combinations, islice
+from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from denoise.randomness import PatchRandom
 
 
-@dataclass(frozen=True)
-class LatentStates:
-    """S distinct binary states for each of N patches (K in the papers) and their log joints.
+class _Scored(ABC):
+    """What follows from the log joints alone."""
 
-    Attributes
-    ----------
-    states : (N, S, H) bool
-    log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
-    """
-
-    states: Tensor
     log_joints: Tensor
 
     def __len__(self) -> int:
-        return len(self.states)
-
-    def __getitem__(self, rows: Tensor | slice) -> LatentStates:
-        return LatentStates(self.states[rows], self.log_joints[rows])
-
-    def write(self, rows: Tensor | slice, other: LatentStates) -> None:
-        """Replace the sets of patches `rows`."""
-        self.states[rows] = other.states
-        self.log_joints[rows] = other.log_joints
+        return len(self.log_joints)
 
     def elbo(self) -> Tensor:
         """ELBO of each patch, log of the sum over its states of p(x_n, z): (N,).
@@ -47,14 +38,40 @@ class LatentStates:
         """q_n(z), the joint normalised over the set (Drefs et al. 2022): (N, S)."""
         return self.log_joints.softmax(1)
 
+    @abstractmethod
+    def take(self, chosen: Tensor) -> Self:
+        """States number `chosen` (N, K) of every patch."""
+
+    def best(self, count: int) -> Self:
+        """The `count` likeliest states of every patch, log joints descending."""
+        return self.take(self.log_joints.topk(count, dim=1).indices)
+
+
+@dataclass(frozen=True)
+class LatentStates(_Scored):
+    """S distinct binary states for each of N patches (K in the papers) and their log joints.
+
+    Attributes
+    ----------
+    states : (N, S, H) bool
+    log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
+    """
+
+    states: Tensor
+    log_joints: Tensor
+
+    def __getitem__(self, rows: Tensor | slice) -> LatentStates:
+        return LatentStates(self.states[rows], self.log_joints[rows])
+
+    def write(self, rows: Tensor | slice, other: StateSets) -> None:
+        """Replace the sets of patches `rows`."""
+        self.states[rows] = other.states
+        self.log_joints[rows] = other.log_joints
+
     def take(self, chosen: Tensor) -> LatentStates:
         """States number `chosen` (N, K) of every patch."""
         rows = torch.arange(len(self), device=chosen.device)[:, None]
         return LatentStates(self.states[rows, chosen], self.log_joints[rows, chosen])
-
-    def best(self, count: int) -> LatentStates:
-        """The `count` likeliest states of every patch, log joints descending."""
-        return self.take(self.log_joints.topk(count, dim=1).indices)
 
     def merged(self, *others: LatentStates) -> LatentStates:
         """The S best distinct states of all sets; the kept log joints can only rise."""
@@ -62,6 +79,57 @@ class LatentStates:
         log_joints = torch.cat([self.log_joints, *(other.log_joints for other in others)], 1)
         log_joints = log_joints.masked_fill(duplicates(states), -torch.inf)
         return LatentStates(states, log_joints).best(self.states.shape[1])
+
+
+@dataclass(frozen=True)
+class SparseStates(_Scored):
+    """The same for states with at most K latents on.
+
+    Attributes
+    ----------
+    active : (N, S, K) int16, the latents that are on, in any order, then H
+    log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
+    latents : number H of latents
+    """
+
+    active: Tensor
+    log_joints: Tensor
+    latents: int
+
+    @classmethod
+    def of(cls, sets: LatentStates, most_active: int) -> SparseStates:
+        """The same sets; `most_active` is K."""
+        latents = sets.states.shape[-1]
+        index = torch.arange(latents, dtype=torch.int16, device=sets.states.device)
+        index = torch.where(sets.states, index, latents)
+        count = min(most_active, latents)
+        active = index.topk(count, largest=False, sorted=True).values
+        active = pad(active, (0, most_active - count), value=latents)
+        return cls(active.to(torch.int16), sets.log_joints, latents)
+
+    @property
+    def states(self) -> Tensor:
+        """Every bit: (N, S, H) bool."""
+        shape = (*self.log_joints.shape, self.latents + 1)
+        states = torch.zeros(shape, dtype=torch.bool, device=self.active.device)
+        return states.scatter_(2, self.active.long(), True)[..., :-1]
+
+    def take(self, chosen: Tensor) -> SparseStates:
+        """States number `chosen` (N, K) of every patch."""
+        rows = torch.arange(len(self), device=chosen.device)[:, None]
+        return SparseStates(self.active[rows, chosen], self.log_joints[rows, chosen], self.latents)
+
+    def __getitem__(self, rows: Tensor | slice) -> SparseStates:
+        return SparseStates(self.active[rows], self.log_joints[rows], self.latents)
+
+    def write(self, rows: Tensor | slice, other: StateSets) -> None:
+        """Replace the sets of patches `rows`."""
+        lists = other if isinstance(other, SparseStates) else self.of(other, self.active.shape[2])
+        self.active[rows] = lists.active
+        self.log_joints[rows] = lists.log_joints
+
+
+StateSets = LatentStates | SparseStates
 
 
 def duplicates(states: Tensor) -> Tensor:
@@ -115,16 +183,16 @@ def random_states(count: int, latents: int, random: PatchRandom) -> Tensor:
     return table.gather(2, order[:, None].expand(-1, count, -1))
 
 
-def no_latents_on(count: int, latents: int, like: Tensor) -> LatentStates:
+def no_latents_on(count: int, latents: int, most_active: int, like: Tensor) -> SparseStates:
     """For each row of `like`, one state without latents and `count` - 1 empty places."""
-    shape = (len(like), count, latents)
-    states = torch.zeros(shape, dtype=torch.bool, device=like.device)
+    shape = (len(like), count, most_active)
+    active = torch.full(shape, latents, dtype=torch.int16, device=like.device)
     log_joints = like.new_full((len(like), count), -torch.inf)
     log_joints[:, 0] = 0
-    return LatentStates(states, log_joints)
+    return SparseStates(active, log_joints, latents)
 
 
-def most_used_states(states: LatentStates, count: int) -> Tensor:
+def most_used_states(states: StateSets, count: int) -> Tensor:
     """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
     best = states.best(1).states[:, 0]
     codes, order = _hash(best).sort(stable=True)

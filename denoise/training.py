@@ -16,7 +16,7 @@ from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
 from denoise.search import CALIBRATION_STATES, improve
-from denoise.states import LatentStates
+from denoise.states import StateSets
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EpochStats:
 def train(
     model: BinaryVAE,
     patches: Patches,
-    states: LatentStates,
+    states: StateSets,
     *,
     search: SearchOptions,
     training: TrainingOptions,
@@ -75,7 +75,7 @@ def train(
     done = 0
     for epoch in range(1, training.epochs + 1):
         if search.mutation in ("guided", "neighbours"):
-            model.calibrate_flips(states.states[:CALIBRATION_STATES, 0])
+            model.calibrate_flips(states[:CALIBRATION_STATES].states[:, 0])
         annealed = done >= annealing_patches
         sums = BatchSums.zero(model)
         for rows in _batches(patches, model, training.batch_size, key=(seed, epoch, 0)):

@@ -17,7 +17,13 @@ from denoise.options import DenoiseOptions, ModelOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.randomness import PatchRandom
 from denoise.reconstruction import Reconstruction, StartStates, rebuild_image
-from denoise.states import LatentStates, most_used_states, no_latents_on, random_states
+from denoise.states import (
+    LatentStates,
+    StateSets,
+    most_used_states,
+    no_latents_on,
+    random_states,
+)
 from denoise.training import EpochStats, train
 
 # Amplitude vectors start as patches of this length, in units of sigma.
@@ -183,9 +189,9 @@ def _initial_vectors(
     return started
 
 
-def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> LatentStates:
+def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StateSets:
     count, latents = options.search.states, options.model.latents
     if options.model.decoder == "amplitude":
-        return no_latents_on(count, latents, patches.values)
+        return no_latents_on(count, latents, options.model.max_active, patches.values)
     states = random_states(count, latents, PatchRandom((seed,), patches.index))
     return LatentStates(states, patches.values.new_zeros(len(patches), count))

@@ -18,7 +18,7 @@ from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
-from denoise.states import LatentStates, no_latents_on
+from denoise.states import LatentStates, SparseStates, no_latents_on
 
 CASES = pytest.mark.parametrize(
     ("hidden", "missing"), [(None, False), (None, True), ((5,), False), ((5,), True)]
@@ -179,8 +179,8 @@ def test_sums_give_the_gradient_of_the_log_likelihood(
     torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-8)
 
 
-def float32_case() -> tuple[BinaryVAE, Patches, LatentStates]:
-    """Patches drawn from a model of 21 latents (not a whole number of words)."""
+def float32_case() -> tuple[BinaryVAE, Patches, SparseStates]:
+    """Patches drawn from a model of 21 latents."""
     generator = torch.Generator().manual_seed(4)
     vectors = 3 * torch.randn(21, 16, generator=generator)
     vectors -= vectors.mean(1, keepdim=True)
@@ -195,7 +195,7 @@ def float32_case() -> tuple[BinaryVAE, Patches, LatentStates]:
         max_active=5,
     )
     patches = Patches.from_raw(values, torch.arange(700))
-    return model, patches, no_latents_on(6, 21, values)
+    return model, patches, no_latents_on(6, 21, 5, values)
 
 
 def test_compiled_search_gives_the_same_numbers_as_its_twin() -> None:
@@ -211,9 +211,7 @@ def test_compiled_search_gives_the_same_numbers_as_its_twin() -> None:
     # Two states that are equally likely to rounding may change places.
     assert (fast.states == twin.states).all(2).float().mean() > 0.995
     assert int(fast.states.sum(-1).max()) <= 5
-    again = compiled.explore(
-        model, patches, LatentStates(twin.states.clone(), twin.log_joints), expansions=0, children=1
-    )
+    again = compiled.explore(model, patches, SparseStates.of(twin, 5), expansions=0, children=1)
     torch.testing.assert_close(again.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
 
 
@@ -241,7 +239,7 @@ def test_search_never_lowers_the_elbo_and_finds_all_states_in_the_end(
     model.max_active = 4
     patches = make_patches(missing=True)
     with torch.no_grad():
-        states = no_latents_on(16, 4, patches.values)
+        states = no_latents_on(16, 4, 4, patches.values)
         log_joints = model.log_joints(patches, states.states)
         found = LatentStates(
             states.states, log_joints.masked_fill(states.log_joints.isneginf(), -torch.inf)

@@ -7,7 +7,15 @@ import torch
 from conftest import all_states
 
 from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, duplicates, random_states, sparsest_states
+from denoise.states import (
+    LatentStates,
+    SparseStates,
+    duplicates,
+    most_used_states,
+    no_latents_on,
+    random_states,
+    sparsest_states,
+)
 
 
 def random_sets(count: int, size: int, latents: int, seed: int) -> torch.Tensor:
@@ -80,3 +88,30 @@ def test_initial_states_favour_no_latent() -> None:
     states = random_states(3, 8, PatchRandom((0,), torch.arange(4000)))
     share = states.float().mean((0, 1)) * 3 / 2  # two of the three states have one bit on
     torch.testing.assert_close(share, torch.full((8,), 1 / 8), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("latents", "most_active"), [(1, 1), (5, 5), (5, 8), (300, 40)])
+def test_lists_hold_the_same_states_as_bits(latents: int, most_active: int) -> None:
+    bits = random_sets(7, 6, latents, seed=0) & (torch.arange(latents) < most_active)
+    bits[3, 2] = False
+    sets = LatentStates(bits, torch.randn(7, 6, generator=torch.Generator().manual_seed(1)))
+    lists = SparseStates.of(sets, most_active)
+    assert lists.active.shape == (7, 6, most_active)
+    assert torch.equal(lists.states, bits)
+    assert torch.equal(lists[2:4].states, bits[2:4])
+    assert torch.equal(lists.best(2).states, sets.best(2).states)
+    assert torch.equal(lists.best(2).log_joints, sets.best(2).log_joints)
+    assert torch.equal(lists.elbo(), sets.elbo())
+    assert torch.equal(most_used_states(lists, 4), most_used_states(sets, 4))
+
+
+def test_lists_can_be_overwritten_by_either_kind() -> None:
+    bits = random_sets(2, 3, 4, seed=0)
+    new = LatentStates(bits, torch.arange(6.0).reshape(2, 3))
+    lists = no_latents_on(3, 4, 4, torch.zeros(5))
+    assert not lists.states.any()
+    assert torch.equal(lists.log_joints.isneginf(), torch.tensor([[False, True, True]] * 5))
+    for rows, other in ((slice(1, 3), new), (torch.tensor([4, 0]), SparseStates.of(new, 4))):
+        lists.write(rows, other)
+        assert torch.equal(lists[rows].states, bits)
+        assert torch.equal(lists[rows].log_joints, new.log_joints)

@@ -129,7 +129,7 @@ def test_amplitudes_and_noise_of_data_drawn_from_the_model_are_found(missing: bo
         train(
             model,
             patches,
-            no_latents_on(8, 16, patches.values),
+            no_latents_on(8, 16, 8, patches.values),
             search=SearchOptions(states=8, parents=3),
             training=TrainingOptions(epochs=25, batch_size=500, annealing=0.4),
             learn_noise_variance=True,
@@ -166,7 +166,7 @@ def test_a_mean_beside_amplitudes_explains_data_that_have_one() -> None:
         history = train(
             model,
             patches,
-            no_latents_on(8, 6, values),
+            no_latents_on(8, 6, 6, values),
             search=SearchOptions(states=8, parents=2),
             training=TrainingOptions(epochs=30, batch_size=100, annealing=0.4),
             learn_noise_variance=False,

@@ -55,7 +55,9 @@ def zs_n2n(
     options = options or DEFAULT_OPTIONS
     pixels = np.atleast_3d(image).transpose(2, 0, 1)[None] / 255
     noisy = torch.as_tensor(pixels, dtype=torch.float32, device=device)
-    network = _network(noisy.shape[1], options.width, seed).to(device)
+    # On a CPU this order of the values is twice as fast.
+    network = _network(noisy.shape[1], options.width, seed)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.halving, gamma=0.5)
     for step in range(1, options.steps + 1):
