@@ -1,4 +1,4 @@
-"""The amplitude model on a CPU at full speed: tensors in and out of the compiled kernels.
+"""Tensors in and out of the compiled kernels, `kernels.py`, on a CPU.
 
 Blocks of patches are shared out to threads; every sum is taken block by block
 in a fixed order, so that results do not depend on the number of threads.
@@ -16,8 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from denoise.model import BinaryVAE
-from denoise.patches import Patches
 from denoise.states import SparseStates
 
 BLOCK = 512
@@ -25,117 +23,73 @@ BLOCK = 512
 Result = TypeVar("Result")
 
 
-def supports(model: BinaryVAE, patches: Patches) -> bool:
-    """Whether the kernels cover the case: W but no mean, nothing missing, float32, CPU."""
-    return (
-        model.amplitudes is not None
-        and model.decoder is None
-        and patches.observed is None
-        and patches.values.device.type == "cpu"
-        and patches.values.dtype == torch.float32
-    )
-
-
 def explore(
-    model: BinaryVAE,
-    patches: Patches,
+    projections: Tensor,
+    gram: Tensor,
+    log_odds: Tensor,
     population: SparseStates,
     *,
     expansions: int,
     children: int,
 ) -> SparseStates:
-    """Score the states under the present parameters and search on, as `neighbourhood.explore`.
-
-    Overwrites `population`.
-    """
+    """As `fast_path.Kernels.explore`; overwrites `population`."""
     from denoise import kernels
 
-    projections, gram = _projections(model, patches)
-    log_odds = model.prior_probs.logit().numpy()
+    absent = float(kernels.ABSENT)
     active = population.active.contiguous()
-    absent = population.log_joints.isneginf()
-    scores = torch.zeros_like(population.log_joints).masked_fill_(absent, float(kernels.ABSENT))
-    scores_array = scores.numpy()
+    scores = torch.zeros_like(population.log_joints)
+    scores.masked_fill_(population.log_joints.isneginf(), absent)
+    per_patch = [one.numpy() for one in (projections, active, scores)]
 
     def work(rows: slice) -> None:
+        projections_here, active_here, scores_here = (one[rows] for one in per_patch)
         kernels.explore(
-            projections[rows],
-            gram,
-            log_odds,
+            projections_here,
+            gram.numpy(),
+            log_odds.numpy(),
             _keys(len(log_odds)),
-            active.numpy()[rows],
-            scores_array[rows],
+            active_here,
+            scores_here,
             expansions,
             children,
         )
 
-    _share_out(work, len(patches))
-    nothing_on = torch.zeros(len(patches), 1, population.latents, dtype=torch.bool)
-    shared = model.log_joints(patches, nothing_on)
-    log_joints = torch.where(scores > float(kernels.ABSENT), scores + shared, -torch.inf)
+    _share_out(work, len(projections))
+    log_joints = torch.where(scores > absent, scores, -torch.inf)
     return SparseStates(active, log_joints, population.latents)
 
 
 def posterior_sums(
-    model: BinaryVAE, patches: Patches, states: SparseStates
+    projections: Tensor, gram: Tensor, states: SparseStates
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Posterior expectations over the truncated posterior.
-
-    Returns
-    -------
-    latents : (H,) float, sum over patches of <z>
-    products : (H, H) float, sum over patches of <a a^T>
-    amplitudes : (N, H) float, <a> of each patch
-    """
+    """As `fast_path.posterior_sums`."""
     from denoise import kernels
 
-    projections, gram = _projections(model, patches)
-    weights = states.posterior_weights().numpy()
-    active = states.active.numpy()
-    amplitudes = np.zeros_like(projections)
+    amplitudes = torch.zeros_like(projections)
+    weights = states.posterior_weights()
+    per_patch = [one.numpy() for one in (projections, states.active, weights, amplitudes)]
 
     def work(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        latents, products = np.zeros_like(gram[0]), np.zeros_like(gram)
+        latents, products = np.zeros(len(gram), np.float32), np.zeros(gram.shape, np.float32)
+        projections_here, active_here, weights_here, amplitudes_here = (
+            one[rows] for one in per_patch
+        )
         kernels.accumulate(
-            projections[rows],
-            gram,
-            active[rows],
-            weights[rows],
+            projections_here,
+            gram.numpy(),
+            active_here,
+            weights_here,
             latents,
             products,
-            amplitudes[rows],
+            amplitudes_here,
         )
         return latents, products
 
-    latents, products = np.zeros_like(gram[0]), np.zeros_like(gram)
-    for block_latents, block_products in _share_out(work, len(patches)):
+    latents, products = np.zeros(len(gram), np.float32), np.zeros(gram.shape, np.float32)
+    for block_latents, block_products in _share_out(work, len(projections)):
         latents += block_latents
         products += block_products
-    return torch.from_numpy(latents), torch.from_numpy(products), torch.from_numpy(amplitudes)
-
-
-def posterior_mean(model: BinaryVAE, patches: Patches, states: SparseStates) -> Tensor:
-    """Expected noise-free patches: (N, D)."""
-    assert model.amplitudes is not None
-    amplitudes = posterior_sums(model, patches, states)[2]
-    vectors = model.amplitudes.vectors
-    if not model.free_patch_mean:
-        return amplitudes @ vectors
-    vectors = vectors - vectors.mean(1, keepdim=True)
-    return patches.values.mean(1, keepdim=True) + amplitudes @ vectors
-
-
-def _projections(
-    model: BinaryVAE, patches: Patches
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """c = W x (N, H) and G = W W^T (H, H), in units of sigma."""
-    assert model.amplitudes is not None
-    vectors = model.amplitudes.vectors
-    if model.free_patch_mean:
-        vectors, patches = vectors - vectors.mean(1, keepdim=True), patches.centred
-    scale = 1 / model.noise_variance
-    projections = patches.values @ (vectors.T * scale)
-    return projections.numpy(), (vectors @ vectors.T * scale).numpy()
+    return torch.from_numpy(latents), torch.from_numpy(products), amplitudes
 
 
 def _share_out(work: Callable[[slice], Result], count: int) -> Iterable[Result]:

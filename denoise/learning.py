@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from denoise import compiled
+from denoise import fast_path
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
@@ -211,8 +211,9 @@ def amplitude_sums(
     model: BinaryVAE, patches: Patches, states: StateSets
 ) -> tuple[AmplitudeSums, Tensor]:
     """Sums over a batch, and its posterior mean of the squared error, ()."""
-    if isinstance(states, SparseStates) and compiled.supports(model, patches):
-        return _compiled_sums(model, patches, states)
+    kernels = fast_path.kernels_for(model, patches)
+    if kernels is not None and isinstance(states, SparseStates):
+        return _fast_sums(kernels, model, patches, states)
     assert model.amplitudes is not None
     weights = states.posterior_weights()
     residuals = model.residuals(patches, states.states)
@@ -238,11 +239,11 @@ def amplitude_sums(
     return sums, errors
 
 
-def _compiled_sums(
-    model: BinaryVAE, patches: Patches, states: SparseStates
+def _fast_sums(
+    kernels: fast_path.Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
 ) -> tuple[AmplitudeSums, Tensor]:
     assert model.amplitudes is not None
-    latents, products, amplitudes = compiled.posterior_sums(model, patches, states)
+    latents, products, amplitudes = fast_path.posterior_sums(kernels, model, patches, states)
     values = (patches.centred if model.free_patch_mean else patches).values
     vectors = model.amplitudes.vectors
     cross = amplitudes.T @ values

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from denoise import compiled
+from denoise import fast_path
 from denoise.errors import ImageError
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
@@ -141,8 +141,9 @@ def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: in
 
 def posterior_mean(model: BinaryVAE, patches: Patches, states: StateSets) -> Tensor:
     """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
-    if isinstance(states, SparseStates) and compiled.supports(model, patches):
-        return compiled.posterior_mean(model, patches, states)
+    kernels = fast_path.kernels_for(model, patches)
+    if kernels is not None and isinstance(states, SparseStates):
+        return fast_path.posterior_mean(kernels, model, patches, states)
     return posterior_moments(model, patches, states)[0]
 
 

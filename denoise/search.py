@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from denoise import compiled
+from denoise import fast_path
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.options import SearchOptions
@@ -64,9 +64,10 @@ def improve(
     Sets of the same shape
     """
     expansions = options.parents * options.generations * steps
-    if isinstance(population, SparseStates) and compiled.supports(model, patches):
-        return compiled.explore(
-            model, patches, population, expansions=expansions, children=options.children
+    kernels = fast_path.kernels_for(model, patches)
+    if kernels is not None and isinstance(population, SparseStates):
+        return fast_path.explore(
+            kernels, model, patches, population, expansions=expansions, children=options.children
         )
     states = population.states
     log_joints = model.log_joints(patches, states)

@@ -7,18 +7,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import all_states, make_model, make_patches
+from conftest import all_states, make_model, make_patches, scored
 from test_model import exact_posterior
 from torch import Tensor
 
-from denoise import compiled
+from denoise import fast_path
 from denoise.amplitudes import GaussianAmplitudes
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
-from denoise.states import LatentStates, SparseStates, no_latents_on
+from denoise.states import SparseStates, no_latents_on
 
 CASES = pytest.mark.parametrize(
     ("hidden", "missing"), [(None, False), (None, True), ((5,), False), ((5,), True)]
@@ -198,29 +198,34 @@ def float32_case() -> tuple[BinaryVAE, Patches, SparseStates]:
     return model, patches, no_latents_on(6, 21, 5, values)
 
 
+def kernels_of(model: BinaryVAE, patches: Patches) -> fast_path.Kernels:
+    kernels = fast_path.kernels_for(model, patches)
+    assert kernels is not None
+    return kernels
+
+
 def test_compiled_search_gives_the_same_numbers_as_its_twin() -> None:
     model, patches, start = float32_case()
-    assert compiled.supports(model, patches)
-    log_joints = model.log_joints(patches, start.states)
-    scored = LatentStates(
-        start.states, log_joints.masked_fill(start.log_joints.isneginf(), -torch.inf)
-    )
-    twin = explore(model, patches, scored, expansions=7, children=4)
-    fast = compiled.explore(model, patches, start, expansions=7, children=4)
+    kernels = kernels_of(model, patches)
+    twin = explore(model, patches, scored(model, patches, start), expansions=7, children=4)
+    fast = fast_path.explore(kernels, model, patches, start, expansions=7, children=4)
     torch.testing.assert_close(fast.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
     # Two states that are equally likely to rounding may change places.
     assert (fast.states == twin.states).all(2).float().mean() > 0.995
     assert int(fast.states.sum(-1).max()) <= 5
-    again = compiled.explore(model, patches, SparseStates.of(twin, 5), expansions=0, children=1)
+    again = fast_path.explore(
+        kernels, model, patches, SparseStates.of(twin, 5), expansions=0, children=1
+    )
     torch.testing.assert_close(again.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
 
 
 def test_compiled_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     model, patches, start = float32_case()
-    states = compiled.explore(model, patches, start, expansions=7, children=4)
+    kernels = kernels_of(model, patches)
+    states = fast_path.explore(kernels, model, patches, start, expansions=7, children=4)
     fast, fast_errors = amplitude_sums(model, patches, states)
-    fast_mean = compiled.posterior_mean(model, patches, states)
-    monkeypatch.setattr(compiled, "supports", lambda model, patches: False)
+    fast_mean = fast_path.posterior_mean(kernels, model, patches, states)
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
     twin, errors = amplitude_sums(model, patches, states)
     # The kernel leaves out states that carry less than a thousandth of the posterior.
     for name in ("latents", "products", "cross"):
@@ -239,11 +244,7 @@ def test_search_never_lowers_the_elbo_and_finds_all_states_in_the_end(
     model.max_active = 4
     patches = make_patches(missing=True)
     with torch.no_grad():
-        states = no_latents_on(16, 4, 4, patches.values)
-        log_joints = model.log_joints(patches, states.states)
-        found = LatentStates(
-            states.states, log_joints.masked_fill(states.log_joints.isneginf(), -torch.inf)
-        )
+        found = scored(model, patches, no_latents_on(16, 4, 4, patches.values))
         before = found.elbo()
         for expansions in (1, 2, 16):
             found = explore(model, patches, found, expansions=expansions, children=4)

@@ -1,0 +1,118 @@
+"""The amplitude model at full speed, where there are kernels for it: numba's or Triton's.
+
+They cover what presets use: W without a mean, no missing values, float32, on a CPU or a CUDA
+GPU. Everything else takes the plain tensors of `neighbourhood.py` and `amplitudes.py`, which
+give the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from denoise import compiled, fused
+from denoise.model import BinaryVAE
+from denoise.patches import Patches
+from denoise.states import SparseStates
+
+
+class Kernels(Protocol):
+    """What `compiled.py` and `fused.py` offer; results do not depend on the number of patches."""
+
+    def explore(
+        self,
+        projections: Tensor,
+        gram: Tensor,
+        log_odds: Tensor,
+        population: SparseStates,
+        *,
+        expansions: int,
+        children: int,
+    ) -> SparseStates:
+        """Score states and search on, as `neighbourhood.explore`; may overwrite `population`.
+
+        Log joints come without what all states of a patch share.
+        """
+
+    def posterior_sums(
+        self, projections: Tensor, gram: Tensor, states: SparseStates
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `fast_path.posterior_sums`."""
+
+
+def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
+    """The kernels that cover the case, or None."""
+    values = patches.values
+    if model.amplitudes is None or model.decoder is not None or patches.observed is not None:
+        return None
+    if values.dtype != torch.float32:
+        return None
+    if values.device.type == "cpu":
+        return compiled
+    return fused if values.device.type == "cuda" and fused.is_installed() else None
+
+
+def explore(
+    kernels: Kernels,
+    model: BinaryVAE,
+    patches: Patches,
+    population: SparseStates,
+    *,
+    expansions: int,
+    children: int,
+) -> SparseStates:
+    """Score the states under the present parameters and search on, as `neighbourhood.explore`.
+
+    May overwrite `population`.
+    """
+    found = kernels.explore(
+        *_projections(model, patches),
+        model.prior_probs.logit(),
+        population,
+        expansions=expansions,
+        children=children,
+    )
+    nothing_on = torch.zeros(
+        len(patches), 1, population.latents, dtype=torch.bool, device=found.active.device
+    )
+    shared = model.log_joints(patches, nothing_on)
+    return SparseStates(found.active, found.log_joints + shared, population.latents)
+
+
+def posterior_sums(
+    kernels: Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Posterior expectations over the truncated posterior.
+
+    Returns
+    -------
+    latents : (H,) float, sum over patches of <z>
+    products : (H, H) float, sum over patches of <a a^T>
+    amplitudes : (N, H) float, <a> of each patch
+    """
+    return kernels.posterior_sums(*_projections(model, patches), states)
+
+
+def posterior_mean(
+    kernels: Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
+) -> Tensor:
+    """Expected noise-free patches: (N, D)."""
+    assert model.amplitudes is not None
+    amplitudes = posterior_sums(kernels, model, patches, states)[2]
+    vectors = model.amplitudes.vectors
+    if not model.free_patch_mean:
+        return amplitudes @ vectors
+    vectors = vectors - vectors.mean(1, keepdim=True)
+    return patches.values.mean(1, keepdim=True) + amplitudes @ vectors
+
+
+def _projections(model: BinaryVAE, patches: Patches) -> tuple[Tensor, Tensor]:
+    """c = W x (N, H) and G = W W^T (H, H), in units of sigma."""
+    assert model.amplitudes is not None
+    vectors = model.amplitudes.vectors
+    if model.free_patch_mean:
+        vectors, patches = vectors - vectors.mean(1, keepdim=True), patches.centred
+    scale = 1 / model.noise_variance
+    return patches.values @ (vectors.T * scale), vectors @ vectors.T * scale

@@ -1,0 +1,187 @@
+"""The Triton kernels against plain tensors: on a GPU, or else in Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_model, make_patches, scored
+from torch import Tensor
+
+from denoise import fast_path, fused
+from denoise.learning import amplitude_sums
+from denoise.model import BinaryVAE
+from denoise.neighbourhood import explore
+from denoise.patches import Patches
+from denoise.reconstruction import posterior_moments
+from denoise.states import LatentStates, SparseStates, no_latents_on
+
+pytestmark = pytest.mark.skipif(not fused.is_installed(), reason="needs triton")
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+PATCHES, LATENTS, STATES, MOST_ACTIVE = 6, 11, 5, 3
+
+
+@pytest.fixture(autouse=True)
+def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the Triton kernels, on a CPU and for float64 as well."""
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: fused)
+
+
+def case(*, noise: float = 0.7) -> tuple[BinaryVAE, Patches, SparseStates]:
+    """A float64 model of sizes that are no powers of two, and empty sets."""
+    model = make_model(LATENTS, 9, hidden=None, amplitudes=True, free_patch_mean=True)
+    assert model.amplitudes is not None
+    vectors = model.amplitudes.vectors
+    model.amplitudes.vectors = vectors - vectors.mean(1, keepdim=True)  # as they are learned
+    model.max_active = MOST_ACTIVE
+    model.noise_variance = torch.tensor(noise, dtype=torch.float64)
+    patches = make_patches(PATCHES, 9)
+    return model, patches, no_latents_on(STATES, LATENTS, MOST_ACTIVE, patches.values)
+
+
+def on_device(model: BinaryVAE, patches: Patches, sets: SparseStates) -> SparseStates:
+    """Four expansions by the kernel."""
+    log_odds = model.prior_probs.logit()
+    projections, gram = fast_path._projections(model, patches)
+    moved = SparseStates(sets.active.to(DEVICE), sets.log_joints.to(DEVICE), sets.latents)
+    found = fused.explore(
+        projections.to(DEVICE),
+        gram.to(DEVICE),
+        log_odds.to(DEVICE),
+        moved,
+        expansions=4,
+        children=3,
+    )
+    return SparseStates(found.active.cpu(), found.log_joints.cpu(), found.latents)
+
+
+def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:
+    """Whether the same states are in the same places; what lies in empty ones does not matter."""
+    there = ~one.log_joints.isneginf()
+    return bool((one.states == other.states)[there].all())
+
+
+def test_search_finds_the_states_of_its_twin() -> None:
+    model, patches, start = case()
+    twin = explore(model, patches, scored(model, patches, start), expansions=4, children=3)
+    found = on_device(model, patches, start)
+    torch.testing.assert_close(
+        found.log_joints.softmax(1), twin.log_joints.softmax(1), rtol=1e-9, atol=1e-12
+    )
+    assert same_sets(twin, found)
+    assert int(found.states.sum(-1).max()) <= MOST_ACTIVE
+    # Scored again under other parameters, then searched on.
+    model.prior_probs = 1 - model.prior_probs
+    model.noise_variance = 2 * model.noise_variance
+    again = scored(model, patches, SparseStates.of(twin, MOST_ACTIVE))
+    twin = explore(model, patches, again, expansions=4, children=3)
+    found = on_device(model, patches, found)
+    torch.testing.assert_close(found.log_joints.diff(), twin.log_joints.diff())
+    assert same_sets(twin, found)
+
+
+def test_log_joints_are_those_of_the_model() -> None:
+    model, patches, start = case()
+    found = fast_path.explore(fused, model, patches, start, expansions=2, children=2)
+    exact = scored(model, patches, found).log_joints
+    torch.testing.assert_close(found.log_joints, exact)
+    assert bool((found.log_joints.diff() <= 0).all() | found.log_joints.isneginf().any())
+
+
+def test_a_patch_does_not_depend_on_its_neighbours() -> None:
+    model, patches, start = case()
+    together = on_device(model, patches, start)
+    alone = on_device(model, patches[2:4], start[2:4])
+    assert torch.equal(together[2:4].log_joints, alone.log_joints)
+    assert torch.equal(together[2:4].active, alone.active)
+
+
+def test_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under strong noise all states are likely, and none is left out."""
+    model, patches, start = case(noise=30.0)
+    states = on_device(model, patches, start)
+    assert float(states.posterior_weights().min()) > 1e-3
+    fast, fast_errors = amplitude_sums(model, patches, states)
+    fast_mean = fast_path.posterior_mean(fused, model, patches, states)
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
+    twin, errors = amplitude_sums(model, patches, states)
+    for name in ("latents", "products", "cross"):
+        torch.testing.assert_close(getattr(fast, name), getattr(twin, name), rtol=0, atol=1e-5)
+    torch.testing.assert_close(fast_errors, errors, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        fast_mean, posterior_moments(model, patches, states)[0], rtol=0, atol=1e-5
+    )
+
+
+def test_sums_are_the_same_in_every_order() -> None:
+    model, patches, start = case()
+    states = on_device(model, patches, start)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+
+    def sums(rows: Tensor) -> tuple[Tensor, ...]:
+        return fast_path.posterior_sums(fused, model, patches[rows], states[rows])
+
+    for one, other in zip(sums(torch.arange(6))[:2], sums(order)[:2], strict=True):
+        assert torch.equal(one, other)
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from denoise import fused, fused_kernels as kernels
+
+numbers = dict.fromkeys(("latents", "size", "most_active", "expansions", "children"), "i32")
+inputs = {"projections": "*fp32", "gram": "*fp32", "active": "*i16"}
+searched = {"log_odds": "*fp32", "keys": "*i64", "scores": "*fp32"}
+summed = {"log_joints": "*fp32", "latent_sums": "*i64", "products": "*i64", "amplitudes": "*i64"}
+for kernel, more, blocks in (
+    (kernels.explore, searched, {"BLOCK_S": 16, "K": 8, "BLOCK_H": 512}),
+    (kernels.accumulate, summed, {"BLOCK_S": 16, "K": 8}),
+):
+    known = inputs | more | numbers | dict.fromkeys(blocks, "constexpr")
+    signature = {name: known[name] for name in kernel.arg_names}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=blocks)
+    options = {"num_warps": fused.WARPS}
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert len(compiled.asm["cubin"]) > 1000
+    print(kernel.fn.__name__, "compiled")
+"""
+
+
+def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> None:
+    """The interpreter takes more than the compiler does; the sizes are those of the presets."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment |= {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["explore", "compiled", "accumulate", "compiled"], done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import numpy as np
+    from conftest import step_image
+
+    from denoise import denoise_image, preset
+    from denoise.metrics import psnr
+
+    clean = step_image(64, 64)
+    noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
+    options = replace(preset("fast", 25), refinement=None)
+    monkeypatch.undo()
+    fast = denoise_image(noisy, 25, options=options, device="cuda")
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
+    plain = denoise_image(noisy, 25, options=options, device="cuda")
+    assert abs(psnr(clean, fast.image) - psnr(clean, plain.image)) < 0.02
+    assert fast.elbo_history[-1] == pytest.approx(plain.elbo_history[-1], rel=1e-3)
