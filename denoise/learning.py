@@ -11,6 +11,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise import fast_path
+from denoise.halving import in_parts
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
@@ -87,28 +88,37 @@ class GradientLearner:
         steps_per_epoch: int,
     ) -> None:
         self._model = model
+        self._decoder = decoder
         self._optimizer = Adam(decoder.parameters(), lr=training.learning_rate[1], fused=True)
         self._schedule = _schedule(self._optimizer, training, steps_per_epoch)
 
     def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """One gradient step."""
-        self._optimizer.zero_grad()
-        sums = add_gradient(self._model, patches, states)
+        parts = in_parts(
+            lambda rows: gradient(self._model, patches[rows], states[rows]), len(patches)
+        )
+        slopes = [part[0] for part in parts]
+        for parameter, *shares in zip(self._decoder.parameters(), *slopes, strict=True):
+            parameter.grad = torch.stack(shares).sum(0) / len(patches)
         self._optimizer.step()
         self._schedule.step()
-        return sums
+        return sum((part[1] for part in parts), BatchSums.zero(self._model))
 
 
-def add_gradient(model: BinaryVAE, patches: Patches, states: StateSets) -> BatchSums:
-    """Add the gradient of minus the mean ELBO to that of the decoder's weights."""
+def gradient(
+    model: BinaryVAE, patches: Patches, states: StateSets
+) -> tuple[tuple[Tensor, ...], BatchSums]:
+    """Slopes of minus the sum of the ELBOs in the decoder's weights, and sums over the batch."""
+    assert model.decoder is not None
     weights = states.posterior_weights()
     residuals = model.residuals(patches, states.states)
     # For a fixed posterior of the amplitudes, the gradient is that of the expected squared error.
     posterior = model.amplitude_posterior(patches, states.states, residuals.detach())
     errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
-    (errors / (2 * model.noise_variance * len(patches))).backward()
+    parameters = list(model.decoder.parameters())
+    slopes = torch.autograd.grad(errors / (2 * model.noise_variance), parameters)
     latents = (weights[:, :, None] * states.states).sum((0, 1))
-    return BatchSums(states.elbo().sum(), errors.detach(), latents)
+    return slopes, BatchSums(states.elbo().sum(), errors.detach(), latents)
 
 
 def _schedule(optimizer: Adam, training: TrainingOptions, steps_per_epoch: int) -> LRScheduler:
@@ -183,7 +193,12 @@ class AmplitudeLearner:
         assert amplitudes is not None
         if self._gradient is not None:
             self._gradient.learn(patches, states)
-        new, squared_error = amplitude_sums(self._model, patches, states)
+        parts = in_parts(
+            lambda rows: amplitude_sums(self._model, patches[rows], states[rows]), len(patches)
+        )
+        (new, squared_error), *others = parts
+        for sums, error in others:
+            new, squared_error = new.decayed(1, sums), squared_error + error
         keep = max(0.0, 1 - len(patches) / self._memory)
         sums = new if self._sums is None else self._sums.decayed(keep, new)
 
@@ -201,8 +216,10 @@ class AmplitudeLearner:
 
 def solve_amplitudes(sums: AmplitudeSums) -> Tensor:
     """W that maximises the expected log joint, up to the ridge: (H, D)."""
-    ridge = RIDGE * torch.eye(len(sums.products))
-    vectors: Tensor = torch.linalg.solve(sums.products + ridge.to(sums.products), sums.cross)
+    ridge = RIDGE * torch.eye(len(sums.products), device=sums.products.device)
+    # Does not wait for a GPU to tell whether it went well; what did not shows in the ELBO.
+    solution = torch.linalg.solve_ex(sums.products + ridge, sums.cross)
+    vectors: Tensor = solution.result
     return vectors
 
 

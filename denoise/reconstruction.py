@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from denoise import fast_path
 from denoise.errors import ImageError
+from denoise.halving import in_parts
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
@@ -32,6 +33,15 @@ class Reconstruction:
     """
 
     image: Tensor
+    variance: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    """Some patches, their posterior means (N, D) and, if asked for, variances (N, D)."""
+
+    patches: Patches
+    mean: Tensor
     variance: Tensor | None
 
 
@@ -61,17 +71,24 @@ def rebuild_image(
     if search.mutation in ("guided", "neighbours"):
         model.calibrate_flips(start.pool[:CALIBRATION_STATES])
     means, variances, finished = grid.merger(), grid.merger(), 0
-    for index in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
-        patches = Patches.from_raw(grid.extract(image, index), index)
-        states = start.states(model, patches, search.states)
-        key = (seed, 0)
-        states = improve(model, patches, states, search, key=key, steps=inference.search_steps)
-        weights = patches.observed_counts / patches.values.shape[1]
-        means.add(posterior_mean(model, patches, states), index, weights)
-        if with_variance:
-            moments = posterior_moments(model, patches, states, least_weight=LEAST_WEIGHT)
-            variances.add(moments[1], index, weights)
-        finished += len(index)
+    for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
+
+        def rebuild(rows: slice, chunk: Tensor = chunk) -> _Rebuilt:
+            patches = Patches.from_raw(grid.extract(image, chunk[rows]), chunk[rows])
+            states = start.states(model, patches, search.states)
+            key, steps = (seed, 0), inference.search_steps
+            states = improve(model, patches, states, search, key=key, steps=steps)
+            mean, variance = posterior_mean(model, patches, states), None
+            if with_variance:
+                variance = posterior_moments(model, patches, states, least_weight=LEAST_WEIGHT)[1]
+            return _Rebuilt(patches, mean, variance)
+
+        for part in in_parts(rebuild, len(chunk)):
+            weights = part.patches.observed_counts / part.mean.shape[1]
+            means.add(part.mean, part.patches.index, weights)
+            if part.variance is not None:
+                variances.add(part.variance, part.patches.index, weights)
+        finished += len(chunk)
         on_patches(finished)
     return Reconstruction(means.image(), variances.image() if with_variance else None)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from denoise.errors import TrainingError
+from denoise.halving import in_parts
 from denoise.learning import BatchSums, make_learner
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
@@ -83,8 +84,7 @@ def train(
                 share = min(done / annealing_patches, 1.0)
                 model.noise_variance = start_variance.lerp(given_variance, share)
             batch = patches[rows]
-            with torch.no_grad():
-                found = improve(model, batch, states[rows], search, key=(seed, epoch, 1))
+            found = _searched(model, batch, states[rows], search, key=(seed, epoch, 1))
             states.write(rows, found)
             sums += learner.learn(batch, found)
             done += len(batch)
@@ -97,6 +97,24 @@ def train(
             else:
                 model.noise_variance = given_variance
         yield _stats(epoch, sums, residual_variance, patch_count=len(patches))
+
+
+@torch.no_grad()
+def _searched(
+    model: BinaryVAE,
+    patches: Patches,
+    sets: StateSets,
+    search: SearchOptions,
+    *,
+    key: tuple[int, ...],
+) -> StateSets:
+    """The sets after a search step, in parts if memory does not suffice."""
+
+    def improve_part(rows: slice) -> None:
+        sets.write(rows, improve(model, patches[rows], sets[rows], search, key=key))
+
+    in_parts(improve_part, len(patches))
+    return sets
 
 
 def _batches(

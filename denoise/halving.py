@@ -1,0 +1,47 @@
+"""Work on many patches at once or, where a GPU's memory does not suffice, on halves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+def in_parts(work: Callable[[slice], Result], count: int) -> list[Result]:
+    """Results of `work` on all rows or, if it runs out of memory, on halves, quarters and so on.
+
+    Parameters
+    ----------
+    work : takes a slice of the rows 0..`count` - 1; must be able to start again
+    count : at least 1
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If memory does not suffice for one row.
+    """
+    results: list[Result] = []
+    waiting = [slice(0, count)]
+    while waiting:
+        rows = waiting.pop()
+        result = _attempt(work, rows)
+        if result is None:
+            middle = (rows.start + rows.stop) // 2
+            waiting += [slice(middle, rows.stop), slice(rows.start, middle)]
+        else:
+            results.append(result[0])
+    return results
+
+
+def _attempt(work: Callable[[slice], Result], rows: slice) -> tuple[Result] | None:
+    """The result, or None if halves should be tried; the failed attempt's memory is free then."""
+    try:
+        return (work(rows),)
+    except torch.OutOfMemoryError:
+        if rows.stop - rows.start <= 1:
+            raise
+    torch.cuda.empty_cache()
+    return None
