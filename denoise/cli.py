@@ -138,7 +138,7 @@ def denoise(
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None
     from denoise.console import run_and_report
-    from denoise.devices import pick_device
+    from denoise.devices import device_note, pick_device
     from denoise.plan import plan_jobs
 
     try:
@@ -160,7 +160,9 @@ def denoise(
     except PlanError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        pick_device(device)
+        note = device_note(pick_device(device))
+        if note is not None and not quiet:
+            typer.echo(f"note: {note}", err=True)
         code = run_and_report(
             plan,
             settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from denoise import fused
 from denoise.errors import DeviceError
 
 
@@ -37,6 +38,13 @@ def pick_device(name: str) -> torch.device:
             return device
         raise DeviceError(f"device {name}: PyTorch finds no Apple GPU here; use --device cpu")
     raise DeviceError(f"device {name} is unknown; use auto, cpu, cuda, cuda:N or mps")
+
+
+def device_note(device: torch.device) -> str | None:
+    """What the user should know before a run on a device, if anything."""
+    if device.type == "cuda" and not fused.is_installed():
+        return "Triton is not installed; the GPU works through plain tensors, which takes longer"
+    return None
 
 
 def describe_device(device: torch.device) -> str:

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_model, make_patches, scored
+from conftest import make_model, make_patches, run_cli, scored
 from torch import Tensor
 
 from denoise import fast_path, fused
+from denoise.devices import device_note
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
+from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
 from denoise.states import LatentStates, SparseStates, no_latents_on
+from denoise.training import train
 
 pytestmark = pytest.mark.skipif(not fused.is_installed(), reason="needs triton")
 
@@ -163,6 +166,44 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
         [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == ["explore", "compiled", "accumulate", "compiled"], done.stderr
+
+
+def test_training_with_the_kernels_gives_the_elbo_of_its_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def elbos() -> list[float]:
+        model, patches, start = case()
+        search = SearchOptions(states=STATES, parents=2, children=3)
+        settings = TrainingOptions(epochs=3, batch_size=4, prior_hold=0.3)
+        stats = train(
+            model,
+            patches,
+            start,
+            search=search,
+            training=settings,
+            learn_noise_variance=False,
+            seed=0,
+        )
+        return [one.elbo for one in stats]
+
+    fast = elbos()
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
+    assert fast == pytest.approx(elbos(), rel=1e-4)
+
+
+def test_a_missing_triton_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = torch.device("cuda")
+    assert device_note(gpu) is None
+    monkeypatch.setattr(fused, "is_installed", lambda: False)
+    assert device_note(torch.device("cpu")) is None
+    monkeypatch.setattr("denoise.devices.pick_device", lambda name: gpu)
+    code, _, stderr = run_cli("a.png", "b.png", "--sigma", "20")
+    assert code == 1
+    assert stderr.count("note: Triton is not installed") == 1
+    _, _, stderr = run_cli("a.png", "--sigma", "20", "--quiet")
+    assert "Triton" not in stderr
 
 
 @pytest.mark.gpu
