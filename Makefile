@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow benchmark quality comparison samples clean
+.PHONY: demo test check format format-check lint types slow benchmark quality comparison bench-gpu bench-cpu samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -56,6 +56,15 @@ comparison: $(INSTALLED)
 		--json comparison.json --resume --markdown comparison.md --plot comparison.png \
 		--keep-images comparison --sheet comparison_details.png
 
+# The tables of docs/performance.md, for instance: make bench-gpu IMAGE=../shared/data/set12/02.png
+bench-gpu bench-cpu: IMAGE_OPTION = $(if $(IMAGE),--image "$(IMAGE)" --seed 2)
+bench-gpu: $(INSTALLED)
+	$(BIN)/python -m denoise.benchmarks.speed --device cuda --sizes 256,512,1024,2048 \
+		$(IMAGE_OPTION) --json bench-gpu.json
+bench-cpu: $(INSTALLED)
+	$(BIN)/python -m denoise.benchmarks.speed --device cpu --sizes 256,512 \
+		$(IMAGE_OPTION) --json bench-cpu.json
+
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py
 
@@ -66,4 +75,6 @@ $(INSTALLED): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev]"
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet triton \
+		|| echo "no Triton for this system: the tests of the GPU's kernels are skipped"
 	@touch $@

@@ -1,0 +1,175 @@
+"""Seconds of the E-step and the M-step on one chunk of patches, against what the machine can do.
+
+Work is counted by hand from the algorithm, not from what a kernel happens to execute. With H
+latents, S states a patch and a latents on in each on average, M^-1, M^-1 c and the evidence of a
+state (`amplitudes.py`) take 2a^3 + 4a operations, and the gains of all its H neighbours
+H (a^2 + 4a + 6) more. Memory moves what has to: projections, states and log joints, once in and,
+but for the projections, once out. Rows of the Gram matrix stay in a cache.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from denoise import fast_path
+from denoise.model import BinaryVAE
+from denoise.neighbourhood import explore
+from denoise.options import DenoiseOptions
+from denoise.patches import Patches
+from denoise.states import LatentStates, SparseStates, no_latents_on
+from denoise.vae import LearnedVAE
+
+REPEATS = 5
+# Values that are copied, and side of the matrices that are multiplied, to learn the limits.
+COPIED = 2**26
+MATRIX = 2048
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine reached in this run.
+
+    Attributes
+    ----------
+    bandwidth : bytes read and written per second by a copy
+    arithmetic : float32 operations per second in a matrix product
+    """
+
+    bandwidth: float
+    arithmetic: float
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """One stage on one chunk.
+
+    Attributes
+    ----------
+    stage : "search" or "sums"
+    path : "kernels" or "plain"
+    seconds : median of some runs
+    patches, neighbours : how many were handled, and how many neighbours of states were scored
+    operations, moved : by hand: float operations, and bytes that have to pass through memory
+    """
+
+    stage: str
+    path: str
+    seconds: float
+    patches: int
+    neighbours: int
+    operations: float
+    moved: float
+
+    def share_of(self, limits: Limits) -> float:
+        """Time that the binding limit asks for, as a share of the time that was taken."""
+        least = max(self.operations / limits.arithmetic, self.moved / limits.bandwidth)
+        return least / self.seconds
+
+
+def measure_limits(device: torch.device) -> Limits:
+    """Copy and multiply on the device."""
+    values = torch.zeros(COPIED, device=device)
+    target = torch.empty_like(values)
+    copying = seconds(lambda: target.copy_(values), device)
+    matrix = torch.ones(MATRIX, MATRIX, device=device)
+    multiplying = seconds(lambda: matrix @ matrix, device)
+    return Limits(2 * 4 * COPIED / copying, 2 * MATRIX**3 / multiplying)
+
+
+def measure_stages(
+    vae: LearnedVAE, patches: Patches, options: DenoiseOptions, *, plain: bool
+) -> list[StageTime]:
+    """Both stages on `patches`, by the kernels that fit the device if any, and by plain tensors."""
+    model, device = vae.model, patches.values.device
+    search = options.search
+    expansions = search.parents * search.generations * options.inference.search_steps
+    kernels = fast_path.kernels_for(model, patches)
+    start = no_latents_on(search.states, vae.start.pool.shape[1], model.max_active, patches.values)
+    paths: dict[str, Callable[[], SparseStates]] = {}
+    if kernels is not None:
+        paths["kernels"] = lambda: fast_path.explore(
+            kernels, model, patches, _copy(start), expansions=expansions, children=search.children
+        )
+    if plain or kernels is None:
+        paths["plain"] = lambda: _plain_search(model, patches, start, expansions, search.children)
+    times = []
+    for path, search_once in paths.items():
+        found = search_once()
+        work = _search_work(found, expansions)
+        times.append(_time("search", path, search_once, found, expansions, work, device))
+    if kernels is not None:
+        work = _sums_work(found)
+        sums = lambda: fast_path.posterior_sums(kernels, model, patches, found)  # noqa: E731
+        times.append(_time("sums", "kernels", sums, found, 0, work, device))
+    return times
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Median time of some runs, after one that does not count."""
+    taken = []
+    for _ in range(REPEATS + 1):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - started)
+    return median(taken[1:])
+
+
+def _time(
+    stage: str,
+    path: str,
+    work: Callable[[], object],
+    found: SparseStates,
+    expansions: int,
+    counts: tuple[float, float],
+    device: torch.device,
+) -> StageTime:
+    neighbours = len(found) * expansions * found.latents
+    return StageTime(stage, path, seconds(work, device), len(found), neighbours, *counts)
+
+
+def _search_work(found: SparseStates, expansions: int) -> tuple[float, float]:
+    """Operations and bytes of the search."""
+    on, size, latents = _mean_active(found), found.log_joints.shape[1], found.latents
+    solving = 2 * on**3 + 4 * on
+    operations = size * solving + expansions * (solving + latents * (on**2 + 4 * on + 6))
+    return len(found) * operations, len(found) * (4 * latents + 2 * _bytes_per_patch(found))
+
+
+def _sums_work(found: SparseStates) -> tuple[float, float]:
+    """Operations and bytes of the posterior sums."""
+    on, size = _mean_active(found), found.log_joints.shape[1]
+    operations = size * (2 * on**3 + 4 * on + 3 * on**2)
+    return len(found) * operations, len(found) * (12 * found.latents + _bytes_per_patch(found))
+
+
+def _bytes_per_patch(found: SparseStates) -> float:
+    return float(2 * found.active[0].numel() + 4 * found.log_joints.shape[1])
+
+
+def _mean_active(found: SparseStates) -> float:
+    """Latents on in a state that is not an empty place, on average."""
+    there = ~found.log_joints.isneginf()
+    on = (found.active < found.latents).sum(-1)
+    return float(on[there].double().mean())
+
+
+def _plain_search(
+    model: BinaryVAE, patches: Patches, start: SparseStates, expansions: int, children: int
+) -> SparseStates:
+    states: Tensor = start.states
+    log_joints = model.log_joints(patches, states)
+    scored = LatentStates(states, log_joints.masked_fill(start.log_joints.isneginf(), -torch.inf))
+    found = explore(model, patches, scored, expansions=expansions, children=children)
+    return SparseStates.of(found, model.max_active)
+
+
+def _copy(sets: SparseStates) -> SparseStates:
+    return SparseStates(sets.active.clone(), sets.log_joints.clone(), sets.latents)

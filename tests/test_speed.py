@@ -1,0 +1,77 @@
+"""The benchmark of speed: what it prints, and its counts by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_AMPLITUDE, make_model, make_patches
+from typer import Typer
+from typer.testing import CliRunner
+
+from denoise.benchmarks import speed, stages
+from denoise.benchmarks.stages import Limits, StageTime
+from denoise.states import SparseStates, no_latents_on
+
+
+@pytest.mark.usefixtures("small")
+def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(speed.main)
+    file = tmp_path / "numbers.json"
+    done = CliRunner().invoke(app, ["--device", "cpu", "--sizes", "24,40", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "| 40 |" in done.stdout
+    numbers = json.loads(file.read_text())
+    assert [run["side"] for run in numbers["runs"]] == [24, 40]
+    found = {(one["stage"], one["path"]) for one in numbers["stages"]}
+    assert found == {("search", "kernels"), ("search", "plain"), ("sums", "kernels")}
+    for one in numbers["stages"]:
+        assert one["seconds"] > 0
+        assert one["operations"] > 0
+    assert all(run["all"] > 0 and run["psnr"] > 10 for run in numbers["runs"])
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny models and limits."""
+    monkeypatch.setattr(speed, "preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr(stages, "COPIED", 2**12)
+    monkeypatch.setattr(stages, "MATRIX", 16)
+
+
+def test_squares_of_any_size_come_from_one_image() -> None:
+    clean = np.arange(12, dtype=np.float32).reshape(3, 4)
+    assert np.array_equal(speed.tile(clean, 2), clean[:2, :2])
+    assert speed.tile(clean, 9).shape == (9, 9)
+    assert np.array_equal(speed.tile(clean, 6)[3:], clean[::-1].repeat(1, 0)[:, [0, 1, 2, 3, 3, 2]])
+
+
+def test_work_is_counted_for_the_states_that_are_there() -> None:
+    """Two states with 1 and 3 latents on, a = 2, of H = 10; one place of three is empty."""
+    active = torch.full((1, 3, 4), 10, dtype=torch.int16)
+    active[0, 0, 0], active[0, 1, :3] = 4, torch.tensor([1, 2, 3])
+    sets = SparseStates(active, torch.tensor([[0.0, -1.0, -torch.inf]]), 10)
+    operations, moved = stages._search_work(sets, expansions=5)
+    solving = 2 * 8 + 4 * 2
+    assert operations == 3 * solving + 5 * (solving + 10 * (4 + 8 + 6))
+    assert moved == 4 * 10 + 2 * (2 * 12 + 4 * 3)
+
+
+def test_the_binding_limit_is_the_one_that_takes_longer() -> None:
+    limits = Limits(bandwidth=100.0, arithmetic=1000.0)
+    assert StageTime("search", "plain", 2.0, 1, 1, 1000.0, 50.0).share_of(limits) == 0.5
+    assert StageTime("search", "plain", 2.0, 1, 1, 500.0, 100.0).share_of(limits) == 0.5
+
+
+def test_both_paths_search_alike() -> None:
+    model = make_model(8, hidden=None, amplitudes=True, free_patch_mean=False)
+    model.max_active = 3
+    patches = make_patches(6)
+    start = no_latents_on(4, 8, 3, patches.values)
+    found = stages._plain_search(model, patches, start, 3, 2)
+    assert not found.log_joints[:, 1].isneginf().any()
+    assert start.log_joints[:, 1:].isneginf().all()  # the start is as it was
