@@ -30,6 +30,23 @@ class MLPDecoder(nn.Module):
             layers += [linear, nn.LeakyReLU(leak)]
         self.layers = nn.Sequential(*layers[:-1])
 
+    def after_flips(self, latents: Tensor, chosen: Tensor, signs: Tensor) -> Tensor:
+        """Means after one bit of `latents` (..., H) has been flipped.
+
+        Parameters
+        ----------
+        chosen, signs : (..., M), the bits, and 1 where they go on, -1 where off
+
+        Returns
+        -------
+        (..., M, D) float
+        """
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        level = first(latents)[..., None, :] + signs[..., None] * first.weight.T[chosen]
+        means: Tensor = self.layers[1:](level)
+        return means
+
     def forward(self, latents: Tensor) -> Tensor:
         """Means of the patches: (..., H) float -> (..., D)."""
         means: Tensor = self.layers(latents)

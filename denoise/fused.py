@@ -46,9 +46,9 @@ def explore(
         most_active,
         expansions,
         children,
-        BLOCK_S=_power_of_two(size),
-        K=_power_of_two(most_active),
-        BLOCK_H=_power_of_two(population.latents),
+        BLOCK_S=power_of_two(size),
+        K=power_of_two(most_active),
+        BLOCK_H=power_of_two(population.latents),
         num_warps=WARPS,
     )
     return SparseStates(active, scores, population.latents)
@@ -76,8 +76,8 @@ def posterior_sums(
         states.latents,
         size,
         most_active,
-        BLOCK_S=_power_of_two(size),
-        K=_power_of_two(most_active),
+        BLOCK_S=power_of_two(size),
+        K=power_of_two(most_active),
         num_warps=WARPS,
     )
     unit = 1 / fused_kernels.FIXED_POINT.value
@@ -86,7 +86,7 @@ def posterior_sums(
     return latents, products, amplitudes
 
 
-def _power_of_two(count: int) -> int:
+def power_of_two(count: int) -> int:
     """The least one that is not below `count`."""
     return 1 << (count - 1).bit_length()
 

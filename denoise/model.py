@@ -85,7 +85,8 @@ class BinaryVAE:
         """
         residuals = self.residuals(patches, states)
         squared = residuals.square().sum(-1)
-        log_joints = self._log_joints(patches, states.to(squared.dtype), squared)
+        log_odds = states.to(squared.dtype) @ self.prior_probs.logit()
+        log_joints = self.log_joints_of(patches, log_odds, squared)
         posterior = self.amplitude_posterior(patches, states, residuals)
         return log_joints if posterior is None else log_joints + posterior.log_evidence
 
@@ -113,7 +114,7 @@ class BinaryVAE:
         if self.free_patch_mean:
             total = values.sum(1, keepdim=True) - mask @ means.T
             squared = squared - total.square() / patches.observed_counts[:, None].clamp(min=1)
-        return self._log_joints(patches, latents, squared)
+        return self.log_joints_of(patches, latents @ self.prior_probs.logit(), squared)
 
     def residuals(self, patches: Patches, states: Tensor) -> Tensor:
         """What the mean of each state leaves of each patch, as far as the data see it.
@@ -128,7 +129,10 @@ class BinaryVAE:
         if self.decoder is None:
             centred = patches.centred if self.free_patch_mean else patches
             return centred.values[:, None]
-        means = self._means(patches, states.to(patches.values.dtype))
+        return self.residuals_of(patches, self._means(patches, states.to(patches.values.dtype)))
+
+    def residuals_of(self, patches: Patches, means: Tensor) -> Tensor:
+        """The same for given means (N, S, D)."""
         if not self.free_patch_mean:
             return patches.residuals(means)
         return patches.project(patches.centred.residuals(means), free_mean=True)
@@ -170,8 +174,15 @@ class BinaryVAE:
         means: Tensor = self.decoder(latents)
         return means
 
-    def _log_joints(self, patches: Patches, latents: Tensor, squared: Tensor) -> Tensor:
-        log_prior = latents @ self.prior_probs.logit() + torch.log1p(-self.prior_probs).sum()
+    def log_joints_of(self, patches: Patches, log_odds: Tensor, squared: Tensor) -> Tensor:
+        """Log prior plus log likelihood, W aside: (N, S).
+
+        Parameters
+        ----------
+        log_odds : (N, S) float, sum of logit pi over the latents that are on
+        squared : (N, S or 1) float, squared lengths of the residuals
+        """
+        log_prior = log_odds + torch.log1p(-self.prior_probs).sum()
         log_normaliser = 0.5 * self.degrees_of_freedom(patches) * self._log_noise()
         return log_prior - 0.5 * squared / self.noise_variance - log_normaliser[:, None]
 

@@ -8,12 +8,11 @@ only ever replace less likely ones, so a step never lowers the ELBO of a patch
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
 from denoise import fast_path
+from denoise.flips import flip_bits, flip_log_joints
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.options import SearchOptions
@@ -23,23 +22,6 @@ from denoise.states import LatentStates, SparseStates, StateSets
 
 # The effect of a flip is averaged over so many states.
 CALIBRATION_STATES = 256
-
-
-class SearchableModel(Protocol):
-    """What the search asks of a model."""
-
-    @property
-    def prior_probs(self) -> Tensor:
-        """pi: (H,)."""
-
-    def log_joints(self, patches: Patches, states: Tensor) -> Tensor:
-        """log p(x_n, z) of states (N, S, H): (N, S)."""
-
-    def flip_gains(self, patches: Patches, states: Tensor) -> Tensor:
-        """Estimated rise of the log joint for every single-bit flip: (N, P, H).
-
-        Mutations "guided" and "neighbours" only; `calibrate_flips` comes first.
-        """
 
 
 def improve(
@@ -82,7 +64,7 @@ def improve(
 
 
 def evolve(
-    model: SearchableModel,
+    model: BinaryVAE,
     patches: Patches,
     population: LatentStates,
     options: SearchOptions,
@@ -106,8 +88,7 @@ def evolve(
         parents = select_parents(candidates, options, random=random)
         if options.crossover:
             parents = cross_over(parents, random=random)
-        children = mutate(model, patches, parents, options, random=random)
-        candidates = LatentStates(children, model.log_joints(patches, children))
+        candidates = breed(model, patches, parents, options, random=random)
         found.append(candidates)
     return population.merged(*found)
 
@@ -139,39 +120,28 @@ def cross_over(parents: Tensor, *, random: PatchRandom) -> Tensor:
     return torch.where(before_cut, parents, parents.roll(-1, dims=1))
 
 
-def mutate(
-    model: SearchableModel,
+def breed(
+    model: BinaryVAE,
     patches: Patches,
     parents: Tensor,
     options: SearchOptions,
     *,
     random: PatchRandom,
-) -> Tensor:
-    """Breed M children of each parent (N, P, H) bool: (N, P·M, H) bool."""
+) -> LatentStates:
+    """M mutated children of each parent (N, P, H) bool, scored: N sets of P·M states."""
     latents = parents.shape[2]
     if options.mutation == "sparse":
         flips = sparse_flips(parents, model.prior_probs, options.children, random=random)
+        children = (parents[:, :, None] ^ flips).flatten(1, 2)
+        return LatentStates(children, model.log_joints(patches, children))
+    if options.mutation == "guided":
+        log_weights = model.flip_gains(patches, parents)
     else:
-        if options.mutation == "guided":
-            log_weights = model.flip_gains(patches, parents)
-        else:
-            log_weights = torch.zeros_like(parents, dtype=patches.values.dtype)
-        flips = single_flips(log_weights, min(options.children, latents), random=random)
-    return (parents[:, :, None] ^ flips).flatten(1, 2)
-
-
-def single_flips(log_weights: Tensor, count: int, *, random: PatchRandom) -> Tensor:
-    """One flipped bit per child, another for each, drawn by exp(`log_weights`) (N, P, H).
-
-    Returns
-    -------
-    (N, P, count, H) bool
-    """
-    chosen = choose_by_weight(log_weights, count, random)
-    flips = torch.zeros(
-        *chosen.shape, log_weights.shape[-1], dtype=torch.bool, device=chosen.device
-    )
-    return flips.scatter_(-1, chosen[..., None], True)
+        log_weights = torch.zeros_like(parents, dtype=patches.values.dtype)
+    # One flipped bit per child, another for each.
+    chosen = choose_by_weight(log_weights, min(options.children, latents), random)
+    log_joints = flip_log_joints(model, patches, parents, chosen)
+    return LatentStates(flip_bits(parents, chosen), log_joints)
 
 
 def sparse_flips(

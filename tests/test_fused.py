@@ -13,15 +13,17 @@ import torch
 from conftest import make_model, make_patches, run_cli, scored
 from torch import Tensor
 
-from denoise import fast_path, fused
+from denoise import fast_path, fused, fused_mlp
 from denoise.devices import device_note
+from denoise.flips import flip_log_joints
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
+from denoise.randomness import PatchRandom, choose_by_weight
 from denoise.reconstruction import posterior_moments
-from denoise.states import LatentStates, SparseStates, no_latents_on
+from denoise.states import LatentStates, SparseStates, no_latents_on, random_states
 from denoise.training import train
 
 pytestmark = pytest.mark.skipif(not fused.is_installed(), reason="needs triton")
@@ -134,19 +136,48 @@ def test_sums_are_the_same_in_every_order() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("free_patch_mean", [False, True])
+@pytest.mark.parametrize(("hidden", "values", "children"), [(5, 6, 3), (40, 18, 4)])
+def test_errors_of_children_under_a_perceptron_equal_their_twin(
+    monkeypatch: pytest.MonkeyPatch, hidden: int, values: int, children: int, free_patch_mean: bool
+) -> None:
+    model = make_model(7, values, hidden=(hidden,), free_patch_mean=free_patch_mean)
+    patches = make_patches(4, values)
+    random = PatchRandom((0,), patches.index)
+    parents = random_states(2, 7, random)
+    chosen = choose_by_weight(torch.zeros(4, 2, 7), children, random)
+    with torch.no_grad():
+        twin = flip_log_joints(model, patches, parents, chosen)
+        monkeypatch.setattr(fused_mlp, "supports", lambda model, patches: True)
+        assert model.decoder is not None
+        model.decoder.to(DEVICE)
+        model.prior_probs, model.noise_variance = (
+            one.to(DEVICE) for one in (model.prior_probs, model.noise_variance)
+        )
+        moved = Patches(patches.values.to(DEVICE), None, patches.index.to(DEVICE))
+        found = flip_log_joints(model, moved, parents.to(DEVICE), chosen.to(DEVICE))
+    torch.testing.assert_close(found.cpu(), twin)
+
+
 COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from denoise import fused, fused_kernels as kernels
+from denoise import fused, fused_mlp, fused_kernels as kernels, fused_mlp_kernels as mlp
 
-numbers = dict.fromkeys(("latents", "size", "most_active", "expansions", "children"), "i32")
+numbers = ("latents", "size", "most_active", "expansions", "children", "parents", "hidden", "width")
+numbers = dict.fromkeys(numbers, "i32")
 inputs = {"projections": "*fp32", "gram": "*fp32", "active": "*i16"}
 searched = {"log_odds": "*fp32", "keys": "*i64", "scores": "*fp32"}
+layers = dict.fromkeys(("before", "rows", "weights", "bias", "values", "signs", "squared"), "*fp32")
+layers |= {"chosen": "*i64", "leak": "fp32"}
+sizes = {"FREE_MEAN": True, "BLOCK_M": 16, "BLOCK_F": fused_mlp.HIDDEN_BLOCK}
 summed = {"log_joints": "*fp32", "latent_sums": "*i64", "products": "*i64", "amplitudes": "*i64"}
 for kernel, more, blocks in (
     (kernels.explore, searched, {"BLOCK_S": 16, "K": 8, "BLOCK_H": 512}),
     (kernels.accumulate, summed, {"BLOCK_S": 16, "K": 8}),
+    (mlp.squared_errors, layers, sizes | {"BLOCK_D": 64}),
+    (mlp.squared_errors, layers, sizes | {"BLOCK_D": 256}),
 ):
     known = inputs | more | numbers | dict.fromkeys(blocks, "constexpr")
     signature = {name: known[name] for name in kernel.arg_names}
@@ -165,7 +196,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
     )
-    assert done.stdout.split() == ["explore", "compiled", "accumulate", "compiled"], done.stderr
+    assert done.stdout.count("compiled") == 4, done.stderr
 
 
 def test_training_with_the_kernels_gives_the_elbo_of_its_twin(

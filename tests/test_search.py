@@ -8,10 +8,11 @@ import pytest
 import torch
 from conftest import all_states, make_model, make_patches
 
+from denoise.flips import flip_bits, flip_log_joints
 from denoise.options import Mutation, ParentSelection, SearchOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom
-from denoise.search import cross_over, evolve, mutate, select_parents, single_flips, sparse_flips
+from denoise.randomness import PatchRandom, choose_by_weight
+from denoise.search import breed, cross_over, evolve, select_parents, sparse_flips
 from denoise.states import LatentStates, duplicates, random_states
 
 SELECTIONS: tuple[ParentSelection, ...] = ("fitness", "best", "uniform")
@@ -106,15 +107,34 @@ def test_parents_are_chosen_with_the_stated_frequency(
     torch.testing.assert_close(counts / draws, expected, rtol=0, atol=4 * (0.25 / draws) ** 0.5)
 
 
-def test_single_flips_differ_within_a_parent_and_follow_the_weights() -> None:
+def test_flipped_bits_differ_within_a_parent_and_follow_the_weights() -> None:
     draws = 20_000
     weights = torch.tensor([0.5, 0.25, 0.15, 0.1])
     log_weights = weights.log().expand(draws, 1, 4)
-    random = PatchRandom((0,), torch.arange(draws))
-    flips = single_flips(log_weights, 2, random=random)
+    chosen = choose_by_weight(log_weights, 2, PatchRandom((0,), torch.arange(draws)))
+    parents = torch.tensor([[[True, False, True, False]]]).expand(draws, 1, 4)
+    flips = flip_bits(parents, chosen) ^ parents  # (draws, 2, 4)
     assert (flips.sum(-1) == 1).all()
-    assert (flips.sum(2) <= 1).all()
-    torch.testing.assert_close(flips[:, 0, 0].float().mean(0), weights, rtol=0, atol=0.015)
+    assert (flips.sum(1) <= 1).all()
+    torch.testing.assert_close(flips[:, 0].float().mean(0), weights, rtol=0, atol=0.015)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("amplitudes", [False, True])
+@pytest.mark.parametrize("free_patch_mean", [False, True])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_children_scored_from_their_parents_have_the_log_joints_of_the_model(
+    hidden: tuple[int, ...], free_patch_mean: bool, amplitudes: bool, missing: bool
+) -> None:
+    model = make_model(6, hidden=hidden, free_patch_mean=free_patch_mean, amplitudes=amplitudes)
+    patches = make_patches(8, missing=missing)
+    random = PatchRandom((0,), patches.index)
+    parents = random_states(3, 6, random)
+    chosen = choose_by_weight(torch.zeros(8, 3, 6), 4, random)
+    with torch.no_grad():
+        children = flip_bits(parents, chosen)
+        found = flip_log_joints(model, patches, parents, chosen)
+        torch.testing.assert_close(found, model.log_joints(patches, children))
 
 
 @pytest.mark.parametrize("active", [0, 2, 5, 11])
@@ -160,6 +180,6 @@ def test_guided_mutation_prefers_flips_that_raise_the_log_joint() -> None:
         for mutation in ("guided", "random"):
             options = SearchOptions(4, 4, 2, mutation=mutation)
             random = PatchRandom((4,), patches.index)
-            children = mutate(model, patches, parents, options, random=random)
-            gains[mutation] = (model.log_joints(patches, children) - before).mean()
+            children = breed(model, patches, parents, options, random=random)
+            gains[mutation] = (children.log_joints - before).mean()
     assert gains["guided"] > gains["random"] + 0.5
