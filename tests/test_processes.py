@@ -61,6 +61,17 @@ def test_two_processes_give_what_one_gives() -> None:
         assert Path(f"one/{name}.png").read_bytes() == Path(f"two/{name}.png").read_bytes()
 
 
+def test_the_first_failure_ends_all_processes_if_told_so() -> None:
+    whole = Path("in/a.png").read_bytes()
+    Path("in/a.png").write_bytes(whole[:-100])  # only a decoder notices
+    arguments = ("in", "-o", "out", "--jobs", "2", "--fail-fast", "--epochs", "500")
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 1
+    assert b"0 done, 0 skipped, 1 failed, 3 not tried" in done.stdout
+    assert done.stderr.startswith(b"error: in/a.png: ")
+    assert not Path("out").exists() or contents(Path("out")) == {}
+
+
 @pytest.mark.parametrize(
     ("number", "code", "jobs"),
     [
