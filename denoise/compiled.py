@@ -32,11 +32,11 @@ def explore(
     expansions: int,
     children: int,
 ) -> SparseStates:
-    """As `fast_path.Kernels.explore`; overwrites `population`."""
+    """As `fast_path.Kernels.explore`."""
     from denoise import kernels
 
     absent = float(kernels.ABSENT)
-    active = population.active.contiguous()
+    active = population.active.clone(memory_format=torch.contiguous_format)
     scores = torch.zeros_like(population.log_joints)
     scores.masked_fill_(population.log_joints.isneginf(), absent)
     per_patch = [one.numpy() for one in (projections, active, scores)]
@@ -60,9 +60,9 @@ def explore(
 
 
 def posterior_sums(
-    projections: Tensor, gram: Tensor, states: SparseStates
+    projections: Tensor, gram: Tensor, states: SparseStates, *, amplitudes_only: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `fast_path.posterior_sums`."""
+    """As `fast_path.Kernels.posterior_sums`; all of them cost little more than one."""
     from denoise import kernels
 
     amplitudes = torch.zeros_like(projections)

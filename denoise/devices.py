@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from denoise import fused
@@ -42,9 +45,18 @@ def pick_device(name: str) -> torch.device:
 
 def device_note(device: torch.device) -> str | None:
     """What the user should know before a run on a device, if anything."""
-    if device.type == "cuda" and not fused.is_installed():
-        return "Triton is not installed; the GPU works through plain tensors, which takes longer"
+    if device.type == "cuda" and not fused.works_on(device):
+        return "Triton is missing or does not work here; the GPU takes longer without its kernels"
     return None
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Let a GPU that runs out of memory raise a DeviceError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise DeviceError("the memory of the GPU does not suffice; use --device cpu") from None
 
 
 def describe_device(device: torch.device) -> str:

@@ -7,7 +7,7 @@ DenoiseError
 │   └── NoNoiseError  it has no noise that could be measured
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
-├── DeviceError     the requested device is not there
+├── DeviceError     the requested device is not there or too small
 └── TrainingError   the model cannot be trained on this image
 """
 
@@ -41,7 +41,7 @@ class ModelFileError(DenoiseError):
 
 
 class DeviceError(DenoiseError):
-    """The requested device is unknown or not available on this machine."""
+    """The requested device is unknown, not available on this machine, or short of memory."""
 
 
 class TrainingError(DenoiseError):

@@ -31,15 +31,15 @@ class Kernels(Protocol):
         expansions: int,
         children: int,
     ) -> SparseStates:
-        """Score states and search on, as `neighbourhood.explore`; may overwrite `population`.
+        """Score states and search on, as `neighbourhood.explore`.
 
         Log joints come without what all states of a patch share.
         """
 
     def posterior_sums(
-        self, projections: Tensor, gram: Tensor, states: SparseStates
+        self, projections: Tensor, gram: Tensor, states: SparseStates, *, amplitudes_only: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `fast_path.posterior_sums`."""
+        """As `fast_path.posterior_sums`; the first two may be left out."""
 
 
 def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
@@ -51,7 +51,10 @@ def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
         return None
     if values.device.type == "cpu":
         return compiled
-    return fused if values.device.type == "cuda" and fused.is_installed() else None
+    small = model.max_active <= fused.MOST_ACTIVE and len(model.prior_probs) <= fused.MOST_LATENTS
+    if values.device.type == "cuda" and small and fused.works_on(values.device):
+        return fused
+    return None
 
 
 def explore(
@@ -63,10 +66,7 @@ def explore(
     expansions: int,
     children: int,
 ) -> SparseStates:
-    """Score the states under the present parameters and search on, as `neighbourhood.explore`.
-
-    May overwrite `population`.
-    """
+    """Score the states under the present parameters and search on, as `neighbourhood.explore`."""
     found = kernels.explore(
         *_projections(model, patches),
         model.prior_probs.logit(),
@@ -74,10 +74,9 @@ def explore(
         expansions=expansions,
         children=children,
     )
-    nothing_on = torch.zeros(
-        len(patches), 1, population.latents, dtype=torch.bool, device=found.active.device
-    )
-    shared = model.log_joints(patches, nothing_on)
+    nothing_on = torch.zeros_like(found.log_joints[:, :1])
+    values = (patches.centred if model.free_patch_mean else patches).values
+    shared = model.log_joints_of(patches, nothing_on, values.square().sum(1, keepdim=True))
     return SparseStates(found.active, found.log_joints + shared, population.latents)
 
 
@@ -92,7 +91,7 @@ def posterior_sums(
     products : (H, H) float, sum over patches of <a a^T>
     amplitudes : (N, H) float, <a> of each patch
     """
-    return kernels.posterior_sums(*_projections(model, patches), states)
+    return kernels.posterior_sums(*_projections(model, patches), states, amplitudes_only=False)
 
 
 def posterior_mean(
@@ -100,7 +99,9 @@ def posterior_mean(
 ) -> Tensor:
     """Expected noise-free patches: (N, D)."""
     assert model.amplitudes is not None
-    amplitudes = posterior_sums(kernels, model, patches, states)[2]
+    _, _, amplitudes = kernels.posterior_sums(
+        *_projections(model, patches), states, amplitudes_only=True
+    )
     vectors = model.amplitudes.vectors
     if not model.free_patch_mean:
         return amplitudes @ vectors

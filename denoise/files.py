@@ -11,7 +11,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.errors import ImageError, NoNoiseError, OptionError, OutputError, TrainingError
+from denoise.errors import (
+    DeviceError,
+    ImageError,
+    NoNoiseError,
+    OptionError,
+    OutputError,
+    TrainingError,
+)
 from denoise.extras import write_extras
 from denoise.file_model import ModelOutput, run_model
 from denoise.file_noise import FileNoise, doubts, find_noise
@@ -56,7 +63,7 @@ def denoise_file(
         noise = find_noise(noisy, settings)
         notes = (*noisy.notes, *doubts(noisy, noise))
         output = _denoise(noisy, noise, job, settings, started, on_progress)
-    except (ImageError, OptionError, TrainingError) as error:
+    except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
     if output is not None:

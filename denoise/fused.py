@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -14,10 +15,27 @@ from denoise.states import SparseStates
 WARPS = 4
 
 
+# Larger systems of equations or models do not fit into registers; presets have 8 and 512.
+MOST_ACTIVE, MOST_LATENTS = 16, 4096
+
+
 @cache
-def is_installed() -> bool:
-    """Whether there is a Triton; systems other than Linux lack it."""
-    return find_spec("triton") is not None
+def works_on(device: torch.device) -> bool:
+    """Whether there is a Triton that can launch there; it needs a C compiler, for instance."""
+    target = torch.zeros(1, device=device)
+    try:
+        from denoise import fused_kernels
+
+        with launching_on(device):
+            fused_kernels.probe[(1,)](target)
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError):
+        return False
+    return float(target) == 1
+
+
+def launching_on(device: torch.device) -> AbstractContextManager[object]:
+    """Triton launches on the current GPU, wherever its arguments are."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def explore(
@@ -34,52 +52,58 @@ def explore(
 
     active, scores = population.active.clone(), population.log_joints.clone()
     _, size, most_active = active.shape
-    fused_kernels.explore[(len(active),)](
-        projections,
-        gram,
-        log_odds,
-        _keys(population.latents, projections.device),
-        active,
-        scores,
-        population.latents,
-        size,
-        most_active,
-        expansions,
-        children,
-        BLOCK_S=power_of_two(size),
-        K=power_of_two(most_active),
-        BLOCK_H=power_of_two(population.latents),
-        num_warps=WARPS,
-    )
+    with launching_on(active.device):
+        fused_kernels.explore[(len(active),)](
+            projections,
+            gram,
+            log_odds,
+            _keys(population.latents, projections.device),
+            active,
+            scores,
+            population.latents,
+            size,
+            most_active,
+            expansions,
+            children,
+            BLOCK_S=power_of_two(size),
+            K=power_of_two(most_active),
+            BLOCK_H=power_of_two(population.latents),
+            num_warps=WARPS,
+            enable_fp_fusion=True,
+        )
     return SparseStates(active, scores, population.latents)
 
 
 def posterior_sums(
-    projections: Tensor, gram: Tensor, states: SparseStates
+    projections: Tensor, gram: Tensor, states: SparseStates, *, amplitudes_only: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `fast_path.posterior_sums`."""
+    """As `fast_path.Kernels.posterior_sums`."""
     from denoise import fused_kernels
 
-    _, size, most_active = states.active.shape
+    active = states.active.contiguous()
+    _, size, most_active = active.shape
     latents, products, amplitudes = (
         torch.zeros(shape, dtype=torch.int64, device=gram.device)
         for shape in (gram.shape[:1], gram.shape, projections.shape)
     )
-    fused_kernels.accumulate[(len(projections),)](
-        projections,
-        gram,
-        states.active.contiguous(),
-        states.log_joints.contiguous(),
-        latents,
-        products,
-        amplitudes,
-        states.latents,
-        size,
-        most_active,
-        BLOCK_S=power_of_two(size),
-        K=power_of_two(most_active),
-        num_warps=WARPS,
-    )
+    with launching_on(active.device):
+        fused_kernels.accumulate[(len(projections),)](
+            projections,
+            gram,
+            active,
+            states.log_joints.contiguous(),
+            latents,
+            products,
+            amplitudes,
+            states.latents,
+            size,
+            most_active,
+            AMPLITUDES_ONLY=amplitudes_only,
+            BLOCK_S=power_of_two(size),
+            K=power_of_two(most_active),
+            num_warps=WARPS,
+            enable_fp_fusion=True,
+        )
     unit = 1 / fused_kernels.FIXED_POINT.value
     sums = (latents, products, amplitudes)
     latents, products, amplitudes = ((one.double() * unit).to(gram.dtype) for one in sums)

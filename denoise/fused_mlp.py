@@ -12,6 +12,8 @@ from denoise.patches import Patches
 # Children and hidden units handled at a time; tensor cores want 16 at least.
 LEAST_BLOCK = 16
 HIDDEN_BLOCK = 32
+# Larger patches do not fit into the shared memory of small GPUs.
+MOST_VALUES = 256
 
 
 def supports(model: BinaryVAE, patches: Patches) -> bool:
@@ -23,7 +25,8 @@ def supports(model: BinaryVAE, patches: Patches) -> bool:
         and patches.observed is None
         and patches.values.device.type == "cuda"
         and patches.values.dtype == torch.float32
-        and fused.is_installed()
+        and model.decoder.sizes[-1] <= MOST_VALUES
+        and fused.works_on(patches.values.device)
     )
 
 
@@ -51,24 +54,27 @@ def squared_errors(
     values = patches.centred.values if model.free_patch_mean else patches.values
     squared = torch.empty_like(signs)
     count, parents, children = chosen.shape
-    fused_mlp_kernels.squared_errors[(count * parents,)](
-        first(latents).contiguous(),
-        first.weight.T.contiguous(),
-        last.weight.T.contiguous(),
-        last.bias,
-        values.contiguous(),
-        chosen.contiguous(),
-        signs.contiguous(),
-        squared,
-        parents,
-        children,
-        first.out_features,
-        last.out_features,
-        model.decoder.leak,
-        FREE_MEAN=model.free_patch_mean,
-        BLOCK_M=max(fused.power_of_two(children), LEAST_BLOCK),
-        BLOCK_F=HIDDEN_BLOCK,
-        BLOCK_D=max(fused.power_of_two(last.out_features), LEAST_BLOCK),
-        num_warps=fused.WARPS,
-    )
+    with fused.launching_on(squared.device):
+        fused_mlp_kernels.squared_errors[(count * parents,)](
+            first(latents).contiguous(),
+            first.weight.T.contiguous(),
+            last.weight.T.contiguous(),
+            last.bias,
+            values.contiguous(),
+            chosen.contiguous(),
+            signs.contiguous(),
+            squared,
+            parents,
+            children,
+            first.out_features,
+            last.out_features,
+            model.decoder.leak,
+            FREE_MEAN=model.free_patch_mean,
+            BLOCK_M=max(fused.power_of_two(children), LEAST_BLOCK),
+            BLOCK_F=HIDDEN_BLOCK,
+            BLOCK_D=max(fused.power_of_two(last.out_features), LEAST_BLOCK),
+            num_warps=fused.WARPS,
+            num_stages=1,
+            enable_fp_fusion=True,
+        )
     return squared

@@ -10,30 +10,38 @@ import torch
 Result = TypeVar("Result")
 
 
-def in_parts(work: Callable[[slice], Result], count: int) -> list[Result]:
-    """Results of `work` on all rows or, if it runs out of memory, on halves, quarters and so on.
+class Halving:
+    """Splits work where it must, and remembers how much fits."""
 
-    Parameters
-    ----------
-    work : takes a slice of the rows 0..`count` - 1; must be able to start again
-    count : at least 1
+    def __init__(self) -> None:
+        self._fits: int | None = None
 
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If memory does not suffice for one row.
-    """
-    results: list[Result] = []
-    waiting = [slice(0, count)]
-    while waiting:
-        rows = waiting.pop()
-        result = _attempt(work, rows)
-        if result is None:
-            middle = (rows.start + rows.stop) // 2
-            waiting += [slice(middle, rows.stop), slice(rows.start, middle)]
-        else:
-            results.append(result[0])
-    return results
+    def in_parts(self, work: Callable[[slice], Result], count: int) -> list[Result]:
+        """Results of `work` on all rows or, if it runs out of memory, on halves, quarters, ...
+
+        Parameters
+        ----------
+        work : takes a slice of the rows 0..`count` - 1; must be able to start again
+        count : at least 1
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If memory does not suffice for one row.
+        """
+        size = min(self._fits or count, count)
+        waiting = [slice(start, min(start + size, count)) for start in range(0, count, size)][::-1]
+        results: list[Result] = []
+        while waiting:
+            rows = waiting.pop()
+            result = _attempt(work, rows)
+            if result is None:
+                middle = (rows.start + rows.stop) // 2
+                self._fits = middle - rows.start
+                waiting += [slice(middle, rows.stop), slice(rows.start, middle)]
+            else:
+                results.append(result[0])
+        return results
 
 
 def _attempt(work: Callable[[slice], Result], rows: slice) -> tuple[Result] | None:

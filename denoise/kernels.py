@@ -6,9 +6,9 @@ plain-torch twin in `amplitudes.py` or `neighbourhood.py` that gives the same
 numbers, explains them, and runs on any device.
 
 Units: the noise variance is 1 (amplitude vectors and patches come divided by
-sigma). A state is a list of the `count` latents that are on; at rest it is filled up with
-the number of latents. `gram` is W W^T,
-`projections` are W x, `log_odds` the logit of pi.
+sigma). A state is a list of the `count` latents that are on; at rest it is filled
+up with the number of latents. `gram` is W W^T, `projections` are W x, `log_odds`
+the logit of pi.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def compile_loop(function: Callable[..., Any]) -> Any:
 def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[no-untyped-def]
     """Posterior of the amplitudes: `inverse` = M^-1, `means` = M^-1 c; returns the log evidence.
 
-    M = I + G_zz is positive definite, so Gauss-Jordan needs no pivoting.
+    M = I + G_zz is positive definite, so Gauss-Jordan needs no pivoting: but for rounding, no
+    pivot is below 1.
     """
     for i in range(count):
         for j in range(count):
@@ -45,7 +46,7 @@ def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[n
         inverse[i, i] += 1.0
     log_determinant = 0.0
     for p in range(count):
-        pivot = inverse[p, p]
+        pivot = max(inverse[p, p], np.float32(1.0))
         log_determinant += math.log(pivot)
         inverse[p, p] = 1.0
         for j in range(count):

@@ -11,7 +11,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise import fast_path
-from denoise.halving import in_parts
+from denoise.halving import Halving
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
@@ -89,12 +89,13 @@ class GradientLearner:
     ) -> None:
         self._model = model
         self._decoder = decoder
+        self._halving = Halving()
         self._optimizer = Adam(decoder.parameters(), lr=training.learning_rate[1], fused=True)
         self._schedule = _schedule(self._optimizer, training, steps_per_epoch)
 
     def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """One gradient step."""
-        parts = in_parts(
+        parts = self._halving.in_parts(
             lambda rows: gradient(self._model, patches[rows], states[rows]), len(patches)
         )
         slopes = [part[0] for part in parts]
@@ -186,6 +187,7 @@ class AmplitudeLearner:
         self._memory = memory
         self._gradient = gradient
         self._sums: AmplitudeSums | None = None
+        self._halving = Halving()
 
     def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """Update W."""
@@ -193,7 +195,7 @@ class AmplitudeLearner:
         assert amplitudes is not None
         if self._gradient is not None:
             self._gradient.learn(patches, states)
-        parts = in_parts(
+        parts = self._halving.in_parts(
             lambda rows: amplitude_sums(self._model, patches[rows], states[rows]), len(patches)
         )
         (new, squared_error), *others = parts

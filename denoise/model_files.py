@@ -92,7 +92,8 @@ def _check(
     positive = (description["scale"], description["noise_variance"])
     sizes = description["layer_sizes"]
     if not (
-        prior_probs.dtype == torch.float32
+        1 <= latents < 2**15
+        and prior_probs.dtype == torch.float32
         and prior_probs.ndim == 1
         and bool(((prior_probs > 0) & (prior_probs < 1)).all())
         and pool.dtype == torch.bool

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from denoise.budget import fit_to_time
-from denoise.devices import describe_device, pick_device
+from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.noise import check_sigma
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.reconstruction import Reconstruction, averaged
@@ -22,10 +23,8 @@ from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
 
-# As a share of the range of the image: weaker noise is lost in float32.
-LEAST_SIGMA = 1e-6
 
-
+@memory_told()
 def denoise_image(
     image: ArrayLike,
     sigma: float,
@@ -67,7 +66,7 @@ def denoise_image(
     OptionError
         If `sigma` is not a positive finite number, or a model is on another device.
     DeviceError
-        If the device is not available.
+        If the device is not available, or its memory does not suffice.
     TrainingError
         If the ELBO leaves the finite numbers.
 
@@ -83,12 +82,8 @@ def denoise_image(
     >>> denoise_image(noisy, sigma=25).image.shape
     (32, 32)
     """
-    if not 0 < sigma < math.inf:
-        raise OptionError(f"sigma must be a positive finite number, got {sigma}")
     pixels = _as_pixels(image)
-    extent = float(np.nanmax(pixels) - np.nanmin(pixels))
-    if sigma < LEAST_SIGMA * extent:
-        raise OptionError(f"sigma {sigma:g} is nothing to values that differ by {extent:g}")
+    check_sigma(sigma, pixels)
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
     noisy = torch.as_tensor(pixels, dtype=_float_type(compute_device), device=compute_device)

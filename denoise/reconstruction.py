@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from denoise import fast_path
 from denoise.errors import ImageError
-from denoise.halving import in_parts
+from denoise.halving import Halving
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
@@ -71,6 +71,7 @@ def rebuild_image(
     if search.mutation in ("guided", "neighbours"):
         model.calibrate_flips(start.pool[:CALIBRATION_STATES])
     means, variances, finished = grid.merger(), grid.merger(), 0
+    halving = Halving()
     for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
 
         def rebuild(rows: slice, chunk: Tensor = chunk) -> _Rebuilt:
@@ -83,7 +84,7 @@ def rebuild_image(
                 variance = posterior_moments(model, patches, states, least_weight=LEAST_WEIGHT)[1]
             return _Rebuilt(patches, mean, variance)
 
-        for part in in_parts(rebuild, len(chunk)):
+        for part in halving.in_parts(rebuild, len(chunk)):
             weights = part.patches.observed_counts / part.mean.shape[1]
             means.add(part.mean, part.patches.index, weights)
             if part.variance is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from denoise.errors import TrainingError
-from denoise.halving import in_parts
+from denoise.halving import Halving
 from denoise.learning import BatchSums, make_learner
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
@@ -73,7 +73,7 @@ def train(
     held_epochs = round(training.prior_hold * training.epochs)
     degrees_of_freedom = model.degrees_of_freedom(patches).sum().clamp(min=1)
 
-    done = 0
+    done, halving = 0, Halving()
     for epoch in range(1, training.epochs + 1):
         if search.mutation in ("guided", "neighbours"):
             model.calibrate_flips(states[:CALIBRATION_STATES].states[:, 0])
@@ -84,7 +84,8 @@ def train(
                 share = min(done / annealing_patches, 1.0)
                 model.noise_variance = start_variance.lerp(given_variance, share)
             batch = patches[rows]
-            found = _searched(model, batch, states[rows], search, key=(seed, epoch, 1))
+            key = (seed, epoch, 1)
+            found = _searched(model, batch, states[rows], search, key=key, halving=halving)
             states.write(rows, found)
             sums += learner.learn(batch, found)
             done += len(batch)
@@ -107,13 +108,14 @@ def _searched(
     search: SearchOptions,
     *,
     key: tuple[int, ...],
+    halving: Halving,
 ) -> StateSets:
     """The sets after a search step, in parts if memory does not suffice."""
 
     def improve_part(rows: slice) -> None:
         sets.write(rows, improve(model, patches[rows], sets[rows], search, key=key))
 
-    in_parts(improve_part, len(patches))
+    halving.in_parts(improve_part, len(patches))
     return sets
 
 

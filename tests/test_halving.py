@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, TINY_AMPLITUDE, step_image
+from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
-from denoise import denoise_image, fast_path, learning, reconstruction, training
-from denoise.halving import in_parts
+from denoise import denoise_image, fast_path, learning, pipeline, reconstruction, training
+from denoise.halving import Halving
 from denoise.options import DenoiseOptions
 
 LIMIT = 30
 
 
-def test_halves_come_in_order_and_only_where_they_are_needed() -> None:
+def test_halves_come_in_order_and_what_fits_is_remembered() -> None:
     tried: list[slice] = []
+    halving = Halving()
 
     def work(rows: slice) -> list[int]:
         tried.append(rows)
@@ -27,10 +29,17 @@ def test_halves_come_in_order_and_only_where_they_are_needed() -> None:
             raise torch.OutOfMemoryError("simulated")
         return list(range(rows.start, rows.stop))
 
-    assert [row for part in in_parts(work, 16) for row in part] == list(range(16))
-    assert tried[:2] == [slice(0, 16), slice(0, 8)]
-    assert len(tried) == 3 + 2 + 4
-    assert in_parts(work, 1) == [[0]]
+    def done(count: int) -> list[int]:
+        tried.clear()
+        return [row for part in halving.in_parts(work, count) for row in part]
+
+    assert done(1) == [0]
+    assert done(16) == list(range(16))
+    assert tried[:3] == [slice(0, 16), slice(0, 8), slice(8, 16)]
+    assert len(tried) == 2 + 1 + 2 * 3
+    assert done(11) == list(range(11))
+    assert tried[0] == slice(0, 2)
+    assert len(tried) == 6
 
 
 def test_one_row_too_many_is_an_error() -> None:
@@ -38,25 +47,55 @@ def test_one_row_too_many_is_an_error() -> None:
         raise torch.OutOfMemoryError("simulated")
 
     with pytest.raises(torch.OutOfMemoryError, match="simulated"):
-        in_parts(work, 5)
+        Halving().in_parts(work, 5)
 
 
-def limited(work: Callable[..., Any], sizes: list[int]) -> Callable[..., Any]:
-    """The same function, which has memory for `LIMIT` patches; takes down what it was given."""
+def test_what_does_not_fit_at_all_is_one_line_and_other_images_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_preset: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        noisy_file(Path(f"in/{name}.png"))
+    calls: list[str] = []
+
+    def refine_image(*arguments: Any, **options: Any) -> Any:
+        calls.append("once")
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("simulated")
+        return original(*arguments, **options)
+
+    original = pipeline.refine_image
+    monkeypatch.setattr(pipeline, "refine_image", refine_image)
+    code, _, stderr = run_cli(
+        "in", "-o", "out", "--sigma", "20", "--decoder", "amplitude", "--quiet"
+    )
+    assert code == 1
+    assert stderr == "error: in/a.png: the memory of the GPU does not suffice; use --device cpu\n"
+    assert [path.name for path in Path("out").iterdir()] == ["b.png"]
+
+
+def limited(work: Callable[..., Any], sizes: list[int], *, late: bool) -> Callable[..., Any]:
+    """The same function, which has memory for `LIMIT` patches; takes down what it was given.
+
+    With `late`, it notices once all is done.
+    """
 
     def limited_work(model: Any, patches: Any, *arguments: Any, **options: Any) -> Any:
         sizes.append(len(patches))
         if len(patches) > LIMIT:
+            if late:
+                work(model, patches, *arguments, **options)
             raise torch.OutOfMemoryError("simulated")
         return work(model, patches, *arguments, **options)
 
     return limited_work
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("options", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])
 def test_the_image_is_the_same_where_memory_is_scarce(
-    monkeypatch: pytest.MonkeyPatch, options: DenoiseOptions, plain: bool
+    monkeypatch: pytest.MonkeyPatch, options: DenoiseOptions, plain: bool, late: bool
 ) -> None:
     noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
     options = replace(options, refinement=None)
@@ -70,8 +109,9 @@ def test_the_image_is_the_same_where_memory_is_scarce(
         (learning, "amplitude_sums"),
         (reconstruction, "improve"),
         (reconstruction, "posterior_mean"),
+        (reconstruction, "posterior_moments"),
     ):
-        monkeypatch.setattr(module, name, limited(getattr(module, name), sizes))
+        monkeypatch.setattr(module, name, limited(getattr(module, name), sizes, late=late))
     halved = denoise_image(noisy, 20, options=options, device="cpu", with_uncertainty=True)
     assert max(sizes) > LIMIT
     assert min(sizes) <= LIMIT

@@ -205,7 +205,7 @@ def peer_options(
     options = PEERS[name]
     training = replace(
         options.training,
-        epochs=epochs or options.training.epochs,
-        patch_budget=patch_budget or options.training.patch_budget,
+        epochs=options.training.epochs if epochs is None else epochs,
+        patch_budget=options.training.patch_budget if patch_budget is None else patch_budget,
     )
     return replace(options, training=training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from denoise.devices import describe_device, pick_device
+from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.noise import check_sigma
 from denoise.patches import PatchGrid
 from denoise.peers.gm_wae import MixtureVAE
 from denoise.peers.gumbel_vae import GumbelVAE
@@ -70,6 +70,7 @@ def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> 
             assert_never(options)
 
 
+@memory_told()
 def denoise_with_peer(
     image: ArrayLike,
     sigma: float,
@@ -116,12 +117,12 @@ def denoise_with_peer(
     (32, 32)
     """
     started = time.perf_counter()
-    if not 0 < sigma < math.inf:
-        raise OptionError(f"sigma must be a positive finite number, got {sigma}")
+    pixels = _as_pixels(image)
+    check_sigma(sigma, pixels)
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
     compute_device = pick_device(device)
-    scaled = torch.as_tensor(_as_pixels(image) / sigma, dtype=torch.float32, device=compute_device)
+    scaled = torch.as_tensor(pixels / sigma, dtype=torch.float32, device=compute_device)
     height, width, channels = scaled.shape
     grid = PatchGrid((height, width, channels), patch_size, compute_device)
 
