@@ -51,16 +51,20 @@ def improve(
         return fast_path.explore(
             kernels, model, patches, population, expansions=expansions, children=options.children
         )
-    states = population.states
-    log_joints = model.log_joints(patches, states)
-    log_joints = log_joints.masked_fill(population.log_joints.isneginf(), -torch.inf)
-    scored = LatentStates(states, log_joints)
+    sets = scored(model, patches, population)
     if options.mutation == "neighbours":
-        return explore(model, patches, scored, expansions=expansions, children=options.children)
+        return explore(model, patches, sets, expansions=expansions, children=options.children)
     for step in range(steps):
         random = PatchRandom((*key, step), patches.index)
-        scored = evolve(model, patches, scored, options, random=random)
-    return scored
+        sets = evolve(model, patches, sets, options, random=random)
+    return sets
+
+
+def scored(model: BinaryVAE, patches: Patches, sets: StateSets) -> LatentStates:
+    """The same sets with log joints under the present parameters; empty places stay empty."""
+    states = sets.states
+    log_joints = model.log_joints(patches, states)
+    return LatentStates(states, log_joints.masked_fill(sets.log_joints.isneginf(), -torch.inf))
 
 
 def evolve(

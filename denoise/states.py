@@ -40,7 +40,7 @@ class _Scored(ABC):
 
     @abstractmethod
     def take(self, chosen: Tensor) -> Self:
-        """States number `chosen` (N, K) of every patch."""
+        """States number `chosen` (N, M) of every patch."""
 
     def best(self, count: int) -> Self:
         """The `count` likeliest states of every patch, log joints descending."""
@@ -69,7 +69,7 @@ class LatentStates(_Scored):
         self.log_joints[rows] = other.log_joints
 
     def take(self, chosen: Tensor) -> LatentStates:
-        """States number `chosen` (N, K) of every patch."""
+        """States number `chosen` (N, M) of every patch."""
         rows = torch.arange(len(self), device=chosen.device)[:, None]
         return LatentStates(self.states[rows, chosen], self.log_joints[rows, chosen])
 
@@ -115,7 +115,7 @@ class SparseStates(_Scored):
         return states.scatter_(2, self.active.long(), True)[..., :-1]
 
     def take(self, chosen: Tensor) -> SparseStates:
-        """States number `chosen` (N, K) of every patch."""
+        """States number `chosen` (N, M) of every patch."""
         rows = torch.arange(len(self), device=chosen.device)[:, None]
         return SparseStates(self.active[rows, chosen], self.log_joints[rows, chosen], self.latents)
 

@@ -30,7 +30,6 @@ from denoise.options import (
 )
 from denoise.patches import Patches
 from denoise.presets import preset
-from denoise.states import LatentStates, SparseStates
 
 # Without a GPU, Triton's kernels run in its interpreter, which it decides when they are imported.
 if not torch.cuda.is_available():
@@ -113,12 +112,6 @@ def all_states(latents: int, count: int) -> torch.Tensor:
     """Every one of the 2^H states, for each of `count` patches: (count, 2^H, H)."""
     codes = torch.arange(2**latents)[:, None] >> torch.arange(latents)
     return (codes & 1).bool().expand(count, -1, -1).contiguous()
-
-
-def scored(model: BinaryVAE, patches: Patches, sets: SparseStates) -> LatentStates:
-    """The same sets with every bit, and log joints under the model; empty places stay empty."""
-    log_joints = model.log_joints(patches, sets.states)
-    return LatentStates(sets.states, log_joints.masked_fill(sets.log_joints.isneginf(), -torch.inf))
 
 
 def step_image(height: int = 24, width: int = 24) -> np.ndarray:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import all_states, make_model, make_patches, scored
+from conftest import all_states, make_model, make_patches
 from test_model import exact_posterior
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
+from denoise.search import scored
 from denoise.states import SparseStates, no_latents_on
 
 CASES = pytest.mark.parametrize(

@@ -112,6 +112,8 @@ def test_resuming_needs_the_same_conditions(folder: Path) -> None:
     assert code == 2
     assert "made with protocol 'unclipped', not 'clipped8'" in " ".join(stderr.split())
     assert run("--methods", "noisy", "--resume")[0] == 2
+    code, _, stderr = run(*arguments, "--resume", "--limit", "1")
+    assert (code, len(stderr) < 1500) == (2, True)
 
 
 def test_a_method_that_fails_is_reported_as_failed(
@@ -276,7 +278,20 @@ def test_presets_are_added_to_the_methods(folder: Path) -> None:
     assert _method_names("tv", "best") == ["tv", "best"]
     assert _method_names(None, "best") == ["noisy", "blur", "tv", "nl-means", "best"]
     assert _method_names(None, None)[-2:] == ["fast", "balanced"]
+    for wrong in (("--presets", "magic"), ("--presets", "tv"), ("--methods", " , ")):
+        assert run(*wrong)[0] == 2
     assert run("--methods", "noisy", "--presets", "magic")[0] == 2
+
+
+def test_images_of_one_name_in_several_folders_are_told_apart(folder: Path) -> None:
+    write_image(Path("more/a.png"), step_image(40, 48)[::-1].copy(), overwrite=False)
+    arguments = ("--images", "*/a.png", "--methods", "noisy", "--json", "r.json")
+    assert run(*arguments, "--keep-images", "kept")[0] == 0
+    cells = json.loads(Path("r.json").read_text())["cells"]
+    assert [cell["image"] for cell in cells] == ["clean/a.png", "more/a.png"]
+    assert len(list(Path("kept").iterdir())) == 2
+    _, stdout, _ = run(*arguments, "--resume")
+    assert all(f"{cell['psnr']:.2f}" in stdout for cell in cells)
 
 
 def test_published_values_stand_beside_measured_ones_of_the_same_images() -> None:

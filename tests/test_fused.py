@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_model, make_patches, run_cli, scored
+from conftest import make_model, make_patches, run_cli
 from torch import Tensor
 
 from denoise import fast_path, fused, fused_mlp
@@ -25,6 +25,7 @@ from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
 from denoise.reconstruction import posterior_moments
+from denoise.search import scored
 from denoise.states import LatentStates, SparseStates, no_latents_on, random_states
 from denoise.training import train
 

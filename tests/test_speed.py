@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_AMPLITUDE, make_model, make_patches
+from conftest import TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
+from denoise import fast_path
 from denoise.benchmarks import speed, stages
 from denoise.benchmarks.stages import Limits, StageTime
+from denoise.patches import Patches
 from denoise.states import SparseStates, no_latents_on
 
 
@@ -67,11 +69,34 @@ def test_the_binding_limit_is_the_one_that_takes_longer() -> None:
     assert StageTime("search", "plain", 2.0, 1, 1, 500.0, 100.0).share_of(limits) == 0.5
 
 
-def test_both_paths_search_alike() -> None:
-    model = make_model(8, hidden=None, amplitudes=True, free_patch_mean=False)
+def test_sums_are_counted_for_all_places() -> None:
+    sets = no_latents_on(2, 10, 4, torch.zeros(3))
+    operations, moved = stages._sums_work(sets)
+    assert operations == 0  # no latent is on
+    assert moved == 3 * (12 * 10 + 2 * 2 * 4 + 4 * 2)
+
+
+def test_plain_tensors_search_as_far_as_the_kernels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = make_model(8, hidden=None, amplitudes=True, free_patch_mean=True)
+    assert model.amplitudes is not None
+    vectors = model.amplitudes.vectors.float()
+    model.amplitudes.vectors = vectors - vectors.mean(1, keepdim=True)
+    model.prior_probs, model.noise_variance = model.prior_probs.float(), torch.tensor(0.7)
     model.max_active = 3
-    patches = make_patches(6)
+    patches = Patches.from_raw(torch.randn(6, 6, generator=generator), torch.arange(6))
     start = no_latents_on(4, 8, 3, patches.values)
-    found = stages._plain_search(model, patches, start, 3, 2)
-    assert not found.log_joints[:, 1].isneginf().any()
-    assert start.log_joints[:, 1:].isneginf().all()  # the start is as it was
+    kernels = fast_path.kernels_for(model, patches)
+    assert kernels is not None
+    fast = fast_path.explore(kernels, model, patches, start, expansions=3, children=2)
+    plain = stages._plain_search(model, patches, start, 3, 2)
+    torch.testing.assert_close(plain.log_joints, fast.log_joints, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [("--preset", "magic"), ("--sizes", "abc"), ("--device", "tpu")])
+def test_mistakes_are_told_before_anything_is_measured(wrong: tuple[str, str]) -> None:
+    app = Typer()
+    app.command()(speed.main)
+    done = CliRunner().invoke(app, [*wrong])
+    assert done.exit_code == 2
+    assert "Measured" not in done.output

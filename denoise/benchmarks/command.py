@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from denoise.errors import OptionError
+from denoise.presets import PRESETS
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 DEFAULT_METHODS = "noisy,blur,tv,nl-means"
 DEFAULT_PRESETS = "fast,balanced"
@@ -24,10 +27,14 @@ def _numbers(text: str) -> list[float]:
 
 
 def _method_names(methods: str | None, presets: str | None) -> list[str]:
-    """The methods of both options; the default of either stands if the other is given alone."""
+    """Presets come after methods; without methods there are the cheap ones, without both more."""
     if methods is None:
         methods, presets = DEFAULT_METHODS, presets or DEFAULT_PRESETS
-    return [name.strip() for name in f"{methods},{presets or ''}".split(",") if name.strip()]
+    chosen = [name.strip() for name in (presets or "").split(",") if name.strip()]
+    for name in chosen:
+        if name not in PRESETS:
+            raise OptionError(f"there is no preset {name!r}; choose from {', '.join(PRESETS)}")
+    return [*(name.strip() for name in methods.split(",") if name.strip()), *chosen]
 
 
 @app.command()
@@ -89,7 +96,7 @@ def benchmark(
     from denoise.benchmarks.runner import Benchmark, Cell, load_cells, save_cells
     from denoise.benchmarks.tables import HEADER, cell_row, means, table_csv
     from denoise.benchmarks.tables import markdown as report
-    from denoise.errors import DenoiseError, OptionError
+    from denoise.errors import DenoiseError
     from denoise.images import write_image
     from denoise.outputs import write_atomically
 
@@ -109,7 +116,12 @@ def benchmark(
             keep_images=keep_images,
         )
         digests = {one.name: one.sha256 for one in work.images}
-        header = {"protocol": protocol, "seed": seed, "images": digests}
+        header = {
+            "protocol": protocol,
+            "seed": seed,
+            "machine": machine(),
+            "images": digests,
+        }
         finished = load_cells(json, header) if resume and json is not None else []
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None

@@ -40,7 +40,10 @@ def clean_images(name: str, *, limit: int | None = None) -> list[CleanImage]:
     if name == "samples":
         return sample_images()[:limit]
     paths = _paths(name)[:limit]
-    return [_read(path) for path in paths]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):  # of several folders
+        names = [path.as_posix() for path in paths]
+    return [_read(path, name) for path, name in zip(paths, names, strict=True)]
 
 
 def sample_images() -> list[CleanImage]:
@@ -77,5 +80,5 @@ def _paths(name: str) -> list[Path]:
     return [source.path for source in sources]
 
 
-def _read(path: Path) -> CleanImage:
-    return CleanImage(path.name, read_image(path).pixels, sha256(path.read_bytes()))
+def _read(path: Path, name: str) -> CleanImage:
+    return CleanImage(name, read_image(path).pixels, sha256(path.read_bytes()))

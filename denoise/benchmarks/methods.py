@@ -71,8 +71,10 @@ def methods_by_name(names: Sequence[str]) -> list[Method]:
     Raises
     ------
     OptionError
-        If there is none of that name.
+        If there is none of that name, or no name.
     """
+    if not names:
+        raise OptionError(f"no method is given; choose from {', '.join(METHODS)}")
     return [_method(name) for name in dict.fromkeys(names)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -84,7 +85,8 @@ class Benchmark:
         places = product(self.sigmas, self.methods, range(self.repeats), enumerate(self.images, 1))
         for sigma, method, repeat, (number, image) in places:
             cell = Cell(image.name, method.name, method.kind, sigma, repeat, sha256=image.sha256)
-            yield known.get(cell.key) or self._run(cell, image, method, number)
+            earlier = known.get(cell.key)
+            yield earlier if earlier is not None else self._run(cell, image, method, number)
 
     def _run(self, cell: Cell, image: CleanImage, method: Method, number: int) -> Cell:
         noisy = self.protocol.noisy(image.pixels, cell.sigma, number=number, repeat=cell.repeat)
@@ -109,7 +111,8 @@ class Benchmark:
 
 def kept_name(cell: Cell) -> str:
     """File name of what a cell made."""
-    return f"{Path(cell.image).stem}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
+    image = re.sub(r"[^\w.-]+", "_", str(Path(cell.image).with_suffix("")))
+    return f"{image}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
 
 
 def save_cells(
@@ -144,8 +147,12 @@ def load_cells(path: Path, header: dict[str, Any]) -> list[Cell]:
         raise OptionError(f"{path}: holds no benchmark that can be resumed: {error}") from None
     for name, value in header.items():
         if saved.get(name) != value:
+            now, then = (
+                text if len(text) < 200 else "others"
+                for text in (repr(value), repr(saved.get(name)))
+            )
             raise OptionError(
-                f"{path}: was made with {name} {saved.get(name)!r}, not {value!r}; leave out"
-                " --resume or give another file"
+                f"{path}: was made with {name} {then}, not {now}; leave out --resume or give"
+                " another file"
             )
     return cells

@@ -22,16 +22,16 @@ from denoise.benchmarks.memory import watch_memory
 from denoise.benchmarks.protocol import machine
 from denoise.benchmarks.stages import Limits, StageTime, measure_limits, measure_stages
 from denoise.devices import describe_device, pick_device
+from denoise.errors import DenoiseError
 from denoise.images import read_image
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
+from denoise.options import DenoiseOptions
 from denoise.outputs import write_atomically
 from denoise.patches import Patches, PatchGrid
 from denoise.pipeline import denoise_image
 from denoise.presets import DEFAULT_PRESET, preset
-from denoise.results import DenoiseResult
-
-STAGES = ("train", "rebuild", "refine")
+from denoise.results import STAGES, DenoiseResult
 
 
 def main(
@@ -48,22 +48,28 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="All numbers.")] = None,
 ) -> None:
     """Print the tables for one machine."""
-    compute_device = pick_device(device)
-    clean = sample_images()[0].pixels if image is None else read_image(image).pixels
+    try:
+        compute_device = pick_device(device)
+        clean = sample_images()[0].pixels if image is None else read_image(image).pixels
+        sides = [int(size) for size in sizes.split(",")]
+        options = preset(preset_name, sigma)
+    except (DenoiseError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    if clean.ndim != 2 or options.model.decoder != "amplitude":
+        raise typer.BadParameter("give a gray image, and a preset of the amplitude model")
     limits = measure_limits(compute_device)
     typer.echo(f"{machine()}; {describe_device(compute_device)}.\n")
     typer.echo(_limits_line(limits) + "\n")
     typer.echo("| size | train s | rebuild s | refine s | all s | pixels/s | GB | PSNR dB |")
     typer.echo("|---" * 8 + "|")
-    runs, result = [], None
-    for side in map(int, sizes.split(",")):
-        noisy_run, run = run_once(tile(clean, side), sigma, seed, preset_name, compute_device)
-        result = result or noisy_run
+    runs, results = [], []
+    for side in sides:
+        result, run = run_once(tile(clean, side), sigma, seed, options, compute_device)
+        results.append(result)
         runs.append(run)
         typer.echo(_run_row(run))
-    assert result is not None
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
-    stages = time_stages(result, noisy, compute_device, plain=plain)
+    stages = time_stages(results[0], noisy, compute_device, plain=plain)
     typer.echo("\n" + stage_table(stages, limits))
     if json_file is not None:
         found = {"machine": machine(), "device": describe_device(compute_device)}
@@ -79,11 +85,14 @@ def tile(clean: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def run_once(
-    clean: NDArray[np.float32], sigma: float, seed: int, preset_name: str, device: torch.device
+    clean: NDArray[np.float32],
+    sigma: float,
+    seed: int,
+    options: DenoiseOptions,
+    device: torch.device,
 ) -> tuple[DenoiseResult, dict[str, Any]]:
     """A whole run after a short one, so that nothing is compiled in it; its result and numbers."""
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
-    options = preset(preset_name, sigma)
     denoise_image(noisy[:64, :64], sigma, options=options, device=str(device))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,10 +1,11 @@
-"""Seconds of the E-step and the M-step on one chunk of patches, against what the machine can do.
+"""Seconds of the amplitude model's E-step and M-step on one chunk, against the machine's limits.
 
 Work is counted by hand from the algorithm, not from what a kernel happens to execute. With H
 latents, S states a patch and a latents on in each on average, M^-1, M^-1 c and the evidence of a
 state (`amplitudes.py`) take 2a^3 + 4a operations, and the gains of all its H neighbours
-H (a^2 + 4a + 6) more. Memory moves what has to: projections, states and log joints, once in and,
-but for the projections, once out. Rows of the Gram matrix stay in a cache.
+H (a^2 + 4a + 6) more; the posterior sums 3a^2. Memory moves what has to: projections, states and
+log joints once in, and states and log joints, or the amplitudes (8 bytes each while they are
+added up), once out. Rows of the Gram matrix stay in a cache.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from torch import Tensor
 
 from denoise import fast_path
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches
-from denoise.states import LatentStates, SparseStates, no_latents_on
+from denoise.search import scored
+from denoise.states import SparseStates, no_latents_on
 from denoise.vae import LearnedVAE
 
 REPEATS = 5
@@ -85,7 +86,13 @@ def measure_limits(device: torch.device) -> Limits:
 def measure_stages(
     vae: LearnedVAE, patches: Patches, options: DenoiseOptions, *, plain: bool
 ) -> list[StageTime]:
-    """Both stages on `patches`, by the kernels that fit the device if any, and by plain tensors."""
+    """The search on `patches` by the kernels of the device and by plain tensors, and the sums.
+
+    Parameters
+    ----------
+    vae : with amplitudes
+    plain : time the plain tensors even where there are kernels; sums are timed by kernels only
+    """
     model, device = vae.model, patches.values.device
     search = options.search
     expansions = search.parents * search.generations * options.inference.search_steps
@@ -94,7 +101,7 @@ def measure_stages(
     paths: dict[str, Callable[[], SparseStates]] = {}
     if kernels is not None:
         paths["kernels"] = lambda: fast_path.explore(
-            kernels, model, patches, _copy(start), expansions=expansions, children=search.children
+            kernels, model, patches, start, expansions=expansions, children=search.children
         )
     if plain or kernels is None:
         paths["plain"] = lambda: _plain_search(model, patches, start, expansions, search.children)
@@ -164,12 +171,6 @@ def _mean_active(found: SparseStates) -> float:
 def _plain_search(
     model: BinaryVAE, patches: Patches, start: SparseStates, expansions: int, children: int
 ) -> SparseStates:
-    states: Tensor = start.states
-    log_joints = model.log_joints(patches, states)
-    scored = LatentStates(states, log_joints.masked_fill(start.log_joints.isneginf(), -torch.inf))
-    found = explore(model, patches, scored, expansions=expansions, children=children)
+    sets = scored(model, patches, start)
+    found = explore(model, patches, sets, expansions=expansions, children=children)
     return SparseStates.of(found, model.max_active)
-
-
-def _copy(sets: SparseStates) -> SparseStates:
-    return SparseStates(sets.active.clone(), sets.log_joints.clone(), sets.latents)
