@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from denoise.benchmarks import classic
 from denoise.benchmarks.command import _method_names, app
 from denoise.benchmarks.datasets import clean_images, sample_images
+from denoise.benchmarks.losses import where_we_lose
 from denoise.benchmarks.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
 from denoise.benchmarks.protocol import Protocol, sha256
 from denoise.benchmarks.published import PUBLISHED, published_mean
@@ -269,6 +270,8 @@ def test_the_whole_benchmark_with_all_methods(folder: Path) -> None:
     assert digest[:12] in report
     assert rows[0]["sha256"] == digest
     assert "denoise " in rows[0]["machine"]
+    assert "## Where we lose" in report
+    assert "![](p.png)" in report
     assert any(digest[:12] in line for line in saved["description"])
     for picture in ("p.png", "s.png"):
         assert read_image(Path(picture)).pixels.std() > 10
@@ -292,6 +295,27 @@ def test_images_of_one_name_in_several_folders_are_told_apart(folder: Path) -> N
     assert len(list(Path("kept").iterdir())) == 2
     _, stdout, _ = run(*arguments, "--resume")
     assert all(f"{cell['psnr']:.2f}" in stdout for cell in cells)
+
+
+def test_losses_are_told_in_plain_words() -> None:
+    def cell(method: str, quality: float, seconds: float) -> Cell:
+        return Cell("x.png", method, "classic", 25.0, 0, psnr=quality, seconds=seconds)
+
+    cells = [
+        cell("noisy", 20, 0),
+        cell("tv", 27, 0.2),
+        cell("balanced", 32.9, 20),
+        cell("x", 33, 30),
+    ]
+    assert where_we_lose(cells, {"x.png": "set12/02.png"}) == [
+        "At sigma 25 `balanced` has 32.90 dB in 20.0 s. Better: x (measured) by 0.10 dB, WNNM"
+        " (published) by 0.32 dB, DnCNN-S (trained on other images) (published) by 0.16 dB."
+        " Faster: tv 27.00 dB in 0.2 s.",
+        "",
+    ]
+    (line, _) = where_we_lose(cells[2:3], {"x.png": None})
+    assert line.endswith("Better: none of these. Faster: none of these.")
+    assert where_we_lose(cells[:2], {"x.png": None}) == []
 
 
 def test_published_values_stand_beside_measured_ones_of_the_same_images() -> None:

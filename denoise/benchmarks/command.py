@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -89,6 +90,7 @@ def benchmark(
 ) -> None:
     """Measure methods on clean images with synthetic noise."""
     from denoise.benchmarks.datasets import clean_images
+    from denoise.benchmarks.losses import where_we_lose
     from denoise.benchmarks.methods import methods_by_name
     from denoise.benchmarks.pictures import contact_sheet, quality_over_time
     from denoise.benchmarks.protocol import Protocol, machine
@@ -148,7 +150,12 @@ def benchmark(
             save_cells(json, header, description, [*cells, *waiting])
     typer.echo("\n" + means(cells, known))
     if markdown is not None:
-        write_atomically(markdown, report(cells, description, known).encode())
+        pictures = [
+            os.path.relpath(one, markdown.parent) for one in (plot, sheet) if one is not None
+        ]
+        losses = where_we_lose(cells, known)
+        text = report(cells, description, known, losses=losses, pictures=pictures)
+        write_atomically(markdown, text.encode())
     if csv is not None:
         conditions = {"protocol": protocol, "method_seed": str(seed), "machine": machine()}
         write_atomically(csv, table_csv(cells, conditions).encode())

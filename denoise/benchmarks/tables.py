@@ -25,7 +25,12 @@ def cell_row(cell: Cell) -> str:
 
 
 def markdown(
-    cells: Sequence[Cell], description: Sequence[str], known: Mapping[str, str | None]
+    cells: Sequence[Cell],
+    description: Sequence[str],
+    known: Mapping[str, str | None],
+    *,
+    losses: Sequence[str] = (),
+    pictures: Sequence[str] = (),
 ) -> str:
     """The whole report: conditions, means by method, PSNR by image, every cell.
 
@@ -34,14 +39,20 @@ def markdown(
     description : lines on protocol, machine and images
     known : images by name, and what they are called in a named set, such as "set12/02.png";
         there are published values for some
+    losses : paragraphs on where we lose
+    pictures : addresses of pictures to show
     """
     parts = [
+        "# Methods side by side",
+        "",
         *(f"{line}  " for line in description),
         "",
+        *(line for picture in pictures for line in (f"![]({picture})", "")),
         "## Means",
         "",
         means(cells, known),
         "",
+        *(["## Where we lose", "", *losses] if losses else []),
         "## PSNR by image",
         "",
         *_by_image(cells, known),
