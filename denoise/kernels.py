@@ -34,20 +34,39 @@ def compile_loop(function: Callable[..., Any]) -> Any:
 
 
 @compile_loop
-def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[no-untyped-def]
-    """Posterior of the amplitudes: `inverse` = M^-1, `means` = M^-1 c; returns the log evidence.
+def _evidence(latents, count, gram, projections, matrix, right):  # type: ignore[no-untyped-def]
+    """Log evidence 1/2 c^T M^-1 c - 1/2 log det M; `matrix` and `right` are work space.
 
-    M = I + G_zz is positive definite, so Gauss-Jordan needs no pivoting: but for rounding, no
+    M = I + G_zz is positive definite, so elimination needs no pivoting: but for rounding, no
     pivot is below 1.
     """
     for i in range(count):
+        right[i] = projections[latents[i]]
+        for j in range(i):
+            matrix[i, j] = gram[latents[i], latents[j]]
+        matrix[i, i] = np.float32(1.0) + gram[latents[i], latents[i]]
+    determinant, fit = 1.0, np.float32(0.0)
+    for p in range(count):
+        pivot = max(matrix[p, p], np.float32(1.0))
+        determinant *= pivot
+        fit += right[p] * right[p] / pivot
+        for i in range(p + 1, count):
+            factor = matrix[i, p] / pivot
+            right[i] -= factor * right[p]
+            for j in range(p + 1, i + 1):
+                matrix[i, j] -= factor * matrix[j, p]
+    return np.float32(0.5) * fit - np.float32(0.5 * math.log(determinant))
+
+
+@compile_loop
+def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[no-untyped-def]
+    """Posterior of the amplitudes by Gauss-Jordan: `inverse` = M^-1, `means` = M^-1 c."""
+    for i in range(count):
         for j in range(count):
             inverse[i, j] = gram[latents[i], latents[j]]
-        inverse[i, i] += 1.0
-    log_determinant = 0.0
+        inverse[i, i] += np.float32(1.0)
     for p in range(count):
         pivot = max(inverse[p, p], np.float32(1.0))
-        log_determinant += math.log(pivot)
         inverse[p, p] = 1.0
         for j in range(count):
             inverse[p, j] /= pivot
@@ -57,14 +76,11 @@ def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[n
                 inverse[i, p] = 0.0
                 for j in range(count):
                     inverse[i, j] -= factor * inverse[p, j]
-    fit = 0.0
     for i in range(count):
-        mean = 0.0
+        mean = np.float32(0.0)
         for j in range(count):
             mean += inverse[i, j] * projections[latents[j]]
         means[i] = mean
-        fit += mean * projections[latents[i]]
-    return 0.5 * fit - 0.5 * log_determinant
 
 
 @compile_loop
@@ -77,16 +93,36 @@ def _count(active, number):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _additions(  # type: ignore[no-untyped-def]
-    latents, count, gram, projections, log_odds, inverse, means, rho, gains, needed, candidates
-):
-    """Gain in log joint from switching each latent on, by the Schur complement.
+def _rank(best, found, gain, flip):  # type: ignore[no-untyped-def]
+    """Put a flip among the best ones, sorted by falling gain; returns their number."""
+    gains, flips = best
+    place = found
+    if found == len(gains):
+        if gain <= gains[found - 1]:
+            return found
+        place -= 1
+    else:
+        found += 1
+    while place > 0 and gains[place - 1] < gain:
+        gains[place], flips[place] = gains[place - 1], flips[place - 1]
+        place -= 1
+    gains[place], flips[place] = gain, flip
+    return found
 
-    Lists those that gain more than `needed` in `candidates`; returns their number.
+
+@compile_loop
+def _rank_additions(  # type: ignore[no-untyped-def]
+    latents, count, gram, lengths, projections, log_odds, solution, work, needed, best
+):
+    """Rank the flips that switch a latent on and gain more than `needed`; returns their number.
+
+    The gain in log joint follows from the Schur complement; flip j is latent j.
     """
+    inverse, means = solution
+    rho, v = work
     number = len(log_odds)
     for j in range(number):
-        gains[j] = 1.0 + gram[j, j]
+        v[j] = lengths[j]
         rho[j] = projections[j]
     for i in range(count):
         row, mean = gram[latents[i]], means[i]
@@ -94,61 +130,68 @@ def _additions(  # type: ignore[no-untyped-def]
             rho[j] -= mean * row[j]
         for other in range(i + 1):
             second = gram[latents[other]]
-            weight = inverse[i, other] * (1.0 if other == i else 2.0)
+            weight = inverse[i, other] * np.float32(1.0 if other == i else 2.0)
             for j in range(number):
-                gains[j] -= weight * row[j] * second[j]
+                v[j] -= weight * row[j] * second[j]
     for j in range(number):
-        gains[j] = max(gains[j], np.float32(1.0))
-        rho[j] = np.float32(0.5) * rho[j] * rho[j] / gains[j] + log_odds[j]
+        v[j] = max(v[j], np.float32(1.0))
+        rho[j] = np.float32(0.5) * rho[j] * rho[j] / v[j] + log_odds[j]
     for i in range(count):
         rho[latents[i]] = ABSENT
     found = 0
     for j in range(number):
         if rho[j] > needed:
             # The logarithm is never negative: most latents are ruled out without it.
-            gains[j] = rho[j] - np.float32(0.5) * np.float32(math.log(gains[j]))
-            candidates[found] = j
-            found += 1
+            gain = rho[j] - np.float32(0.5) * np.float32(math.log(v[j]))
+            if gain > needed:
+                found = _rank(best, found, gain, j)
+                if found == len(best[0]):
+                    needed = max(needed, best[0][found - 1])
     return found
 
 
 @compile_loop
 def _insert(places, new, count, score, code):  # type: ignore[no-untyped-def]
-    """Put a state into the set, sorted by falling score, unless it is there or too unlikely."""
-    lists, counts, scores, hashes, expanded = places
+    """Put a state into the set, unless it is there or too unlikely.
+
+    Scores fall from rank to rank; what else is known of a state stays in its slot, and `order`
+    tells the slots of the ranks.
+    """
+    scores, order, lists, counts, hashes, expanded = places
     size = len(scores)
     if score <= scores[size - 1]:
         return
     for s in range(size):
-        if hashes[s] == code and scores[s] > ABSENT:
+        if hashes[s] == code and counts[s] >= 0:
             return
-    s = size - 1
-    while s > 0 and scores[s - 1] < score:
-        lists[s, :] = lists[s - 1]
-        counts[s] = counts[s - 1]
-        scores[s] = scores[s - 1]
-        hashes[s] = hashes[s - 1]
-        expanded[s] = expanded[s - 1]
-        s -= 1
-    lists[s, :count] = new[:count]
-    counts[s] = count
-    scores[s] = score
-    hashes[s] = code
-    expanded[s] = False
+    slot, rank = order[size - 1], size - 1
+    while rank > 0 and scores[rank - 1] < score:
+        scores[rank] = scores[rank - 1]
+        order[rank] = order[rank - 1]
+        rank -= 1
+    scores[rank] = score
+    order[rank] = slot
+    for i in range(count):
+        lists[slot, i] = new[i]
+    counts[slot] = count
+    hashes[slot] = code
+    expanded[slot] = False
 
 
 @compile_loop
 def _load(places, active, old_scores, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
     """Score the states of a patch and sort them into the empty set."""
-    _, _, inverse, means, _, _, _, _ = work
-    places[2][:] = ABSENT
+    inverse, means = work[2]
+    scores, order, _, counts, _, _ = places
+    for s in range(len(scores)):
+        scores[s], order[s], counts[s] = ABSENT, s, -1
     for s in range(len(old_scores)):
         if old_scores[s] <= ABSENT:
             continue
         state = active[s]
         count = _count(state, len(log_odds))
         code = np.int64(0)
-        score = _solve(state, count, gram, own, inverse, means)
+        score = _evidence(state, count, gram, own, inverse, means)
         for i in range(count):
             code ^= keys[state[i]]
             score += log_odds[state[i]]
@@ -156,42 +199,34 @@ def _load(places, active, old_scores, gram, own, log_odds, keys, work):  # type:
 
 
 @compile_loop
-def _expand(places, place, children, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
-    """Offer the best single-bit neighbours of the state at `place` to the set."""
-    lists, counts, scores, hashes, expanded = places
-    child, parent, inverse, means, rho, gains, removals, candidates = work
-    expanded[place] = True
-    count, score, code = counts[place], scores[place], hashes[place]
-    parent[:count] = lists[place, :count]
+def _expand(places, rank, gram, lengths, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+    """Offer the best single-bit neighbours of the state at `rank` to the set."""
+    scores, order, lists, counts, hashes, expanded = places
+    child, parent, solution, rho_and_v, best = work
+    inverse, means = solution
+    slot = order[rank]
+    expanded[slot] = True
+    count, score, code = counts[slot], scores[rank], hashes[slot]
+    parent[:count] = lists[slot, :count]
     _solve(parent, count, gram, own, inverse, means)
     needed = scores[len(scores) - 1] - score
     found = 0
     if count < len(parent):
-        found = _additions(
-            parent, count, gram, own, log_odds, inverse, means, rho, gains, needed, candidates
+        found = _rank_additions(
+            parent, count, gram, lengths, own, log_odds, solution, rho_and_v, needed, best
         )
     for i in range(count):
         v = inverse[i, i]
-        removals[i] = -(0.5 * means[i] * means[i] / v + 0.5 * math.log(v) + log_odds[parent[i]])
-    for _ in range(children):
-        gain, added, removed = ABSENT, -1, -1
-        for c in range(found):
-            if gains[candidates[c]] > gain:
-                added = candidates[c]
-                gain = gains[added]
-        for i in range(count):
-            if removals[i] > gain:
-                removed = i
-                gain = removals[i]
-        if gain <= ABSENT or score + gain <= scores[len(scores) - 1]:
-            break
-        if removed < 0:
-            gains[added] = ABSENT
+        loss = 0.5 * means[i] * means[i] / v + 0.5 * math.log(v) + log_odds[parent[i]]
+        found = _rank(best, found, np.float32(-loss), -1 - i)
+    for c in range(found):
+        gain, flip = best[0][c], best[1][c]
+        if flip >= 0:
             child[:count] = parent[:count]
-            child[count] = added
-            _insert(places, child, count + 1, score + gain, code ^ keys[added])
+            child[count] = flip
+            _insert(places, child, count + 1, score + gain, code ^ keys[flip])
         else:
-            removals[removed] = ABSENT
+            removed = -1 - flip
             child[:removed] = parent[:removed]
             child[removed : count - 1] = parent[removed + 1 : count]
             _insert(places, child, count - 1, score + gain, code ^ keys[parent[removed]])
@@ -200,12 +235,13 @@ def _expand(places, place, children, gram, own, log_odds, keys, work):  # type: 
 @compile_loop
 def _store(places, active, new_scores, number):  # type: ignore[no-untyped-def]
     """Write the set back."""
-    lists, counts, scores, _, _ = places
-    for s in range(len(scores)):
-        new_scores[s] = scores[s]
-        active[s, :] = number
-        if scores[s] > ABSENT:
-            active[s, : counts[s]] = lists[s, : counts[s]]
+    scores, order, lists, counts, _, _ = places
+    for rank in range(len(scores)):
+        new_scores[rank] = scores[rank]
+        active[rank, :] = number
+        slot = order[rank]
+        for i in range(counts[slot]):
+            active[rank, i] = lists[slot, i]
 
 
 @compile_loop
@@ -220,32 +256,31 @@ def explore(  # type: ignore[no-untyped-def]
     patches, size, max_active = active.shape
     number = len(log_odds)
     places = (
+        np.empty(size, np.float32),
+        np.empty(size, np.int64),
         np.empty((size, max_active), np.int16),
         np.empty(size, np.int64),
-        np.empty(size, np.float32),
         np.empty(size, np.int64),
         np.empty(size, np.bool_),
     )
     work = (
         np.empty(max_active, np.int16),
         np.empty(max_active, np.int16),
-        np.empty((max_active, max_active), np.float32),
-        np.empty(max_active, np.float32),
-        np.empty(number, np.float32),
-        np.empty(number, np.float32),
-        np.empty(max_active, np.float32),
-        np.empty(number, np.int16),
+        (np.empty((max_active, max_active), np.float32), np.empty(max_active, np.float32)),
+        (np.empty(number, np.float32), np.empty(number, np.float32)),
+        (np.empty(children, np.float32), np.empty(children, np.int64)),
     )
+    lengths = 1 + np.diag(gram)
     for n in range(patches):
         own = projections[n]
         _load(places, active[n], scores[n], gram, own, log_odds, keys, work)
         for _ in range(expansions):
-            place = 0
-            while place < size and places[4][place] and places[2][place] > ABSENT:
-                place += 1
-            if place == size or places[2][place] <= ABSENT:
+            rank = 0
+            while rank < size and places[0][rank] > ABSENT and places[5][places[1][rank]]:
+                rank += 1
+            if rank == size or places[0][rank] <= ABSENT:
                 break
-            _expand(places, place, children, gram, own, log_odds, keys, work)
+            _expand(places, rank, gram, lengths, own, log_odds, keys, work)
         _store(places, active[n], scores[n], number)
 
 
