@@ -31,6 +31,7 @@ def explore(
     *,
     expansions: int,
     children: int,
+    reach: float,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
     from denoise import kernels
@@ -52,6 +53,7 @@ def explore(
             scores_here,
             expansions,
             children,
+            reach,
         )
 
     _share_out(work, len(projections))

@@ -7,6 +7,7 @@ give the same numbers.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -30,6 +31,7 @@ class Kernels(Protocol):
         *,
         expansions: int,
         children: int,
+        reach: float,
     ) -> SparseStates:
         """Score states and search on, as `neighbourhood.explore`.
 
@@ -65,6 +67,7 @@ def explore(
     *,
     expansions: int,
     children: int,
+    reach: float = math.inf,
 ) -> SparseStates:
     """Score the states under the present parameters and search on, as `neighbourhood.explore`."""
     found = kernels.explore(
@@ -73,6 +76,7 @@ def explore(
         population,
         expansions=expansions,
         children=children,
+        reach=reach,
     )
     nothing_on = torch.zeros_like(found.log_joints[:, :1])
     values = (patches.centred if model.free_patch_mean else patches).values

@@ -46,6 +46,7 @@ def explore(
     *,
     expansions: int,
     children: int,
+    reach: float,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
     from denoise import fused_kernels
@@ -65,6 +66,7 @@ def explore(
             most_active,
             expansions,
             children,
+            reach,
             BLOCK_S=power_of_two(size),
             K=power_of_two(most_active),
             BLOCK_H=power_of_two(population.latents),

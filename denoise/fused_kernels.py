@@ -109,6 +109,7 @@ def explore(
     most_active,
     expansions,
     children,
+    reach,
     BLOCK_S: tl.constexpr,
     K: tl.constexpr,
     BLOCK_H: tl.constexpr,
@@ -144,7 +145,8 @@ def explore(
     codes_of_all = tl.load(keys + h, mask=h < latents, other=0)
 
     for _expansion in range(expansions):
-        waiting = tl.where(expanded == 0, points, float("-inf"))
+        waiting = tl.where(points < tl.max(points, 0) - reach, float("-inf"), points)
+        waiting = tl.where(expanded == 0, waiting, float("-inf"))
         chosen = tl.argmax(waiting, 0)
         score = tl.max(waiting, 0)
         if score > float("-inf"):

@@ -246,7 +246,7 @@ def _store(places, active, new_scores, number):  # type: ignore[no-untyped-def]
 
 @compile_loop
 def explore(  # type: ignore[no-untyped-def]
-    projections, gram, log_odds, keys, active, scores, expansions, children
+    projections, gram, log_odds, keys, active, scores, expansions, children, reach
 ):
     """Score the states `active` (N, S, K) and search on from them; both outputs in place.
 
@@ -278,7 +278,7 @@ def explore(  # type: ignore[no-untyped-def]
             rank = 0
             while rank < size and places[0][rank] > ABSENT and places[5][places[1][rank]]:
                 rank += 1
-            if rank == size or places[0][rank] <= ABSENT:
+            if rank == size or places[0][rank] <= max(ABSENT, places[0][0] - reach):
                 break
             _expand(places, rank, gram, lengths, own, log_odds, keys, work)
         _store(places, active[n], scores[n], number)

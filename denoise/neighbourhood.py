@@ -8,6 +8,7 @@ else they are proposals, and their log joints are evaluated.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -38,6 +39,7 @@ def explore(
     *,
     expansions: int,
     children: int,
+    reach: float = math.inf,
 ) -> LatentStates:
     """Expand `expansions` states of every patch, one after the other.
 
@@ -46,6 +48,7 @@ def explore(
     patches : N patches
     population : their S states, with log joints under the present parameters
     children : best neighbours that an expanded state offers to the set
+    reach : in nats; states further below the likeliest are not expanded
 
     Returns
     -------
@@ -55,7 +58,8 @@ def explore(
     expanded = torch.zeros_like(population.log_joints, dtype=torch.bool)
     rows = torch.arange(len(population), device=expanded.device)
     for _ in range(expansions):
-        waiting = population.log_joints.masked_fill(expanded, -torch.inf)
+        unlikely = population.log_joints < population.log_joints[:, :1] - reach
+        waiting = population.log_joints.masked_fill(expanded | unlikely, -torch.inf)
         chosen = waiting.argmax(1)
         expanded[rows, chosen] = True
         parents = LatentStates(population.states[rows, chosen][:, None], waiting.amax(1)[:, None])

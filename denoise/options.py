@@ -98,6 +98,8 @@ class SearchOptions:
         of them per step, into their best single-bit neighbours; "guided" flips the bit that the
         decoder's gradient calls for, "random" any one bit, "sparse" flips several bits towards
         the number that the prior expects
+    reach : states less likely than the likeliest one by more nats are not expanded ("neighbours"
+        only)
     crossover : before mutation, follow each parent up to a random latent, then the next one; this
         and parent_selection do not matter to "neighbours"
     """
@@ -109,10 +111,12 @@ class SearchOptions:
     parent_selection: ParentSelection = "best"
     mutation: Mutation = "neighbours"
     crossover: bool = False
+    reach: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("states", "parents", "children", "generations"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        _require(self.reach >= 0, f"reach must be at least 0, got {self.reach}")
         _require_choice("parent_selection", self.parent_selection, ParentSelection)
         _require_choice("mutation", self.mutation, Mutation)
 

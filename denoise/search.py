@@ -49,11 +49,24 @@ def improve(
     kernels = fast_path.kernels_for(model, patches)
     if kernels is not None and isinstance(population, SparseStates):
         return fast_path.explore(
-            kernels, model, patches, population, expansions=expansions, children=options.children
+            kernels,
+            model,
+            patches,
+            population,
+            expansions=expansions,
+            children=options.children,
+            reach=options.reach,
         )
     sets = scored(model, patches, population)
     if options.mutation == "neighbours":
-        return explore(model, patches, sets, expansions=expansions, children=options.children)
+        return explore(
+            model,
+            patches,
+            sets,
+            expansions=expansions,
+            children=options.children,
+            reach=options.reach,
+        )
     for step in range(steps):
         random = PatchRandom((*key, step), patches.index)
         sets = evolve(model, patches, sets, options, random=random)

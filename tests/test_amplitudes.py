@@ -205,14 +205,17 @@ def kernels_of(model: BinaryVAE, patches: Patches) -> fast_path.Kernels:
     return kernels
 
 
-def test_compiled_search_gives_the_same_numbers_as_its_twin() -> None:
+@pytest.mark.parametrize("reach", [math.inf, 3.0])
+def test_compiled_search_gives_the_same_numbers_as_its_twin(reach: float) -> None:
     model, patches, start = float32_case()
     kernels = kernels_of(model, patches)
-    twin = explore(model, patches, scored(model, patches, start), expansions=7, children=4)
-    fast = fast_path.explore(kernels, model, patches, start, expansions=7, children=4)
+    sets = scored(model, patches, start)
+    twin = explore(model, patches, sets, expansions=7, children=4, reach=reach)
+    fast = fast_path.explore(kernels, model, patches, start, expansions=7, children=4, reach=reach)
     torch.testing.assert_close(fast.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
     # Two states that are equally likely to rounding may change places.
-    assert (fast.states == twin.states).all(2).float().mean() > 0.995
+    there = ~twin.log_joints.isneginf()
+    assert (fast.states == twin.states).all(2)[there].float().mean() > 0.995
     assert int(fast.states.sum(-1).max()) <= 5
     again = fast_path.explore(
         kernels, model, patches, SparseStates.of(twin, 5), expansions=0, children=1
@@ -235,6 +238,22 @@ def test_compiled_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None
     torch.testing.assert_close(fast_errors, errors, rtol=1e-2, atol=0)
     mean, _ = posterior_moments(model, patches, states)
     assert float((fast_mean - mean).abs().max()) < 0.05
+
+
+def test_states_out_of_reach_are_not_expanded() -> None:
+    model, patches, start = float32_case()
+    sets = scored(model, patches, start)
+    wide, narrow, none = (
+        explore(model, patches, sets, expansions=7, children=4, reach=reach).elbo()
+        for reach in (math.inf, 3.0, 0.0)
+    )
+    assert bool((wide >= narrow - 1e-4).all())
+    assert 0 < float((wide - narrow).mean()) < float((narrow - none).mean())
+    # Out of reach of all but the likeliest, a climb goes on from the best state each time.
+    climbed = sets
+    for _ in range(7):
+        climbed = explore(model, patches, climbed, expansions=1, children=4)
+    torch.testing.assert_close(none, climbed.elbo())
 
 
 @pytest.mark.parametrize("hidden", [None, (5,)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -63,9 +64,12 @@ def search(
     *,
     expansions: int = 4,
     children: int = 3,
+    reach: float = math.inf,
 ) -> SparseStates:
     """By the kernel."""
-    return fast_path.explore(fused, model, patches, sets, expansions=expansions, children=children)
+    return fast_path.explore(
+        fused, model, patches, sets, expansions=expansions, children=children, reach=reach
+    )
 
 
 def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:
@@ -100,6 +104,16 @@ def test_search_finds_the_states_of_its_twin(states: int, expansions: int, child
     assert same_sets(twin, found)
     filled = ~found.log_joints.isneginf()
     assert torch.equal(filled, filled.sort(1, descending=True).values)  # empty places come last
+
+
+def test_states_out_of_reach_are_not_expanded_either() -> None:
+    model, patches, start = case()
+    settings: dict[str, Any] = {"expansions": 4, "children": 3, "reach": 0.5}
+    twin = explore(model, patches, scored(model, patches, start), **settings)
+    found = search(model, patches, start, **settings)
+    torch.testing.assert_close(found.log_joints, twin.log_joints)
+    assert same_sets(twin, found)
+    assert not torch.equal(found.active, search(model, patches, start).active)
 
 
 def test_a_patch_does_not_depend_on_its_neighbours() -> None:
@@ -181,7 +195,7 @@ from triton.compiler import ASTSource
 from denoise import fused, fused_mlp, fused_kernels as kernels, fused_mlp_kernels as mlp
 
 numbers = ("latents", "size", "most_active", "expansions", "children", "parents", "hidden", "width")
-numbers = dict.fromkeys(numbers, "i32")
+numbers = dict.fromkeys(numbers, "i32") | {"reach": "fp32"}
 inputs = {"projections": "*fp32", "gram": "*fp32", "active": "*i16"}
 searched = {"log_odds": "*fp32", "keys": "*i64", "scores": "*fp32"}
 layers = dict.fromkeys(("before", "rows", "weights", "bias", "values", "signs", "squared"), "*fp32")

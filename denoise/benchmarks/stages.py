@@ -3,9 +3,10 @@
 Work is counted by hand from the algorithm, not from what a kernel happens to execute. With H
 latents, S states a patch and a latents on in each on average, M^-1, M^-1 c and the evidence of a
 state (`amplitudes.py`) take 2a^3 + 4a operations, and the gains of all its H neighbours
-H (a^2 + 4a + 6) more; the posterior sums 3a^2. Memory moves what has to: projections, states and
-log joints once in, and states and log joints, or the amplitudes (8 bytes each while they are
-added up), once out. Rows of the Gram matrix stay in a cache.
+H (a^2 + 4a + 6) more, for as many states as may be expanded (often fewer are within reach); the
+posterior sums 3a^2. Memory moves what has to: projections, states and log joints once in, and
+states and log joints, or the amplitudes (8 bytes each while they are added up), once out. Rows of
+the Gram matrix stay in a cache.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from denoise import fast_path
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import explore
-from denoise.options import DenoiseOptions
+from denoise.options import DenoiseOptions, SearchOptions
 from denoise.patches import Patches
 from denoise.search import scored
 from denoise.states import SparseStates, no_latents_on
@@ -101,10 +102,16 @@ def measure_stages(
     paths: dict[str, Callable[[], SparseStates]] = {}
     if kernels is not None:
         paths["kernels"] = lambda: fast_path.explore(
-            kernels, model, patches, start, expansions=expansions, children=search.children
+            kernels,
+            model,
+            patches,
+            start,
+            expansions=expansions,
+            children=search.children,
+            reach=search.reach,
         )
     if plain or kernels is None:
-        paths["plain"] = lambda: _plain_search(model, patches, start, expansions, search.children)
+        paths["plain"] = lambda: _plain_search(model, patches, start, expansions, search)
     times = []
     for path, search_once in paths.items():
         found = search_once()
@@ -169,8 +176,19 @@ def _mean_active(found: SparseStates) -> float:
 
 
 def _plain_search(
-    model: BinaryVAE, patches: Patches, start: SparseStates, expansions: int, children: int
+    model: BinaryVAE,
+    patches: Patches,
+    start: SparseStates,
+    expansions: int,
+    options: SearchOptions,
 ) -> SparseStates:
     sets = scored(model, patches, start)
-    found = explore(model, patches, sets, expansions=expansions, children=children)
+    found = explore(
+        model,
+        patches,
+        sets,
+        expansions=expansions,
+        children=options.children,
+        reach=options.reach,
+    )
     return SparseStates.of(found, model.max_active)
