@@ -20,8 +20,10 @@ WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
 COLOURS = {"ours": "#d62728", "vae": "#1f77b4", "network": "#2ca02c", "classic": "#555555"}
 LEAST_SECONDS = 1e-3
-# Images on the contact sheet, the first ones.
-SHEET_IMAGES = 4
+# Where another point is so near to the right, in pixels, a label goes to the left.
+LABEL_WIDTH, LABEL_HEIGHT = 70, 12
+# Images on the contact sheet, the first ones, and panels in a row.
+SHEET_IMAGES, SHEET_COLUMNS = 2, 6
 
 
 def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDArray[np.uint8]:
@@ -67,10 +69,15 @@ def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDAr
     for exponent in range(first, last + 1):
         x, y = place(10.0**exponent, lowest)
         draw.text((x, y + 8), f"{10.0**exponent:g} s", "black", font, anchor="mt")
-    for method, kind, decibels, seconds in points:
-        x, y = place(seconds, decibels)
+    places = [place(seconds, decibels) for _, _, decibels, seconds in points]
+    for (method, kind, _, _), (x, y) in zip(points, places, strict=True):
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=COLOURS[kind])
-        draw.text((x + 7, y), method, COLOURS[kind], font, anchor="lm")
+        crowded = any(
+            0 < other_x - x < LABEL_WIDTH and abs(other_y - y) < LABEL_HEIGHT
+            for other_x, other_y in places
+        )
+        side, anchor = (-7, "rm") if crowded else (7, "lm")
+        draw.text((x + side, y), method, COLOURS[kind], font, anchor=anchor)
     return np.asarray(canvas)
 
 
@@ -88,7 +95,13 @@ def contact_sheet(
     -------
     (height, width, 3) uint8
     """
-    rows = [_row(image, cells, folder, sigma) for image in images[:SHEET_IMAGES]]
+    rows = []
+    for image in images[:SHEET_IMAGES]:
+        panels = _panels(image, cells, folder, sigma)
+        rows += [
+            side_by_side(panels[start : start + SHEET_COLUMNS])
+            for start in range(0, len(panels), SHEET_COLUMNS)
+        ]
     width = max(row.shape[1] for row in rows)
     padded = [
         np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255)
@@ -97,7 +110,9 @@ def contact_sheet(
     return np.concatenate(padded)
 
 
-def _row(image: CleanImage, cells: Sequence[Cell], folder: Path, sigma: float) -> NDArray[np.uint8]:
+def _panels(
+    image: CleanImage, cells: Sequence[Cell], folder: Path, sigma: float
+) -> list[tuple[str, NDArray[np.float32]]]:
     """One image of the sheet, methods from worst to best."""
     top, left, side = most_detailed(image.pixels) or (0, 0, min(image.pixels.shape[:2]))
     square = (slice(top, top + side), slice(left, left + side))
@@ -112,4 +127,4 @@ def _row(image: CleanImage, cells: Sequence[Cell], folder: Path, sigma: float) -
             continue
         pixels = read_image(folder / kept_name(cell)).pixels
         panels.append((f"{cell.method}, {cell.psnr:.2f} dB", pixels[square]))
-    return side_by_side(panels)
+    return panels
