@@ -48,13 +48,12 @@ quality: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
 	$(BIN)/python -m denoise.benchmarks.ablation $(IMAGES) --sigmas 25
 
-# Makes docs/benchmarks.md with its pictures; an hour and a half on two cores. BM3D is added where its package, which is not for
+# Makes docs/benchmarks.md with its picture; an hour and a half on two cores. BM3D is added where its package, which is not for
 # commercial use, is there: make comparison COMPARED=noisy,...,bm3d
 COMPARED ?= noisy,blur,wavelet,tv,nl-means,fast,vae,vae-mlp,balanced,best,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae,zs-n2n
 comparison: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods $(COMPARED) \
-		--json comparison.json --resume --keep-images comparison \
-		--markdown docs/benchmarks.md --plot docs/benchmarks.png --sheet docs/benchmarks_details.png
+		--json comparison.json --resume --markdown docs/benchmarks.md --plot docs/benchmarks.png
 
 # The tables of docs/performance.md, for instance: make bench-gpu IMAGE=../shared/data/set12/02.png
 bench-gpu bench-cpu: IMAGE_OPTION = $(if $(IMAGE),--image "$(IMAGE)" --seed 2)

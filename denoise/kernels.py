@@ -3,7 +3,8 @@
 The arithmetic per patch is small linear algebra that stays in the innermost
 cache, which batched tensor calls cannot exploit. Every function here has a
 plain-torch twin in `amplitudes.py` or `neighbourhood.py` that gives the same
-numbers, explains them, and runs on any device.
+numbers, explains them, and runs on any device. They are in one file because
+numba forgets what it has kept only when the file of the outermost loop changes.
 
 Units: the noise variance is 1 (amplitude vectors and patches come divided by
 sigma). A state is a list of the `count` latents that are on; at rest it is filled
