@@ -112,13 +112,14 @@ def gradient(
     """Slopes of minus the sum of the ELBOs in the decoder's weights, and sums over the batch."""
     assert model.decoder is not None
     weights = states.posterior_weights()
-    residuals = model.residuals(patches, states.states)
+    bits = states.states
+    residuals = model.residuals(patches, bits)
     # For a fixed posterior of the amplitudes, the gradient is that of the expected squared error.
-    posterior = model.amplitude_posterior(patches, states.states, residuals.detach())
+    posterior = model.amplitude_posterior(patches, bits, residuals.detach())
     errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
     parameters = list(model.decoder.parameters())
     slopes = torch.autograd.grad(errors / (2 * model.noise_variance), parameters)
-    latents = (weights[:, :, None] * states.states).sum((0, 1))
+    latents = (weights[:, :, None] * bits).sum((0, 1))
     return slopes, BatchSums(states.elbo().sum(), errors.detach(), latents)
 
 
@@ -235,8 +236,9 @@ def amplitude_sums(
         return _fast_sums(kernels, model, patches, states)
     assert model.amplitudes is not None
     weights = states.posterior_weights()
-    residuals = model.residuals(patches, states.states)
-    posterior = model.amplitude_posterior(patches, states.states, residuals)
+    bits = states.states
+    residuals = model.residuals(patches, bits)
+    posterior = model.amplitude_posterior(patches, bits, residuals)
     assert posterior is not None
     errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
 
@@ -251,7 +253,7 @@ def amplitude_sums(
     cross = moments.new_zeros(latents + 1, values)
     cross.index_add_(0, posterior.active.flatten(), completed.flatten(0, 2))
     sums = AmplitudeSums(
-        (weights[..., None] * states.states).sum((0, 1)),
+        (weights[..., None] * bits).sum((0, 1)),
         products.reshape(latents + 1, latents + 1)[:-1, :-1],
         cross[:-1],
     )

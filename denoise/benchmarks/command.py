@@ -160,7 +160,7 @@ def benchmark(
         conditions = {"protocol": protocol, "method_seed": str(seed), "machine": machine()}
         write_atomically(csv, table_csv(cells, conditions).encode())
     if plot is not None:
-        caption = f"{len(work.images)} images, {protocol} noise, {machine()}"
+        caption = f"images: {len(work.images)}, {protocol} noise, {machine()}"
         write_image(plot, quality_over_time(cells, work.sigmas[0], caption), overwrite=True)
     if sheet is not None and keep_images is not None:
         picture = contact_sheet(work.images, cells, keep_images, work.sigmas[0])

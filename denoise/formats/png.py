@@ -94,7 +94,9 @@ def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise ImageError("truncated image file: it breaks off between chunks")
         length, kind = struct.unpack_from(">I4s", data, place)
         if place + 12 + length > len(data):
-            raise ImageError(f"truncated image file: it breaks off in chunk {kind!r}")
+            raise ImageError(
+                f"truncated image file: it breaks off in chunk {kind.decode('latin-1')!r}"
+            )
         (checksum,) = struct.unpack_from(">I", data, place + 8 + length)
         content = data[place + 8 : place + 8 + length]
         if checksum == zlib.crc32(content, zlib.crc32(kind)):
