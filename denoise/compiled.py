@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from denoise.neighbourhood import Extent
 from denoise.states import SparseStates
 
 BLOCK = 512
@@ -28,10 +29,7 @@ def explore(
     gram: Tensor,
     log_odds: Tensor,
     population: SparseStates,
-    *,
-    expansions: int,
-    children: int,
-    reach: float,
+    extent: Extent,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
     from denoise import kernels
@@ -51,9 +49,9 @@ def explore(
             _keys(len(log_odds)),
             active_here,
             scores_here,
-            expansions,
-            children,
-            reach,
+            extent.expansions,
+            extent.children,
+            extent.reach,
         )
 
     _share_out(work, len(projections))

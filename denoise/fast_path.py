@@ -7,7 +7,6 @@ give the same numbers.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from denoise import compiled, fused
 from denoise.model import BinaryVAE
+from denoise.neighbourhood import Extent
 from denoise.patches import Patches
 from denoise.states import SparseStates
 
@@ -28,10 +28,7 @@ class Kernels(Protocol):
         gram: Tensor,
         log_odds: Tensor,
         population: SparseStates,
-        *,
-        expansions: int,
-        children: int,
-        reach: float,
+        extent: Extent,
     ) -> SparseStates:
         """Score states and search on, as `neighbourhood.explore`.
 
@@ -64,19 +61,14 @@ def explore(
     model: BinaryVAE,
     patches: Patches,
     population: SparseStates,
-    *,
-    expansions: int,
-    children: int,
-    reach: float = math.inf,
+    extent: Extent,
 ) -> SparseStates:
     """Score the states under the present parameters and search on, as `neighbourhood.explore`."""
     found = kernels.explore(
         *_projections(model, patches),
         model.prior_probs.logit(),
         population,
-        expansions=expansions,
-        children=children,
-        reach=reach,
+        extent,
     )
     nothing_on = torch.zeros_like(found.log_joints[:, :1])
     values = (patches.centred if model.free_patch_mean else patches).values

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from denoise.neighbourhood import Extent
 from denoise.states import SparseStates
 
 # Of 32 threads each, for one patch; what keeps all of its numbers in registers.
@@ -43,10 +44,7 @@ def explore(
     gram: Tensor,
     log_odds: Tensor,
     population: SparseStates,
-    *,
-    expansions: int,
-    children: int,
-    reach: float,
+    extent: Extent,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
     from denoise import fused_kernels
@@ -64,9 +62,9 @@ def explore(
             population.latents,
             size,
             most_active,
-            expansions,
-            children,
-            reach,
+            extent.expansions,
+            extent.children,
+            extent.reach,
             BLOCK_S=power_of_two(size),
             K=power_of_two(most_active),
             BLOCK_H=power_of_two(population.latents),

@@ -9,6 +9,7 @@ else they are proposals, and their log joints are evaluated.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -16,6 +17,22 @@ from torch import Tensor
 
 from denoise.patches import Patches
 from denoise.states import LatentStates, duplicates
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far a search goes.
+
+    Attributes
+    ----------
+    expansions : states of every patch that are expanded, one after the other
+    children : best neighbours that an expanded state offers to the set
+    reach : in nats; states further below the likeliest are not expanded
+    """
+
+    expansions: int
+    children: int
+    reach: float = math.inf
 
 
 class NeighbourModel(Protocol):
@@ -36,19 +53,15 @@ def explore(
     model: NeighbourModel,
     patches: Patches,
     population: LatentStates,
-    *,
-    expansions: int,
-    children: int,
-    reach: float = math.inf,
+    extent: Extent,
 ) -> LatentStates:
-    """Expand `expansions` states of every patch, one after the other.
+    """Expand some states of every patch, one after the other.
 
     Parameters
     ----------
     patches : N patches
     population : their S states, with log joints under the present parameters
-    children : best neighbours that an expanded state offers to the set
-    reach : in nats; states further below the likeliest are not expanded
+    extent : how far the search goes
 
     Returns
     -------
@@ -57,13 +70,13 @@ def explore(
     population = population.best(population.log_joints.shape[1])
     expanded = torch.zeros_like(population.log_joints, dtype=torch.bool)
     rows = torch.arange(len(population), device=expanded.device)
-    for _ in range(expansions):
-        unlikely = population.log_joints < population.log_joints[:, :1] - reach
+    for _ in range(extent.expansions):
+        unlikely = population.log_joints < population.log_joints[:, :1] - extent.reach
         waiting = population.log_joints.masked_fill(expanded | unlikely, -torch.inf)
         chosen = waiting.argmax(1)
         expanded[rows, chosen] = True
         parents = LatentStates(population.states[rows, chosen][:, None], waiting.amax(1)[:, None])
-        offspring = _neighbours(model, patches, parents, children)
+        offspring = _neighbours(model, patches, parents, extent.children)
         population, expanded = _admit(population, expanded, offspring)
     return population
 

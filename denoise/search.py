@@ -14,7 +14,7 @@ from torch import Tensor
 from denoise import fast_path
 from denoise.flips import flip_bits, flip_log_joints
 from denoise.model import BinaryVAE
-from denoise.neighbourhood import explore
+from denoise.neighbourhood import Extent, explore
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
@@ -45,32 +45,22 @@ def improve(
     -------
     Sets of the same shape
     """
-    expansions = options.parents * options.generations * steps
     kernels = fast_path.kernels_for(model, patches)
     if kernels is not None and isinstance(population, SparseStates):
-        return fast_path.explore(
-            kernels,
-            model,
-            patches,
-            population,
-            expansions=expansions,
-            children=options.children,
-            reach=options.reach,
-        )
+        return fast_path.explore(kernels, model, patches, population, extent_of(options, steps))
     sets = scored(model, patches, population)
     if options.mutation == "neighbours":
-        return explore(
-            model,
-            patches,
-            sets,
-            expansions=expansions,
-            children=options.children,
-            reach=options.reach,
-        )
+        return explore(model, patches, sets, extent_of(options, steps))
     for step in range(steps):
         random = PatchRandom((*key, step), patches.index)
         sets = evolve(model, patches, sets, options, random=random)
     return sets
+
+
+def extent_of(options: SearchOptions, steps: int) -> Extent:
+    """How far so many steps of "neighbours" go."""
+    expansions = options.parents * options.generations * steps
+    return Extent(expansions, options.children, options.reach)
 
 
 def scored(model: BinaryVAE, patches: Patches, sets: StateSets) -> LatentStates:

@@ -15,7 +15,7 @@ from denoise import fast_path
 from denoise.amplitudes import GaussianAmplitudes
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
-from denoise.neighbourhood import explore
+from denoise.neighbourhood import Extent, explore
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
 from denoise.search import scored
@@ -210,23 +210,21 @@ def test_compiled_search_gives_the_same_numbers_as_its_twin(reach: float) -> Non
     model, patches, start = float32_case()
     kernels = kernels_of(model, patches)
     sets = scored(model, patches, start)
-    twin = explore(model, patches, sets, expansions=7, children=4, reach=reach)
-    fast = fast_path.explore(kernels, model, patches, start, expansions=7, children=4, reach=reach)
+    twin = explore(model, patches, sets, Extent(7, 4, reach))
+    fast = fast_path.explore(kernels, model, patches, start, Extent(7, 4, reach))
     torch.testing.assert_close(fast.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
     # Two states that are equally likely to rounding may change places.
     there = ~twin.log_joints.isneginf()
     assert (fast.states == twin.states).all(2)[there].float().mean() > 0.995
     assert int(fast.states.sum(-1).max()) <= 5
-    again = fast_path.explore(
-        kernels, model, patches, SparseStates.of(twin, 5), expansions=0, children=1
-    )
+    again = fast_path.explore(kernels, model, patches, SparseStates.of(twin, 5), Extent(0, 1))
     torch.testing.assert_close(again.log_joints, twin.log_joints, rtol=1e-4, atol=1e-3)
 
 
 def test_compiled_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     model, patches, start = float32_case()
     kernels = kernels_of(model, patches)
-    states = fast_path.explore(kernels, model, patches, start, expansions=7, children=4)
+    states = fast_path.explore(kernels, model, patches, start, Extent(7, 4))
     fast, fast_errors = amplitude_sums(model, patches, states)
     fast_mean = fast_path.posterior_mean(kernels, model, patches, states)
     monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
@@ -244,15 +242,14 @@ def test_states_out_of_reach_are_not_expanded() -> None:
     model, patches, start = float32_case()
     sets = scored(model, patches, start)
     wide, narrow, none = (
-        explore(model, patches, sets, expansions=7, children=4, reach=reach).elbo()
-        for reach in (math.inf, 3.0, 0.0)
+        explore(model, patches, sets, Extent(7, 4, reach)).elbo() for reach in (math.inf, 3.0, 0.0)
     )
     assert bool((wide >= narrow - 1e-4).all())
     assert float(wide.mean()) > float(narrow.mean()) > float(none.mean())
     # Out of reach of all but the likeliest, a climb goes on from the best state each time.
     climbed = sets
     for _ in range(7):
-        climbed = explore(model, patches, climbed, expansions=1, children=4)
+        climbed = explore(model, patches, climbed, Extent(1, 4))
     torch.testing.assert_close(none, climbed.elbo())
 
 
@@ -267,7 +264,7 @@ def test_search_never_lowers_the_elbo_and_finds_all_states_in_the_end(
         found = scored(model, patches, no_latents_on(16, 4, 4, patches.values))
         before = found.elbo()
         for expansions in (1, 2, 16):
-            found = explore(model, patches, found, expansions=expansions, children=4)
+            found = explore(model, patches, found, Extent(expansions, 4))
             assert bool((found.elbo() >= before - 1e-12).all())
             before = found.elbo()
     torch.testing.assert_close(before, exact_posterior(model, patches).elbo())

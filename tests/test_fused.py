@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from denoise.devices import device_note
 from denoise.flips import flip_log_joints
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
-from denoise.neighbourhood import explore
+from denoise.neighbourhood import Extent, explore
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
@@ -34,6 +33,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PATCHES, LATENTS, STATES, MOST_ACTIVE = 6, 11, 5, 3
+FAR = Extent(4, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -58,18 +58,10 @@ def case(*, noise: float = 0.7, states: int = STATES) -> tuple[BinaryVAE, Patche
 
 
 def search(
-    model: BinaryVAE,
-    patches: Patches,
-    sets: SparseStates,
-    *,
-    expansions: int = 4,
-    children: int = 3,
-    reach: float = math.inf,
+    model: BinaryVAE, patches: Patches, sets: SparseStates, extent: Extent = FAR
 ) -> SparseStates:
     """By the kernel."""
-    return fast_path.explore(
-        fused, model, patches, sets, expansions=expansions, children=children, reach=reach
-    )
+    return fast_path.explore(fused, model, patches, sets, extent)
 
 
 def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:
@@ -84,22 +76,16 @@ def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStat
 def test_search_finds_the_states_of_its_twin(states: int, expansions: int, children: int) -> None:
     """Twice: from nothing, then under other parameters; some places stay empty in the second."""
     model, patches, start = case(states=states)
-    twin = explore(
-        model,
-        patches,
-        scored(model, patches, start),
-        expansions=expansions,
-        children=children,
-    )
-    found = search(model, patches, start, expansions=expansions, children=children)
+    twin = explore(model, patches, scored(model, patches, start), Extent(expansions, children))
+    found = search(model, patches, start, Extent(expansions, children))
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
     assert int(found.states.sum(-1).max()) <= MOST_ACTIVE
     model.prior_probs = 1 - model.prior_probs
     model.noise_variance = 2 * model.noise_variance
     again = scored(model, patches, SparseStates.of(twin, MOST_ACTIVE))
-    twin = explore(model, patches, again, expansions=expansions, children=children)
-    found = search(model, patches, found, expansions=expansions, children=children)
+    twin = explore(model, patches, again, Extent(expansions, children))
+    found = search(model, patches, found, Extent(expansions, children))
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
     filled = ~found.log_joints.isneginf()
@@ -108,9 +94,9 @@ def test_search_finds_the_states_of_its_twin(states: int, expansions: int, child
 
 def test_states_out_of_reach_are_not_expanded_either() -> None:
     model, patches, start = case()
-    settings: dict[str, Any] = {"expansions": 4, "children": 3, "reach": 0.5}
-    twin = explore(model, patches, scored(model, patches, start), **settings)
-    found = search(model, patches, start, **settings)
+    extent = Extent(4, 3, reach=0.5)
+    twin = explore(model, patches, scored(model, patches, start), extent)
+    found = search(model, patches, start, extent)
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
     assert not torch.equal(found.active, search(model, patches, start).active)
@@ -135,7 +121,7 @@ def test_the_start_is_left_as_it_was() -> None:
 def test_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch, noise: float) -> None:
     """Under strong noise all states are likely; under weak noise many are left out."""
     model, patches, start = case(noise=noise, states=8)
-    states = search(model, patches, start, expansions=2)
+    states = search(model, patches, start, Extent(2, 3))
     weights = states.posterior_weights()
     kept = weights >= 1e-3 * weights.max(1, keepdim=True).values
     assert bool(kept[~states.log_joints.isneginf()].all()) == (noise == 30.0)
@@ -272,9 +258,9 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
     launched: list[int] = []
     explore_once = fused.explore
 
-    def counted(*arguments: Any, **settings: Any) -> SparseStates:
+    def counted(*arguments: Any) -> SparseStates:
         launched.append(1)
-        return explore_once(*arguments, **settings)
+        return explore_once(*arguments)
 
     monkeypatch.setattr(fused, "explore", counted)
     fast = denoise_image(noisy, 25, options=options, device="cuda")

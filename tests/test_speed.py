@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 from denoise import fast_path
 from denoise.benchmarks import speed, stages
 from denoise.benchmarks.stages import Limits, StageTime
-from denoise.options import SearchOptions
+from denoise.neighbourhood import Extent
 from denoise.patches import Patches
 from denoise.states import SparseStates, no_latents_on
 
@@ -90,9 +89,8 @@ def test_plain_tensors_search_as_far_as_the_kernels() -> None:
     start = no_latents_on(4, 8, 3, patches.values)
     kernels = fast_path.kernels_for(model, patches)
     assert kernels is not None
-    fast = fast_path.explore(kernels, model, patches, start, expansions=3, children=2)
-    options = SearchOptions(children=2, reach=math.inf)
-    plain = stages._plain_search(model, patches, start, 3, options)
+    fast = fast_path.explore(kernels, model, patches, start, Extent(3, 2))
+    plain = stages._plain_search(model, patches, start, Extent(3, 2))
     torch.testing.assert_close(plain.log_joints, fast.log_joints, rtol=1e-4, atol=1e-4)
 
 

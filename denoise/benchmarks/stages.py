@@ -20,10 +20,10 @@ import torch
 
 from denoise import fast_path
 from denoise.model import BinaryVAE
-from denoise.neighbourhood import explore
-from denoise.options import DenoiseOptions, SearchOptions
+from denoise.neighbourhood import Extent, explore
+from denoise.options import DenoiseOptions
 from denoise.patches import Patches
-from denoise.search import scored
+from denoise.search import extent_of, scored
 from denoise.states import SparseStates, no_latents_on
 from denoise.vae import LearnedVAE
 
@@ -96,27 +96,19 @@ def measure_stages(
     """
     model, device = vae.model, patches.values.device
     search = options.search
-    expansions = search.parents * search.generations * options.inference.search_steps
+    extent = extent_of(search, options.inference.search_steps)
     kernels = fast_path.kernels_for(model, patches)
     start = no_latents_on(search.states, vae.start.pool.shape[1], model.max_active, patches.values)
     paths: dict[str, Callable[[], SparseStates]] = {}
     if kernels is not None:
-        paths["kernels"] = lambda: fast_path.explore(
-            kernels,
-            model,
-            patches,
-            start,
-            expansions=expansions,
-            children=search.children,
-            reach=search.reach,
-        )
+        paths["kernels"] = lambda: fast_path.explore(kernels, model, patches, start, extent)
     if plain or kernels is None:
-        paths["plain"] = lambda: _plain_search(model, patches, start, expansions, search)
+        paths["plain"] = lambda: _plain_search(model, patches, start, extent)
     times = []
     for path, search_once in paths.items():
         found = search_once()
-        work = _search_work(found, expansions)
-        times.append(_time("search", path, search_once, found, expansions, work, device))
+        work = _search_work(found, extent.expansions)
+        times.append(_time("search", path, search_once, found, extent.expansions, work, device))
     if kernels is not None:
         work = _sums_work(found)
         sums = lambda: fast_path.posterior_sums(kernels, model, patches, found)  # noqa: E731
@@ -176,19 +168,7 @@ def _mean_active(found: SparseStates) -> float:
 
 
 def _plain_search(
-    model: BinaryVAE,
-    patches: Patches,
-    start: SparseStates,
-    expansions: int,
-    options: SearchOptions,
+    model: BinaryVAE, patches: Patches, start: SparseStates, extent: Extent
 ) -> SparseStates:
-    sets = scored(model, patches, start)
-    found = explore(
-        model,
-        patches,
-        sets,
-        expansions=expansions,
-        children=options.children,
-        reach=options.reach,
-    )
+    found = explore(model, patches, scored(model, patches, start), extent)
     return SparseStates.of(found, model.max_active)
