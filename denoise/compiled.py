@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from denoise.neighbourhood import Extent
-from denoise.states import SparseStates
+from denoise.stored_states import SparseStates
 
 BLOCK = 512
 

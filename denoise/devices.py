@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from denoise import fused
 from denoise.errors import DeviceError
+from denoise.gpu.launching import works_on
 
 
 def pick_device(name: str) -> torch.device:
@@ -45,7 +45,7 @@ def pick_device(name: str) -> torch.device:
 
 def device_note(device: torch.device) -> str | None:
     """What the user should know before a run on a device, if anything."""
-    if device.type == "cuda" and not fused.works_on(device):
+    if device.type == "cuda" and not works_on(device):
         return "Triton is missing or does not work here; the GPU takes longer without its kernels"
     return None
 

@@ -12,15 +12,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from denoise import compiled, fused
+from denoise import compiled
+from denoise.gpu import amplitude
+from denoise.gpu.launching import works_on
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
 from denoise.patches import Patches
-from denoise.states import SparseStates
+from denoise.stored_states import SparseStates
 
 
 class Kernels(Protocol):
-    """What `compiled.py` and `fused.py` offer; results do not depend on the number of patches."""
+    """What `compiled.py` and `gpu/amplitude.py` offer, whatever the number of patches."""
 
     def explore(
         self,
@@ -50,9 +52,8 @@ def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
         return None
     if values.device.type == "cpu":
         return compiled
-    small = model.max_active <= fused.MOST_ACTIVE and len(model.prior_probs) <= fused.MOST_LATENTS
-    if values.device.type == "cuda" and small and fused.works_on(values.device):
-        return fused
+    if values.device.type == "cuda" and amplitude.fits(model) and works_on(values.device):
+        return amplitude
     return None
 
 

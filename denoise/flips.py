@@ -1,15 +1,13 @@
 """Log joints of states that differ from a parent in one bit, from what the flip changes.
 
 The first layer of the decoder adds up one row for each latent that is on, so a child's is its
-parent's plus or minus a row: no product with the matrix of that layer. Where there is a kernel,
-what follows stays in its registers as well.
+parent's plus or minus a row: no product with the matrix of that layer.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from denoise import fused_mlp
 from denoise.model import BinaryVAE
 from denoise.patches import Patches
 
@@ -38,9 +36,6 @@ def flip_log_joints(model: BinaryVAE, patches: Patches, states: Tensor, chosen: 
     signs = 1 - 2 * latents.gather(2, chosen)
     logit = model.prior_probs.logit()
     log_odds = (latents @ logit)[..., None] + signs * logit[chosen]  # (N, P, M)
-    if fused_mlp.supports(model, patches):
-        squared = fused_mlp.squared_errors(model, patches, latents, chosen, signs)
-    else:
-        means = model.decoder.after_flips(latents, chosen, signs).flatten(1, 2)
-        squared = model.residuals_of(patches, means).square().sum(-1)
+    means = model.decoder.after_flips(latents, chosen, signs).flatten(1, 2)
+    squared = model.residuals_of(patches, means).square().sum(-1)
     return model.log_joints_of(patches, log_odds.flatten(1), squared.flatten(1))

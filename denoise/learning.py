@@ -11,11 +11,12 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise import fast_path
+from denoise.gpu import perceptron
 from denoise.halving import Halving
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
-from denoise.states import SparseStates, StateSets
+from denoise.stored_states import PackedStates, SparseStates, StateSets
 
 # Slab variances are absorbed into W within these bounds.
 SLAB_BOUNDS = (0.1, 10.0)
@@ -111,6 +112,9 @@ def gradient(
 ) -> tuple[tuple[Tensor, ...], BatchSums]:
     """Slopes of minus the sum of the ELBOs in the decoder's weights, and sums over the batch."""
     assert model.decoder is not None
+    if isinstance(states, PackedStates) and perceptron.supports(model, patches):
+        found = perceptron.gradient(model, patches, states)
+        return found.slopes, BatchSums(states.elbo().sum(), found.squared_error, found.latents)
     weights = states.posterior_weights()
     bits = states.states
     residuals = model.residuals(patches, bits)

@@ -64,7 +64,7 @@ class BinaryVAE:
         self.free_patch_mean = free_patch_mean
         self.amplitudes = amplitudes
         self.max_active = max_active
-        self._flip_cost = torch.zeros_like(prior_probs)
+        self.flip_cost = torch.zeros_like(prior_probs)
 
     @property
     def exact_flip_gains(self) -> bool:
@@ -257,7 +257,7 @@ class BinaryVAE:
             (slopes,) = torch.autograd.grad(means, latents, grad_outputs=residuals)
         slopes = slopes / self.noise_variance
         observed_share = patches.observed_counts[:, None, None] / patches.values.shape[1]
-        cost = self._flip_cost / self.noise_variance * observed_share
+        cost = self.flip_cost / self.noise_variance * observed_share
         return torch.where(states, -slopes, slopes) - cost
 
     @torch.no_grad()
@@ -280,7 +280,7 @@ class BinaryVAE:
         change = self.decoder(flipped) - self.decoder(latents)[:, None]  # (M, H, D)
         if self.free_patch_mean:
             change = change - change.mean(-1, keepdim=True)
-        self._flip_cost = 0.5 * change.square().sum(-1).mean(0)
+        self.flip_cost = 0.5 * change.square().sum(-1).mean(0)
 
     def update_prior(self, expected_latents: Tensor) -> None:
         """pi_h = mean over patches of <z_h>_q, given as (H,)."""

@@ -27,6 +27,15 @@ def _scramble(x: Tensor) -> Tensor:
     return x
 
 
+def stream_of(key: tuple[int, ...]) -> int:
+    """The number of the stream that integers name, such as (seed, epoch); 32 bits, signed."""
+    # On the CPU, since a GPU would have to be asked some dozen times.
+    stream = torch.zeros(1, dtype=torch.int32)
+    for word in key:
+        stream = _scramble(stream + _OFFSET + (word & _LOW_31_BITS))
+    return int(stream)
+
+
 class PatchRandom:
     """Uniform random numbers keyed by (key, patch, call, position).
 
@@ -37,10 +46,7 @@ class PatchRandom:
     """
 
     def __init__(self, key: tuple[int, ...], index: Tensor) -> None:
-        self._keys = torch.zeros_like(index, dtype=torch.int32)
-        for word in key:
-            self._keys = _scramble(self._keys + _OFFSET + (word & _LOW_31_BITS))
-        self._keys = _scramble(self._keys + _OFFSET + index.to(torch.int32))
+        self._keys = _scramble(index.to(torch.int32) + (stream_of(key) + _OFFSET))
         self._calls = 0
 
     def uniform(self, *shape: int) -> Tensor:

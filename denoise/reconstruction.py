@@ -16,7 +16,8 @@ from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.search import CALIBRATION_STATES, improve
-from denoise.states import LatentStates, SparseStates, StateSets, no_latents_on
+from denoise.states import LatentStates
+from denoise.stored_states import SparseStates, StateSets, no_latents_on
 
 # Less likely states are not worth their time in the variance.
 LEAST_WEIGHT = 1e-4

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from denoise import fast_path
 from denoise.flips import flip_bits, flip_log_joints
+from denoise.gpu import evolution, perceptron
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent, explore
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
-from denoise.states import LatentStates, SparseStates, StateSets
+from denoise.states import LatentStates
+from denoise.stored_states import SparseStates, StateSets
 
 # The effect of a flip is averaged over so many states.
 CALIBRATION_STATES = 256
@@ -48,6 +50,8 @@ def improve(
     kernels = fast_path.kernels_for(model, patches)
     if kernels is not None and isinstance(population, SparseStates):
         return fast_path.explore(kernels, model, patches, population, extent_of(options, steps))
+    if perceptron.supports(model, patches) and evolution.breeds(options):
+        return evolution.evolve(model, patches, population, options, key=key, steps=steps)
     sets = scored(model, patches, population)
     if options.mutation == "neighbours":
         return explore(model, patches, sets, extent_of(options, steps))

@@ -1,7 +1,6 @@
 """Truncated posteriors: the S distinct latent states that are kept for every patch.
 
-`LatentStates` holds every bit. Where few latents can be on, `SparseStates` lists those that
-are, in a thirtieth of the memory.
+`LatentStates` holds every bit as a bool, to work on; `stored_states.py` has what takes less memory.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from denoise.randomness import PatchRandom
 
 
-class _Scored(ABC):
+class Scored(ABC):
     """What follows from the log joints alone."""
 
     log_joints: Tensor
@@ -48,7 +46,7 @@ class _Scored(ABC):
 
 
 @dataclass(frozen=True)
-class LatentStates(_Scored):
+class LatentStates(Scored):
     """S distinct binary states for each of N patches (K in the papers) and their log joints.
 
     Attributes
@@ -63,11 +61,6 @@ class LatentStates(_Scored):
     def __getitem__(self, rows: Tensor | slice) -> LatentStates:
         return LatentStates(self.states[rows], self.log_joints[rows])
 
-    def write(self, rows: Tensor | slice, other: StateSets) -> None:
-        """Replace the sets of patches `rows`."""
-        self.states[rows] = other.states
-        self.log_joints[rows] = other.log_joints
-
     def take(self, chosen: Tensor) -> LatentStates:
         """States number `chosen` (N, M) of every patch."""
         rows = torch.arange(len(self), device=chosen.device)[:, None]
@@ -79,57 +72,6 @@ class LatentStates(_Scored):
         log_joints = torch.cat([self.log_joints, *(other.log_joints for other in others)], 1)
         log_joints = log_joints.masked_fill(duplicates(states), -torch.inf)
         return LatentStates(states, log_joints).best(self.states.shape[1])
-
-
-@dataclass(frozen=True)
-class SparseStates(_Scored):
-    """The same for states with at most K latents on.
-
-    Attributes
-    ----------
-    active : (N, S, K) int16, the latents that are on, in any order, then H
-    log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
-    latents : number H of latents
-    """
-
-    active: Tensor
-    log_joints: Tensor
-    latents: int
-
-    @classmethod
-    def of(cls, sets: LatentStates, most_active: int) -> SparseStates:
-        """The same sets; `most_active` is K."""
-        latents = sets.states.shape[-1]
-        index = torch.arange(latents, dtype=torch.int16, device=sets.states.device)
-        index = torch.where(sets.states, index, latents)
-        count = min(most_active, latents)
-        active = index.topk(count, largest=False, sorted=True).values
-        active = pad(active, (0, most_active - count), value=latents)
-        return cls(active.to(torch.int16), sets.log_joints, latents)
-
-    @property
-    def states(self) -> Tensor:
-        """Every bit: (N, S, H) bool."""
-        shape = (*self.log_joints.shape, self.latents + 1)
-        states = torch.zeros(shape, dtype=torch.bool, device=self.active.device)
-        return states.scatter_(2, self.active.long(), True)[..., :-1]
-
-    def take(self, chosen: Tensor) -> SparseStates:
-        """States number `chosen` (N, M) of every patch."""
-        rows = torch.arange(len(self), device=chosen.device)[:, None]
-        return SparseStates(self.active[rows, chosen], self.log_joints[rows, chosen], self.latents)
-
-    def __getitem__(self, rows: Tensor | slice) -> SparseStates:
-        return SparseStates(self.active[rows], self.log_joints[rows], self.latents)
-
-    def write(self, rows: Tensor | slice, other: StateSets) -> None:
-        """Replace the sets of patches `rows`."""
-        lists = other if isinstance(other, SparseStates) else self.of(other, self.active.shape[2])
-        self.active[rows] = lists.active
-        self.log_joints[rows] = lists.log_joints
-
-
-StateSets = LatentStates | SparseStates
 
 
 def duplicates(states: Tensor) -> Tensor:
@@ -146,13 +88,13 @@ def duplicates(states: Tensor) -> Tensor:
     -------
     (N, K) bool
     """
-    codes, order = _hash(states).sort(dim=1, stable=True)
+    codes, order = state_codes(states).sort(dim=1, stable=True)
     repeats = torch.zeros_like(codes, dtype=torch.bool)
     repeats[:, 1:] = codes[:, 1:] == codes[:, :-1]
     return torch.empty_like(repeats).scatter_(1, order, repeats)
 
 
-def _hash(states: Tensor) -> Tensor:
+def state_codes(states: Tensor) -> Tensor:
     """One int64 per state: three sums of random keys, each exact in float32."""
     keys = _hash_keys(states.shape[-1], states.device)
     sums = (states.to(torch.float32) @ keys).to(torch.int64)
@@ -181,21 +123,3 @@ def random_states(count: int, latents: int, random: PatchRandom) -> Tensor:
     order = random.uniform(latents).argsort(1)  # (N, H)
     table = sparsest_states(count, latents, order.device).expand(len(order), -1, -1)
     return table.gather(2, order[:, None].expand(-1, count, -1))
-
-
-def no_latents_on(count: int, latents: int, most_active: int, like: Tensor) -> SparseStates:
-    """For each row of `like`, one state without latents and `count` - 1 empty places."""
-    shape = (len(like), count, most_active)
-    active = torch.full(shape, latents, dtype=torch.int16, device=like.device)
-    log_joints = like.new_full((len(like), count), -torch.inf)
-    log_joints[:, 0] = 0
-    return SparseStates(active, log_joints, latents)
-
-
-def most_used_states(states: StateSets, count: int) -> Tensor:
-    """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
-    best = states.best(1).states[:, 0]
-    codes, order = _hash(best).sort(stable=True)
-    uses = codes.unique_consecutive(return_counts=True)[1]
-    first = order[uses.cumsum(0) - uses]  # one patch for each distinct state
-    return best[first[uses.argsort(descending=True, stable=True)[:count]]]

@@ -17,7 +17,7 @@ from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
 from denoise.search import CALIBRATION_STATES, improve
-from denoise.states import StateSets
+from denoise.stored_states import StoredStates
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class EpochStats:
 def train(
     model: BinaryVAE,
     patches: Patches,
-    states: StateSets,
+    states: StoredStates,
     *,
     search: SearchOptions,
     training: TrainingOptions,
@@ -104,12 +104,12 @@ def train(
 def _searched(
     model: BinaryVAE,
     patches: Patches,
-    sets: StateSets,
+    sets: StoredStates,
     search: SearchOptions,
     *,
     key: tuple[int, ...],
     halving: Halving,
-) -> StateSets:
+) -> StoredStates:
     """The sets after a search step, in parts if memory does not suffice."""
 
     def improve_part(rows: slice) -> None:

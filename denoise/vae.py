@@ -17,13 +17,8 @@ from denoise.options import DenoiseOptions, ModelOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.randomness import PatchRandom
 from denoise.reconstruction import Reconstruction, StartStates, rebuild_image
-from denoise.states import (
-    LatentStates,
-    StateSets,
-    most_used_states,
-    no_latents_on,
-    random_states,
-)
+from denoise.states import LatentStates, random_states
+from denoise.stored_states import PackedStates, StoredStates, most_used_states, no_latents_on
 from denoise.training import EpochStats, train
 
 # Amplitude vectors start as patches of this length, in units of sigma.
@@ -189,9 +184,10 @@ def _initial_vectors(
     return started
 
 
-def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StateSets:
+def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
     count, latents = options.search.states, options.model.latents
     if options.model.decoder == "amplitude":
         return no_latents_on(count, latents, options.model.max_active, patches.values)
     states = random_states(count, latents, PatchRandom((seed,), patches.index))
-    return LatentStates(states, patches.values.new_zeros(len(patches), count))
+    scores = patches.values.new_zeros(len(patches), count)
+    return PackedStates.of(LatentStates(states, scores))

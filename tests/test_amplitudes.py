@@ -19,7 +19,7 @@ from denoise.neighbourhood import Extent, explore
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_moments
 from denoise.search import scored
-from denoise.states import SparseStates, no_latents_on
+from denoise.stored_states import SparseStates, no_latents_on
 
 CASES = pytest.mark.parametrize(
     ("hidden", "missing"), [(None, False), (None, True), ((5,), False), ((5,), True)]

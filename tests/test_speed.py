@@ -17,7 +17,7 @@ from denoise.benchmarks import speed, stages
 from denoise.benchmarks.stages import Limits, StageTime
 from denoise.neighbourhood import Extent
 from denoise.patches import Patches
-from denoise.states import SparseStates, no_latents_on
+from denoise.stored_states import SparseStates, no_latents_on
 
 
 @pytest.mark.usefixtures("small")

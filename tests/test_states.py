@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from conftest import all_states
 
 from denoise.randomness import PatchRandom
-from denoise.states import (
-    LatentStates,
-    SparseStates,
-    duplicates,
-    most_used_states,
-    no_latents_on,
-    random_states,
-    sparsest_states,
-)
+from denoise.states import LatentStates, duplicates, random_states, sparsest_states
+from denoise.stored_states import PackedStates, SparseStates, most_used_states, no_latents_on
 
 
 def random_sets(count: int, size: int, latents: int, seed: int) -> torch.Tensor:
@@ -115,3 +109,31 @@ def test_lists_can_be_overwritten_by_either_kind() -> None:
         lists.write(rows, other)
         assert torch.equal(lists[rows].states, bits)
         assert torch.equal(lists[rows].log_joints, new.log_joints)
+
+
+@pytest.mark.parametrize("latents", [1, 8, 13, 64])
+def test_packed_states_are_the_same_states(latents: int) -> None:
+    bits = random_sets(7, 6, latents, seed=2)
+    sets = LatentStates(bits, torch.randn(7, 6, generator=torch.Generator().manual_seed(1)))
+    packed = PackedStates.of(sets)
+    assert packed.packed.shape == (7, 6, -(-latents // 8))
+    assert packed.packed.dtype == torch.uint8
+    assert torch.equal(packed.states, bits)
+    assert torch.equal(packed[2:4].states, bits[2:4])
+    assert torch.equal(packed.best(2).states, sets.best(2).states)
+    assert torch.equal(most_used_states(packed, 4), most_used_states(sets, 4))
+    # The first latent in the lowest bit, as numpy packs them with bitorder "little".
+    expected = np.packbits(bits.numpy(), axis=-1, bitorder="little")
+    assert np.array_equal(packed.packed.numpy(), expected)
+
+
+def test_packed_states_can_be_overwritten_by_either_kind() -> None:
+    bits = random_sets(2, 3, 9, seed=0)
+    new = LatentStates(bits, torch.arange(6.0).reshape(2, 3))
+    packed = PackedStates.of(
+        LatentStates(torch.zeros(5, 3, 9, dtype=torch.bool), torch.zeros(5, 3))
+    )
+    for rows, other in ((slice(1, 3), new), (torch.tensor([4, 0]), PackedStates.of(new))):
+        packed.write(rows, other)
+        assert torch.equal(packed[rows].states, bits)
+        assert torch.equal(packed[rows].log_joints, new.log_joints)

@@ -15,7 +15,8 @@ from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, no_latents_on, random_states
+from denoise.states import LatentStates, random_states
+from denoise.stored_states import PackedStates, no_latents_on
 from denoise.training import EpochStats, train
 
 LATENTS, VALUES, COUNT, SIGMA = 6, 16, 1500, 0.3
@@ -44,7 +45,7 @@ def fit(
     )
     states = random_states(6, LATENTS, PatchRandom((0,), patches.index))
     search = replace(TINY.search, states=6)
-    sets = LatentStates(states, torch.zeros(len(patches), 6))
+    sets = PackedStates.of(LatentStates(states, torch.zeros(len(patches), 6)))
     history = list(
         train(
             model,

@@ -15,21 +15,23 @@ from typing import Annotated, Any
 
 import typer
 
-from denoise import fused, fused_mlp
+from denoise.gpu import evolution as evolution_host
+from denoise.gpu import perceptron
+from denoise.gpu.launching import WARPS
 
 # Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
 CAPABILITY = 90
-_NUMBERS = (
-    *("latents", "size", "most_active", "expansions", "children"),
-    *("parents", "hidden", "width"),
+_SINGLES = (
+    *("projections", "gram", "log_odds", "log_joints", "posterior", "scores", "new_scores"),
+    *("values", "rows", "first", "weights", "last", "constant", "precision", "flip_cost"),
+    *("bits", "back", "blame", "squared"),
 )
+_INTEGERS = ("keys", "latent_sums", "products", "amplitudes", "codes", "new_codes", "index")
 _TYPES: dict[str, str] = {
-    **dict.fromkeys(("projections", "gram", "log_odds", "scores", "log_joints"), "*fp32"),
-    **dict.fromkeys(("before", "rows", "weights", "bias", "values", "signs", "squared"), "*fp32"),
-    **dict.fromkeys(("keys", "latent_sums", "products", "amplitudes", "chosen"), "*i64"),
+    **dict.fromkeys(_SINGLES, "*fp32"),
+    **dict.fromkeys(_INTEGERS, "*i64"),
+    **dict.fromkeys(("pool", "new_pool"), "*u8"),
     **dict.fromkeys(("leak", "reach"), "fp32"),
-    **dict.fromkeys(_NUMBERS, "i32"),
-    "active": "*i16",
 }
 
 
@@ -52,34 +54,57 @@ class Compiled:
 
 def compile_all(capability: int) -> list[Compiled]:
     """Compile every kernel; needs Triton, and its interpreter switched off."""
-    from denoise import fused_kernels as amplitude
-    from denoise import fused_mlp_kernels as mlp
+    from denoise.gpu import amplitude_kernels as amplitude
+    from denoise.gpu import evolution_kernels as evolution
+    from denoise.gpu import perceptron_kernels as network
 
-    amplitude_sizes = {"BLOCK_S": 16, "K": 8}
-    mlp_sizes = {"BLOCK_M": 16, "BLOCK_F": fused_mlp.HIDDEN_BLOCK}
+    sets = {"active": "*i16", "BLOCK_S": 16, "K": 8}
+    # The published settings at sigma 25 and at 50, and this program's own with its decoder.
+    small = {"FREE_MEAN": False, **perceptron.output_blocks(64), **perceptron.BLOCKS}
+    large = {"FREE_MEAN": False, **perceptron.output_blocks(256), **perceptron.BLOCKS}
+    breeding = {"SELECTION": "fitness", "GUIDED": False, "BLOCK_M": 16, "CHUNK": 32}
+    guided = {
+        "SELECTION": "best",
+        "GUIDED": True,
+        "BLOCK_M": 16,
+        "CHUNK": 32,
+        "BLOCK_H": 128,
+        "BLOCK_B": 16,
+    }
+    compared = {"BLOCK_S": evolution_host.COMPARED, "BLOCK_T": 1024}
     jobs: list[tuple[Any, dict[str, Any]]] = [
-        (amplitude.explore, {**amplitude_sizes, "BLOCK_H": 256}),
-        (amplitude.explore, {**amplitude_sizes, "BLOCK_H": 512}),
-        (amplitude.accumulate, {**amplitude_sizes, "AMPLITUDES_ONLY": False}),
-        (amplitude.accumulate, {**amplitude_sizes, "AMPLITUDES_ONLY": True}),
-        (mlp.squared_errors, {**mlp_sizes, "FREE_MEAN": True, "BLOCK_D": 64}),
-        (mlp.squared_errors, {**mlp_sizes, "FREE_MEAN": False, "BLOCK_D": fused_mlp.MOST_VALUES}),
+        (amplitude.explore, {**sets, "BLOCK_H": 256}),
+        (amplitude.explore, {**sets, "BLOCK_H": 512}),
+        (amplitude.accumulate, {**sets, "AMPLITUDES_ONLY": False}),
+        (amplitude.accumulate, {**sets, "AMPLITUDES_ONLY": True}),
+        (evolution.score, small),
+        (evolution.score, large),
+        (evolution.breed, {**small, **breeding, "BLOCK_C": 256, "BLOCK_H": 64, "BLOCK_B": 8}),
+        (evolution.breed, {**large, **breeding, "BLOCK_C": 64, "BLOCK_H": 512, "BLOCK_B": 64}),
+        (evolution.breed, {**small, **guided, "FREE_MEAN": True, "BLOCK_C": 16}),
+        (evolution.drop_repeats, compared),
+        (evolution.keep_best, {**compared, "BLOCK_B": 64}),
+        (network.back_propagate, {**small, "active": "*fp32"}),
+        (network.back_propagate, {**large, "active": "*fp32"}),
     ]
     return [_compile(kernel, constants, capability) for kernel, constants in jobs]
 
 
-def _compile(kernel: Any, constants: dict[str, Any], capability: int) -> Compiled:
+def _compile(kernel: Any, known: dict[str, Any], capability: int) -> Compiled:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    known = {**_TYPES, **dict.fromkeys(constants, "constexpr")}
-    signature = {name: known[name] for name in kernel.arg_names}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    options = {"num_warps": fused.WARPS, "num_stages": 1, "enable_fp_fusion": True}
+    constants = {name: value for name, value in known.items() if name.isupper()}
+    types = _TYPES | {name: kind for name, kind in known.items() if not name.isupper()}
+    types |= dict.fromkeys(constants, "constexpr")
+    signature = {name: types.get(name, "i32") for name in kernel.arg_names}
+    used = {name: value for name, value in constants.items() if name in signature}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=used)
+    options = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": True}
     target = GPUTarget("cuda", capability, 32)
     compiled = triton.compile(source, target=target, options=options)
-    sizes = ", ".join(f"{name} {value}" for name, value in constants.items())
+    sizes = ", ".join(f"{name} {value}" for name, value in used.items())
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()

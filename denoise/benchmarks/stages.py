@@ -24,7 +24,7 @@ from denoise.neighbourhood import Extent, explore
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches
 from denoise.search import extent_of, scored
-from denoise.states import SparseStates, no_latents_on
+from denoise.stored_states import SparseStates, no_latents_on
 from denoise.vae import LearnedVAE
 
 REPEATS = 5

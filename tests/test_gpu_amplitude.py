@@ -1,4 +1,4 @@
-"""The Triton kernels against plain tensors: on a GPU, or else in Triton's interpreter."""
+"""The amplitude model's Triton kernels against plain tensors: on a GPU, or in the interpreter."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import torch
 from conftest import make_model, make_patches, run_cli
 from torch import Tensor
 
-from denoise import fast_path, fused, fused_mlp
+from denoise import fast_path
 from denoise.devices import device_note
-from denoise.flips import flip_log_joints
+from denoise.gpu import amplitude, launching
 from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent, explore
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom, choose_by_weight
 from denoise.reconstruction import posterior_moments
 from denoise.search import scored
-from denoise.states import LatentStates, SparseStates, no_latents_on, random_states
+from denoise.states import LatentStates
+from denoise.stored_states import SparseStates, no_latents_on
 from denoise.training import train
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
@@ -39,7 +39,7 @@ FAR = Extent(4, 3)
 @pytest.fixture(autouse=True)
 def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the Triton kernels, on a CPU and for float64 as well."""
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: fused)
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: amplitude)
 
 
 def case(*, noise: float = 0.7, states: int = STATES) -> tuple[BinaryVAE, Patches, SparseStates]:
@@ -61,7 +61,7 @@ def search(
     model: BinaryVAE, patches: Patches, sets: SparseStates, extent: Extent = FAR
 ) -> SparseStates:
     """By the kernel."""
-    return fast_path.explore(fused, model, patches, sets, extent)
+    return fast_path.explore(amplitude, model, patches, sets, extent)
 
 
 def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:
@@ -126,7 +126,7 @@ def test_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch, noise: float) ->
     kept = weights >= 1e-3 * weights.max(1, keepdim=True).values
     assert bool(kept[~states.log_joints.isneginf()].all()) == (noise == 30.0)
     fast, fast_errors = amplitude_sums(model, patches, states)
-    fast_mean = fast_path.posterior_mean(fused, model, patches, states)
+    fast_mean = fast_path.posterior_mean(amplitude, model, patches, states)
     monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
     likely = SparseStates(
         states.active, states.log_joints.masked_fill(~kept, -torch.inf), states.latents
@@ -145,33 +145,10 @@ def test_sums_are_the_same_in_every_order() -> None:
     order = torch.tensor([3, 0, 5, 1, 4, 2], device=DEVICE)
 
     def sums(rows: Tensor) -> tuple[Tensor, ...]:
-        return fast_path.posterior_sums(fused, model, patches[rows], states[rows])
+        return fast_path.posterior_sums(amplitude, model, patches[rows], states[rows])
 
     for one, other in zip(sums(order.sort().values)[:2], sums(order)[:2], strict=True):
         assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize("free_patch_mean", [False, True])
-@pytest.mark.parametrize(("hidden", "values", "children"), [(5, 6, 3), (40, 18, 4)])
-def test_errors_of_children_under_a_perceptron_equal_their_twin(
-    monkeypatch: pytest.MonkeyPatch, hidden: int, values: int, children: int, free_patch_mean: bool
-) -> None:
-    model = make_model(7, values, hidden=(hidden,), free_patch_mean=free_patch_mean)
-    patches = make_patches(4, values)
-    random = PatchRandom((0,), patches.index)
-    parents = random_states(2, 7, random)
-    chosen = choose_by_weight(torch.zeros(4, 2, 7), children, random)
-    with torch.no_grad():
-        twin = flip_log_joints(model, patches, parents, chosen)
-        monkeypatch.setattr(fused_mlp, "supports", lambda model, patches: True)
-        assert model.decoder is not None
-        model.decoder.to(DEVICE)
-        model.prior_probs, model.noise_variance = (
-            one.to(DEVICE) for one in (model.prior_probs, model.noise_variance)
-        )
-        moved = Patches(patches.values.to(DEVICE), None, patches.index.to(DEVICE))
-        found = flip_log_joints(model, moved, parents.to(DEVICE), chosen.to(DEVICE))
-    torch.testing.assert_close(found.cpu(), twin)
 
 
 def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> None:
@@ -181,7 +158,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "denoise.benchmarks.gpu_kernels"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    assert len(rows) == 6, done.stderr
+    assert len(rows) == 13, done.stderr
     for _, registers, spilled, shared in rows:
         assert 16 < int(registers) <= 255
         assert int(spilled) == 0
@@ -212,25 +189,25 @@ def test_training_with_the_kernels_gives_the_elbo_of_its_twin(
 
 
 def test_a_triton_that_cannot_launch_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fused.works_on(DEVICE)
+    assert launching.works_on(DEVICE)
 
     class NoCompiler:
         def __getitem__(self, grid: object) -> None:
             raise RuntimeError("Failed to find C compiler")
 
-    fused.works_on.cache_clear()
-    monkeypatch.setattr("denoise.fused_kernels.probe", NoCompiler())
-    assert not fused.works_on(DEVICE)
-    fused.works_on.cache_clear()
+    launching.works_on.cache_clear()
+    monkeypatch.setattr("denoise.gpu.amplitude_kernels.probe", NoCompiler())
+    assert not launching.works_on(DEVICE)
+    launching.works_on.cache_clear()
 
 
 def test_a_missing_triton_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpu = torch.device("cuda")
-    monkeypatch.setattr(fused, "works_on", lambda device: True)
+    monkeypatch.setattr("denoise.devices.works_on", lambda device: True)
     assert device_note(gpu) is None
-    monkeypatch.setattr(fused, "works_on", lambda device: False)
+    monkeypatch.setattr("denoise.devices.works_on", lambda device: False)
     assert device_note(torch.device("cpu")) is None
     monkeypatch.setattr("denoise.devices.pick_device", lambda name: gpu)
     code, _, stderr = run_cli("a.png", "b.png", "--sigma", "20")
@@ -256,13 +233,13 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
     options = replace(preset("fast", 25), refinement=None)
     monkeypatch.undo()
     launched: list[int] = []
-    explore_once = fused.explore
+    explore_once = amplitude.explore
 
     def counted(*arguments: Any) -> SparseStates:
         launched.append(1)
         return explore_once(*arguments)
 
-    monkeypatch.setattr(fused, "explore", counted)
+    monkeypatch.setattr(amplitude, "explore", counted)
     fast = denoise_image(noisy, 25, options=options, device="cuda")
     assert launched
     monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)

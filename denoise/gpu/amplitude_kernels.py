@@ -1,11 +1,11 @@
-"""Triton kernels for the amplitude model on a GPU; `fused.py` launches them.
+"""Triton kernels for the amplitude model on a GPU; `amplitude.py` launches them.
 
 One program does all that a step asks of one patch: the patch's states live in registers from
-the first load to the last store. The arithmetic, which is explained in `amplitudes.py` and
-`neighbourhood.py`, is that of `kernels.py`, with tensors over states, latents or both in the
-place of loops. As there, patches and W come divided by sigma, and a state is a list of the
-latents that are on, filled up with their number H; `gram` is W W^T, `projections` are W x,
-`log_odds` the logit of pi.
+the first load to the last store. The arithmetic is that of `denoise/kernels.py`
+(`denoise/amplitudes.py` and `denoise/neighbourhood.py` explain it), with tensors over states,
+latents or both in the place of loops. As there, patches and W come divided by sigma, and a state
+is a list of the latents that are on, filled up with their number H; `gram` is W W^T,
+`projections` are W x, `log_odds` the logit of pi.
 
 Sums over patches are added up as whole multiples of 1 / `FIXED_POINT`, in an order that no one
 knows and that does not matter: integers do not round.

@@ -1,42 +1,22 @@
-"""Tensors in and out of the Triton kernels, `fused_kernels.py`, on a CUDA GPU."""
+"""E-step and M-step of the amplitude model on a CUDA GPU."""
 
 from __future__ import annotations
-
-import subprocess
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two
+from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
-from denoise.states import SparseStates
-
-# Of 32 threads each, for one patch; what keeps all of its numbers in registers.
-WARPS = 4
-
+from denoise.stored_states import SparseStates
 
 # Larger systems of equations or models do not fit into registers; presets have 8 and 512.
 MOST_ACTIVE, MOST_LATENTS = 16, 4096
 
 
-@cache
-def works_on(device: torch.device) -> bool:
-    """Whether there is a Triton that can launch there; it needs a C compiler, for instance."""
-    target = torch.zeros(1, device=device)
-    try:
-        from denoise import fused_kernels
-
-        with launching_on(device):
-            fused_kernels.probe[(1,)](target)
-    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError):
-        return False
-    return float(target) == 1
-
-
-def launching_on(device: torch.device) -> AbstractContextManager[object]:
-    """Triton launches on the current GPU, wherever its arguments are."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+def fits(model: BinaryVAE) -> bool:
+    """Whether the sizes of a model are not too large for the kernels."""
+    return model.max_active <= MOST_ACTIVE and len(model.prior_probs) <= MOST_LATENTS
 
 
 def explore(
@@ -47,16 +27,16 @@ def explore(
     extent: Extent,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
-    from denoise import fused_kernels
+    from denoise.gpu import amplitude_kernels as kernels
 
     active, scores = population.active.clone(), population.log_joints.clone()
     _, size, most_active = active.shape
     with launching_on(active.device):
-        fused_kernels.explore[(len(active),)](
+        kernels.explore[(len(active),)](
             projections,
             gram,
             log_odds,
-            _keys(population.latents, projections.device),
+            latent_keys(population.latents, projections.device),
             active,
             scores,
             population.latents,
@@ -78,7 +58,7 @@ def posterior_sums(
     projections: Tensor, gram: Tensor, states: SparseStates, *, amplitudes_only: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `fast_path.Kernels.posterior_sums`."""
-    from denoise import fused_kernels
+    from denoise.gpu import amplitude_kernels as kernels
 
     active = states.active.contiguous()
     _, size, most_active = active.shape
@@ -87,7 +67,7 @@ def posterior_sums(
         for shape in (gram.shape[:1], gram.shape, projections.shape)
     )
     with launching_on(active.device):
-        fused_kernels.accumulate[(len(projections),)](
+        kernels.accumulate[(len(projections),)](
             projections,
             gram,
             active,
@@ -104,19 +84,7 @@ def posterior_sums(
             num_warps=WARPS,
             enable_fp_fusion=True,
         )
-    unit = 1 / fused_kernels.FIXED_POINT.value
+    unit = 1 / kernels.FIXED_POINT.value
     sums = (latents, products, amplitudes)
     latents, products, amplitudes = ((one.double() * unit).to(gram.dtype) for one in sums)
     return latents, products, amplitudes
-
-
-def power_of_two(count: int) -> int:
-    """The least one that is not below `count`."""
-    return 1 << (count - 1).bit_length()
-
-
-@cache
-def _keys(latents: int, device: torch.device) -> Tensor:
-    """A random number for each latent; a state is told by the sum of its latents'."""
-    generator = torch.Generator().manual_seed(20221113)
-    return torch.randint(-(2**62), 2**62, (latents,), generator=generator).to(device)

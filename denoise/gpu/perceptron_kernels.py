@@ -1,0 +1,173 @@
+"""Triton kernels of the published decoder on a GPU: its network, and the M-step.
+
+`perceptron.py` launches them; those of the search are in `evolution_kernels.py`. One hidden
+layer, mu(z) = V g(U z + u) + v, is all they know; its activations stay in registers. Parameters
+of the same name are the same everywhere:
+
+    pool                     (N, T, ceil(H / 8)) uint8, packed states: T places for each patch
+    slots, held              places in the flat pool, and whether they are to be read
+    values                   (N, D) float, the patches
+    rows, first              (H, F) and (F,) float, U^T and u
+    weights, last            (F, D) and (D,) float, V^T and v
+    precision                () float, 1 / sigma^2
+    latents, hidden, width   H, F and D
+    leak                     slope of g below zero
+    FREE_MEAN                whether the mean of an error is taken off
+    BLOCK_...                powers of two: so many are handled at a time, or all of them
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def bits_of(pool, slots, h, held, latents):
+    """z_h of the states in `slots` (B,), for all `h` (K,): (B, K) of 0 and 1."""
+    stride = (latents + 7) // 8
+    mask = held[:, None] & (h < latents)[None, :]
+    bytes = tl.load(pool + slots[:, None] * stride + h[None, :] // 8, mask=mask, other=0)
+    return (bytes.to(tl.int32) >> (h % 8)[None, :]) & 1
+
+
+@triton.jit
+def matrix(start, i, j, height, length):
+    """A part of a (height, length) matrix: (I, J)."""
+    mask = (i < height)[:, None] & (j < length)[None, :]
+    return tl.load(start + i[:, None] * length + j[None, :], mask=mask, other=0)
+
+
+@triton.jit
+def vector(start, i, length):
+    return tl.load(start + i, mask=i < length, other=0)
+
+
+@triton.jit
+def activated(level, leak):
+    return tl.where(level > 0, level, leak * level)
+
+
+@triton.jit
+def hidden_level(pool, slots, held, rows, first, f, latents, hidden, BLOCK_H: tl.constexpr):
+    """Hidden units `f` of the states in `slots`, before their activation: (B, BLOCK_F)."""
+    bias = vector(first, f, hidden)
+    level = tl.zeros([slots.shape[0], f.shape[0]], bias.dtype) + bias[None, :]
+    for start in range(0, latents, BLOCK_H):
+        h = start + tl.arange(0, BLOCK_H)
+        on = bits_of(pool, slots, h, held, latents).to(bias.dtype)
+        row = matrix(rows, h, f, latents, hidden)
+        level += tl.dot(on, row, input_precision="ieee", out_dtype=bias.dtype)
+    return level
+
+
+@triton.jit
+def errors_left(means, values, n, d, width, FREE_MEAN: tl.constexpr):
+    """What means (B, BLOCK_D) leave of patch n."""
+    errors = tl.where((d < width)[None, :], vector(values + n * width, d, width)[None, :], 0)
+    errors = tl.where((d < width)[None, :], errors - means, 0)
+    if FREE_MEAN:
+        mean = tl.sum(errors, 1) / width
+        errors = tl.where((d < width)[None, :], errors - mean[:, None], 0)
+    return errors
+
+
+@triton.jit
+def errors_of(
+    pool,
+    slots,
+    held,
+    values,
+    n,
+    rows,
+    first,
+    weights,
+    last,
+    latents,
+    hidden,
+    width,
+    leak,
+    FREE_MEAN: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """What the means of the states in `slots` leave of patch n: (B, BLOCK_D)."""
+    d = tl.arange(0, BLOCK_D)
+    bias = vector(last, d, width)
+    means = tl.zeros([slots.shape[0], BLOCK_D], bias.dtype) + bias[None, :]
+    for start in range(0, hidden, BLOCK_F):
+        f = start + tl.arange(0, BLOCK_F)
+        level = hidden_level(pool, slots, held, rows, first, f, latents, hidden, BLOCK_H)
+        weight = matrix(weights, f, d, hidden, width)
+        active = activated(level, leak)
+        means += tl.dot(active, weight, input_precision="ieee", out_dtype=bias.dtype)
+    return errors_left(means, values, n, d, width, FREE_MEAN)
+
+
+@triton.jit
+def back_propagate(
+    pool,
+    posterior,
+    values,
+    rows,
+    first,
+    weights,
+    last,
+    precision,
+    bits,
+    active,
+    back,
+    blame,
+    squared,
+    size,
+    latents,
+    hidden,
+    width,
+    leak,
+    FREE_MEAN: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """What minus the ELBO changes with, for some of a patch's states: two matrix products are left.
+
+    There are as many places as states.
+
+    Parameters
+    ----------
+    posterior : (N, S) float, posterior weights
+    bits, active : (N·S, H) and (N·S, F) float, output; z and the hidden layer g(U z + u)
+    blame, back : (N·S, D) and (N·S, F) float, output; slopes in mu and in U z + u
+    squared : (N, S) float, output; weighted squared errors
+    """
+    n = tl.program_id(0).to(tl.int64)
+    s, d = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S), tl.arange(0, BLOCK_D)
+    slots, held = n * size + s, s < size
+    errors = errors_of(
+        pool, slots, held, values, n, rows, first, weights, last,
+        latents, hidden, width, leak, FREE_MEAN, BLOCK_H, BLOCK_F, BLOCK_D,
+    )  # fmt: skip
+    share = tl.load(posterior + slots, mask=held, other=0)
+    tl.store(squared + slots, share * tl.sum(errors * errors, 1), mask=held)
+    slopes = -errors * (share * tl.load(precision))[:, None]
+    tl.store(
+        blame + slots[:, None] * width + d[None, :],
+        slopes,
+        mask=held[:, None] & (d < width)[None, :],
+    )
+    for start in range(0, hidden, BLOCK_F):
+        f = start + tl.arange(0, BLOCK_F)
+        level = hidden_level(pool, slots, held, rows, first, f, latents, hidden, BLOCK_H)
+        weight = tl.trans(matrix(weights, f, d, hidden, width))
+        down = tl.dot(slopes, weight, input_precision="ieee", out_dtype=slopes.dtype)
+        unit = slots[:, None] * hidden + f[None, :]
+        stored = held[:, None] & (f < hidden)[None, :]
+        tl.store(active + unit, activated(level, leak), mask=stored)
+        tl.store(back + unit, tl.where(level > 0, down, leak * down), mask=stored)
+    for start in range(0, latents, BLOCK_H):
+        h = start + tl.arange(0, BLOCK_H)
+        on = bits_of(pool, slots, h, held, latents)
+        stored = held[:, None] & (h < latents)[None, :]
+        tl.store(bits + slots[:, None] * latents + h[None, :], on.to(slopes.dtype), mask=stored)
