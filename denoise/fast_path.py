@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from denoise import compiled
-from denoise.gpu import amplitude
+from denoise.cpu import amplitude as on_cpu
+from denoise.gpu import amplitude as on_gpu
 from denoise.gpu.launching import works_on
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
@@ -22,7 +22,7 @@ from denoise.stored_states import SparseStates
 
 
 class Kernels(Protocol):
-    """What `compiled.py` and `gpu/amplitude.py` offer, whatever the number of patches."""
+    """What `cpu/amplitude.py` and `gpu/amplitude.py` offer, whatever the number of patches."""
 
     def explore(
         self,
@@ -51,9 +51,9 @@ def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
     if values.dtype != torch.float32:
         return None
     if values.device.type == "cpu":
-        return compiled
-    if values.device.type == "cuda" and amplitude.fits(model) and works_on(values.device):
-        return amplitude
+        return on_cpu
+    if values.device.type == "cuda" and on_gpu.fits(model) and works_on(values.device):
+        return on_gpu
     return None
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from denoise.threads import on_all_cores
+from denoise.cpu import matching as on_cpu
+from denoise.gpu import refinement as on_gpu
 
 # Reference patches and window offsets handled at a time; they bound memory.
 REFERENCES_AT_A_TIME = 4096
@@ -20,7 +21,7 @@ def match_patches(
 
     Parameters
     ----------
-    pilot : (height, width, C) float
+    pilot : (height, width) float
     patch_size : side p, in pixels
     group_size : M; less if the window of a corner patch holds fewer
     window : largest offset between the top left corners, in pixels
@@ -33,12 +34,12 @@ def match_patches(
     height, width = pilot.shape[0] - patch_size + 1, pilot.shape[1] - patch_size + 1
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
     rows, columns = _places(height, stride, pilot), _places(width, stride, pilot)
-    bands = rows.split(max(1, REFERENCES_AT_A_TIME // len(columns)))
-
-    def match_band(some: Tensor) -> Tensor:
-        return _match_band(pilot, patch_size, some, columns, group_size, window)
-
-    return torch.cat(list(on_all_cores(match_band, bands)))
+    match = match_plainly
+    if on_cpu.can_match(pilot):
+        match = on_cpu.match
+    elif on_gpu.can_match(pilot, window):
+        match = on_gpu.match
+    return match(pilot, patch_size, window, rows, columns, group_size)
 
 
 def _places(count: int, stride: int, like: Tensor) -> Tensor:
@@ -47,16 +48,24 @@ def _places(count: int, stride: int, like: Tensor) -> Tensor:
     return places if places[-1] == last else torch.cat([places, last])
 
 
+def match_plainly(
+    pilot: Tensor, patch_size: int, window: int, rows: Tensor, columns: Tensor, group_size: int
+) -> Tensor:
+    """Groups of the reference patches at `rows` × `columns`, by plain tensors: (G, M)."""
+    bands = rows.split(max(1, REFERENCES_AT_A_TIME // len(columns)))
+    found = [_match_band(pilot, patch_size, some, columns, group_size, window) for some in bands]
+    return torch.cat(found)
+
+
 def _match_band(
     pilot: Tensor, patch_size: int, rows: Tensor, columns: Tensor, group_size: int, window: int
 ) -> Tensor:
-    """Groups of the reference patches at `rows` × `columns`: (G', M)."""
+    """Groups of some rows of reference patches: (G', M)."""
     height, width = pilot.shape[0] - patch_size + 1, pilot.shape[1] - patch_size + 1
     top, bottom = int(rows[0]), int(rows[-1]) + patch_size
-    image = pilot.permute(2, 0, 1)  # (C, height, width)
-    band = image[:, top:bottom]
+    band = pilot[top:bottom]
     # Outside of the image lies something far from everything.
-    far = pad(image, (window, window, window, window), value=torch.inf)
+    far = pad(pilot, (window, window, window, window), value=torch.inf)
     first = (rows[:, None] * width + columns).flatten()
     best = torch.full((len(first), group_size), torch.inf, device=pilot.device)
     numbers = torch.zeros_like(best, dtype=torch.int64)
@@ -65,8 +74,8 @@ def _match_band(
     for done, (y, x) in enumerate(offsets, start=1):
         if abs(y) < height and abs(x) < width:
             left = window + x
-            moved = far[:, window + top + y : window + bottom + y, left : left + pilot.shape[1]]
-            squared = (band - moved).square_().sum(0)
+            moved = far[window + top + y : window + bottom + y, left : left + pilot.shape[1]]
+            squared = (band - moved).square_()
             distance = _box_sums(squared, rows - top, columns, patch_size).flatten()
             distances.append((distance if (y, x) != (0, 0) else distance - 1)[:, None])
             candidates.append((first + y * width + x)[:, None])

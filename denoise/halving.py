@@ -11,10 +11,15 @@ Result = TypeVar("Result")
 
 
 class Halving:
-    """Splits work where it must, and remembers how much fits."""
+    """Splits work where it must, and remembers how much fits.
 
-    def __init__(self) -> None:
-        self._fits: int | None = None
+    Parameters
+    ----------
+    at_first : rows to try at once; by default all
+    """
+
+    def __init__(self, at_first: int | None = None) -> None:
+        self._fits = at_first
 
     def in_parts(self, work: Callable[[slice], Result], count: int) -> list[Result]:
         """Results of `work` on all rows or, if it runs out of memory, on halves, quarters, ...

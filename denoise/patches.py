@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -85,19 +86,32 @@ class PatchMerger:
         size = grid.image_shape[0] * grid.image_shape[1] * grid.image_shape[2]
         # MPS has no float64.
         dtype = torch.float32 if grid.device.type == "mps" else torch.float64
-        self._total = torch.zeros(size, dtype=dtype, device=grid.device)
-        self._weight = torch.zeros_like(self._total)
+        self._sums = torch.zeros(2, size, dtype=dtype, device=grid.device)  # of values, of weights
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
         """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,)."""
         positions = self._grid.positions(index).flatten()
-        weights = weights[:, None].to(self._total.dtype).expand(patches.shape)
-        self._total.index_add_(0, positions, (patches * weights).flatten())
-        self._weight.index_add_(0, positions, weights.flatten())
+        weights = weights[:, None].to(self._sums.dtype).expand(patches.shape)
+        added = ((patches * weights).flatten(), weights.flatten())
+        (_add_on_gpu if self._sums.is_cuda else _add_on_cpu)(self._sums, positions, added)
 
     def image(self) -> Tensor:
         """Weighted mean of all added values: (height, width, C), NaN where there are none."""
-        return (self._total / self._weight).reshape(self._grid.image_shape)
+        return (self._sums[0] / self._sums[1]).reshape(self._grid.image_shape)
+
+
+def _add_on_cpu(sums: Tensor, positions: Tensor, added: Sequence[Tensor]) -> None:
+    """Add values (N,) for each row of `sums`, at `positions` (N,), one after the other."""
+    for row, values in zip(sums, added, strict=True):
+        row.scatter_add_(0, positions, values)
+
+
+def _add_on_gpu(sums: Tensor, positions: Tensor, added: Sequence[Tensor]) -> None:
+    """The same where threads meet: sorted first, so that every run adds in the same order.
+
+    If memory does not suffice, nothing has been added.
+    """
+    sums.T.index_put_((positions,), torch.stack(tuple(added), 1), accumulate=True)
 
 
 @dataclass(frozen=True)

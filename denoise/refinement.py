@@ -1,12 +1,7 @@
 """Non-local refinement: similar patches of the image correct what one global model missed.
 
 Similar patches, found in the result of the VAE (the pilot), form groups. Two
-filters act on them:
-
-- `wiener_filter` (after NL-Bayes: Lebrun, Buades, Morel, SIAM J. Imaging Sciences 2013):
-  the pilot patches of a group give the mean and covariance of a local Gaussian model.
-- `low_rank_filter` (after WNNM: Gu, Zhang, Zuo, Feng, CVPR 2014): the noisy patches of
-  a group, a nearly low-rank matrix, lose their small singular values.
+filters act on them, `wiener_filter` and `low_rank_filter` (group_filters.py).
 
 The second one is strong but forgets where it started; so every pass starts from a
 mean of its own last result and the first filter's (the anchor), plus a share of the
@@ -22,14 +17,15 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from denoise.group_filters import low_rank_filter, wiener_filter
 from denoise.groups import match_patches
+from denoise.halving import Halving
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
 from denoise.threads import on_all_cores
 
-GROUPS_AT_A_TIME = 512
-# Weaker noise than this share of the signal's variance is lost in float32.
-LEAST_NOISE_SHARE = 1e-6
+# Few fit into a CPU's cache, many keep a GPU busy.
+GROUPS_AT_A_TIME, GROUPS_AT_A_TIME_ON_GPU = 512, 2048
 
 
 @torch.no_grad()
@@ -135,7 +131,7 @@ def _wiener_step(
     groups = _match(pilot, grid.patch_size, options.wiener_group, options)
     observed = _filled(noisy, pilot)
 
-    def filter_some(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def filter_some(chosen: slice) -> tuple[Tensor, Tensor]:
         index = groups[chosen]
         patches, pilots = _extract(observed, grid, index), _extract(pilot, grid, index)
         return wiener_filter(patches, pilots, sigma**2, boost=boost), patches.new_ones(len(index))
@@ -159,72 +155,10 @@ def _low_rank_step(
     if feedback < 1:
         noise = options.noise_share * noise
 
-    def filter_some(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def filter_some(chosen: slice) -> tuple[Tensor, Tensor]:
         return low_rank_filter(_extract(remaining, grid, groups[chosen]), noise[chosen])
 
     return _filter_groups(grid, groups, filter_some)
-
-
-def wiener_filter(noisy: Tensor, pilot: Tensor, noise_variance: float, *, boost: float) -> Tensor:
-    """Posterior mean under a Gaussian with the mean m and covariance C of the pilot patches.
-
-    m + C (C + sigma^2 I)^-1 (y - m), by way of whichever of D and M is smaller.
-
-    Parameters
-    ----------
-    noisy, pilot : (B, M, D) float, B groups of M patches
-    boost : C is enlarged by this share, since the pilot is smoother than the truth
-
-    Returns
-    -------
-    (B, M, D) float
-    """
-    mean = pilot.mean(1, keepdim=True)
-    centred = (pilot - mean) * math.sqrt((1 + boost) / max(pilot.shape[1] - 1, 1))
-    difference = noisy - mean
-    if centred.shape[2] <= centred.shape[1]:
-        covariance = centred.mT @ centred  # (B, D, D)
-        weights = torch.linalg.solve(_with_noise(covariance, noise_variance), covariance)
-    else:
-        gram = centred @ centred.mT  # (B, M, M)
-        weights = torch.linalg.solve(_with_noise(gram, noise_variance), centred)
-        difference = difference @ centred.mT
-    estimate: Tensor = mean + difference @ weights
-    return estimate
-
-
-def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted nuclear norm shrinkage, in closed form (Gu et al. 2014).
-
-    With C = 2 sqrt(2) sqrt(M) sigma^2, a singular value s of the centred group becomes
-    (s + sqrt(s^2 - 4 C)) / 2 where that is real, else 0.
-
-    Parameters
-    ----------
-    noisy : (B, M, D) float
-    noise : (B,) float, standard deviation of each group's noise
-
-    Returns
-    -------
-    estimates : (B, M, D) float
-    weights : (B,) float, one over the share of the noise that is left: how far to trust them
-    """
-    mean = noisy.mean(1, keepdim=True)
-    centred = noisy - mean
-    tall = centred.shape[1] > centred.shape[2]
-    gram = centred.mT @ centred if tall else centred @ centred.mT
-    squares, vectors = torch.linalg.eigh(gram)
-    squares = squares.clamp(min=1e-12)[:, None]  # (B, 1, min(M, D))
-    threshold = 8 * math.sqrt(2 * noisy.shape[1]) * noise.square()[:, None, None]
-    kept = squares > threshold
-    factors = 0.5 + 0.5 * (1 - threshold / squares).clamp(min=0).sqrt()
-    factors = torch.where(kept, factors, 0)
-    shrunk: Tensor
-    if tall:
-        shrunk = ((centred @ vectors) * factors) @ vectors.mT
-    else:
-        shrunk = (vectors * factors) @ (vectors.mT @ centred)
-    return mean + shrunk, 1 / (1 + factors.square().sum((1, 2)))
 
 
 def _remaining_noise(residual: Tensor, sigma: float, grid: PatchGrid, index: Tensor) -> Tensor:
@@ -240,7 +174,7 @@ def _filled(noisy: Tensor, estimate: Tensor) -> Tensor:
 
 def _match(image: Tensor, patch_size: int, group_size: int, options: RefinementOptions) -> Tensor:
     return match_patches(
-        image,
+        image[..., 0],
         patch_size,
         group_size=group_size,
         window=options.window,
@@ -249,25 +183,32 @@ def _match(image: Tensor, patch_size: int, group_size: int, options: RefinementO
 
 
 def _filter_groups(
-    grid: PatchGrid, groups: Tensor, filter_some: Callable[[Tensor], tuple[Tensor, Tensor]]
+    grid: PatchGrid, groups: Tensor, filter_some: Callable[[slice], tuple[Tensor, Tensor]]
 ) -> Tensor:
     """Average the estimates (B, M, D) with weights (B,), some groups at a time, into an image."""
     merger = grid.merger()
-    chunks = torch.arange(len(groups), device=groups.device).split(GROUPS_AT_A_TIME)
-    for chosen, (estimates, weights) in zip(chunks, on_all_cores(filter_some, chunks), strict=True):
+
+    def add(chosen: slice, found: tuple[Tensor, Tensor]) -> None:
+        estimates, weights = found
         weights = weights[:, None].expand(estimates.shape[:2])
         merger.add(estimates.flatten(0, 1), groups[chosen].flatten(), weights.flatten())
+
+    if not _one_after_the_other(groups):
+        starts = range(0, len(groups), GROUPS_AT_A_TIME)
+        chunks = [slice(start, start + GROUPS_AT_A_TIME) for start in starts]
+        for chosen, found in zip(chunks, on_all_cores(filter_some, chunks), strict=True):
+            add(chosen, found)
+    else:
+        halving = Halving(at_first=GROUPS_AT_A_TIME_ON_GPU)
+        halving.in_parts(lambda chosen: add(chosen, filter_some(chosen)), len(groups))
     return merger.image().to(torch.float32)
+
+
+def _one_after_the_other(groups: Tensor) -> bool:
+    """Whether one piece of work keeps the whole device busy."""
+    return groups.device.type != "cpu"
 
 
 def _extract(image: Tensor, grid: PatchGrid, index: Tensor) -> Tensor:
     """Patches number `index` (...): (..., D)."""
     return grid.extract(image, index.flatten()).reshape(*index.shape, -1)
-
-
-def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
-    """Matrices (B, K, K) with the noise on their diagonal, or with what keeps them solvable."""
-    largest = matrices.diagonal(dim1=-2, dim2=-1).amax(-1)
-    added = (LEAST_NOISE_SHARE * largest).clamp(min=noise_variance)[:, None, None]
-    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-    return matrices + added * eye

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import make_patches
 
+from denoise import patches
 from denoise.errors import ImageError
 from denoise.patches import Patches, PatchGrid
 
@@ -65,6 +66,18 @@ def test_merge_is_exact_whatever_the_order() -> None:
             merger.add(patches[index], index, torch.ones(len(index)))
         images.append(merger.image().float())
     assert torch.equal(*images)
+
+
+def test_sums_on_a_gpu_are_those_on_a_cpu() -> None:
+    """Not their order: each device has one of its own, the same in every run."""
+    positions = torch.tensor([3, 0, 3, 1, 3, 0])
+    added = [torch.arange(6.0), 1 - torch.arange(6.0)]
+    sums = torch.zeros(2, 2, 5)
+    for add, one in zip((patches._add_on_cpu, patches._add_on_gpu), sums, strict=True):
+        add(one, positions, added)
+        add(one, positions, added)
+    assert sums[0].tolist() == [[12, 6, 0, 12, 0], [-8, -4, 0, -6, 0]]
+    assert torch.equal(*sums)
 
 
 def test_image_smaller_than_a_patch_is_refused() -> None:

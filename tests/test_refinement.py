@@ -7,34 +7,30 @@ import pytest
 import torch
 from conftest import step_image
 
+from denoise.group_filters import low_rank_filter, wiener_filter
 from denoise.groups import match_patches
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.refinement import (
-    low_rank_filter,
-    opponent_colours,
-    pass_count,
-    refine_image,
-    wiener_filter,
-)
+from denoise.refinement import opponent_colours, pass_count, refine_image
 
 SMALL = RefinementOptions(
     patch_sizes=(4, 3), window=6, wiener_group=16, low_rank_group=30, feedback=(1.0, 0.1)
 )
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("at_a_time", [1, 10_000])
 def test_matches_equal_brute_force(
-    channels: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By compiled loops in float32, by plain tensors in float64."""
     monkeypatch.setattr("denoise.groups.REFERENCES_AT_A_TIME", at_a_time)
     monkeypatch.setattr("denoise.groups.OFFSETS_AT_A_TIME", 7)
-    image = np.random.default_rng(0).normal(size=(13, 11, channels))
+    image = np.random.default_rng(0).normal(size=(13, 11))
     size, window, stride = 3, 4, 3
     groups = match_patches(
-        torch.tensor(image), size, group_size=6, window=window, stride=stride
+        torch.tensor(image, dtype=dtype), size, group_size=6, window=window, stride=stride
     ).numpy()
     rows, columns = 11, 9
     places = [(r, c) for r in [0, 3, 6, 9, 10] for c in [0, 3, 6, 8]]
@@ -51,7 +47,7 @@ def test_matches_equal_brute_force(
 
 
 def test_groups_are_smaller_in_tiny_images() -> None:
-    groups = match_patches(torch.rand(6, 5, 1), 4, group_size=50, window=9, stride=2)
+    groups = match_patches(torch.rand(6, 5), 4, group_size=50, window=9, stride=2)
     assert groups.shape == (4, 6)
     assert bool((groups.sort(1).values == torch.arange(6)).all())
 
@@ -124,3 +120,33 @@ def test_next_to_no_noise_leaves_the_patches_as_they_are(patches: int) -> None:
     noisy = noisy + torch.randn(noisy.shape, generator=generator)
     filtered = wiener_filter(noisy, noisy, 1e-9, boost=0.0)
     assert float((filtered - noisy).abs().max()) < 0.01 * float(noisy.abs().max())
+
+
+def test_large_pieces_of_work_or_small_ones_make_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A GPU filters many groups at a time, and fewer where its memory does not suffice."""
+    clean = step_image(24, 30)[..., None]
+    noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
+    data = torch.tensor(noisy, dtype=torch.float32)
+    pilot = torch.tensor(clean + (noisy - clean) / 2, dtype=torch.float32)
+
+    def refined() -> torch.Tensor:
+        return refine_image(data, pilot, 20.0, SMALL, on_pass=lambda done: None)
+
+    on_cores = refined()
+    monkeypatch.setattr("denoise.refinement._one_after_the_other", lambda groups: True)
+    whole = refined()
+    sizes: list[int] = []
+
+    def limited(noisy: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(noisy))
+        if len(noisy) > 10:
+            raise torch.OutOfMemoryError("simulated")
+        return low_rank_filter(noisy, noise)
+
+    monkeypatch.setattr("denoise.refinement.low_rank_filter", limited)
+    halved = refined()
+    assert max(sizes) > 10 >= min(sizes)
+    torch.testing.assert_close(whole, on_cores, rtol=0, atol=1e-3)
+    torch.testing.assert_close(halved, on_cores, rtol=0, atol=1e-3)

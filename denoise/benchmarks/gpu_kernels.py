@@ -17,6 +17,7 @@ import typer
 
 from denoise.gpu import evolution as evolution_host
 from denoise.gpu import perceptron
+from denoise.gpu import refinement as gpu_refinement
 from denoise.gpu.launching import WARPS
 
 # Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
@@ -24,9 +25,18 @@ CAPABILITY = 90
 _SINGLES = (
     *("projections", "gram", "log_odds", "log_joints", "posterior", "scores", "new_scores"),
     *("values", "rows", "first", "weights", "last", "constant", "precision", "flip_cost"),
-    *("bits", "back", "blame", "squared"),
+    *("bits", "back", "blame", "squared", "pilot", "patches", "noise", "estimates"),
 )
-_INTEGERS = ("keys", "latent_sums", "products", "amplitudes", "codes", "new_codes", "index")
+_INTEGERS = (
+    "keys",
+    "latent_sums",
+    "products",
+    "amplitudes",
+    "codes",
+    "new_codes",
+    "index",
+    "numbers",
+)
 _TYPES: dict[str, str] = {
     **dict.fromkeys(_SINGLES, "*fp32"),
     **dict.fromkeys(_INTEGERS, "*i64"),
@@ -57,6 +67,7 @@ def compile_all(capability: int) -> list[Compiled]:
     from denoise.gpu import amplitude_kernels as amplitude
     from denoise.gpu import evolution_kernels as evolution
     from denoise.gpu import perceptron_kernels as network
+    from denoise.gpu import refinement_kernels as refinement
 
     sets = {"active": "*i16", "BLOCK_S": 16, "K": 8}
     # The published settings at sigma 25 and at 50, and this program's own with its decoder.
@@ -71,6 +82,8 @@ def compile_all(capability: int) -> list[Compiled]:
         "BLOCK_H": 128,
         "BLOCK_B": 16,
     }
+    matching = {"rows": "*i64", "columns": "*i64"}
+    filtering = {"threshold": "fp32", "values": "i32", "num_warps": 2 * WARPS}
     compared = {"BLOCK_S": evolution_host.COMPARED, "BLOCK_T": 1024}
     jobs: list[tuple[Any, dict[str, Any]]] = [
         (amplitude.explore, {**sets, "BLOCK_H": 256}),
@@ -86,6 +99,9 @@ def compile_all(capability: int) -> list[Compiled]:
         (evolution.keep_best, {**compared, "BLOCK_B": 64}),
         (network.back_propagate, {**small, "active": "*fp32"}),
         (network.back_propagate, {**large, "active": "*fp32"}),
+        (refinement.match, {**matching, "BLOCK_W": 2048}),
+        (refinement.match, {**matching, "BLOCK_W": 4096}),
+        (refinement.low_rank, {**filtering, "BLOCK_M": gpu_refinement.PATCHES_BLOCK, "K": 64}),
     ]
     return [_compile(kernel, constants, capability) for kernel, constants in jobs]
 
@@ -101,7 +117,11 @@ def _compile(kernel: Any, known: dict[str, Any], capability: int) -> Compiled:
     signature = {name: types.get(name, "i32") for name in kernel.arg_names}
     used = {name: value for name, value in constants.items() if name in signature}
     source = ASTSource(fn=kernel, signature=signature, constexprs=used)
-    options = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": True}
+    options = {
+        "num_warps": known.get("num_warps", WARPS),
+        "num_stages": 1,
+        "enable_fp_fusion": True,
+    }
     target = GPUTarget("cuda", capability, 32)
     compiled = triton.compile(source, target=target, options=options)
     sizes = ", ".join(f"{name} {value}" for name, value in used.items())

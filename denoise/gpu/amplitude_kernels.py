@@ -1,7 +1,7 @@
 """Triton kernels for the amplitude model on a GPU; `amplitude.py` launches them.
 
 One program does all that a step asks of one patch: the patch's states live in registers from
-the first load to the last store. The arithmetic is that of `denoise/kernels.py`
+the first load to the last store. The arithmetic is that of `denoise/cpu/amplitude_kernels.py`
 (`denoise/amplitudes.py` and `denoise/neighbourhood.py` explain it), with tensors over states,
 latents or both in the place of loops. As there, patches and W come divided by sigma, and a state
 is a list of the latents that are on, filled up with their number H; `gram` is W W^T,

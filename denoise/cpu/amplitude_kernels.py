@@ -1,10 +1,9 @@
-"""Compiled loops over patches for the amplitude model on a CPU; `compiled.py` calls them.
+"""Compiled loops over patches for the amplitude model on a CPU; `amplitude.py` calls them.
 
 The arithmetic per patch is small linear algebra that stays in the innermost
 cache, which batched tensor calls cannot exploit. Every function here has a
-plain-torch twin in `amplitudes.py` or `neighbourhood.py` that gives the same
-numbers, explains them, and runs on any device. They are in one file because
-numba forgets what it has kept only when the file of the outermost loop changes.
+plain-torch twin in `denoise/amplitudes.py` or `denoise/neighbourhood.py` that gives
+the same numbers, explains them, and runs on any device.
 
 Units: the noise variance is 1 (amplitude vectors and patches come divided by
 sigma). A state is a list of the `count` latents that are on; at rest it is filled
@@ -15,23 +14,14 @@ the logit of pi.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
+
+from denoise.cpu.compiling import compile_loop
 
 ABSENT = np.float32(-1e30)
 # States that are less likely than the likeliest by this factor do not enter the posterior sums.
 LEAST_WEIGHT = np.float32(1e-3)
-
-
-def compile_loop(function: Callable[..., Any]) -> Any:
-    """Compile at the first call; machine code is kept for later runs where a folder allows it."""
-    try:
-        return numba.njit(cache=True, fastmath=True, nogil=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache can be written
-        return numba.njit(fastmath=True, nogil=True)(function)
 
 
 @compile_loop

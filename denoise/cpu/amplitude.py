@@ -1,4 +1,4 @@
-"""Tensors in and out of the compiled kernels, `kernels.py`, on a CPU.
+"""E-step and M-step of the amplitude model on a CPU.
 
 Blocks of patches are shared out to threads; every sum is taken block by block
 in a fixed order, so that results do not depend on the number of threads.
@@ -32,7 +32,7 @@ def explore(
     extent: Extent,
 ) -> SparseStates:
     """As `fast_path.Kernels.explore`."""
-    from denoise import kernels
+    from denoise.cpu import amplitude_kernels as kernels
 
     absent = float(kernels.ABSENT)
     active = population.active.clone(memory_format=torch.contiguous_format)
@@ -63,7 +63,7 @@ def posterior_sums(
     projections: Tensor, gram: Tensor, states: SparseStates, *, amplitudes_only: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `fast_path.Kernels.posterior_sums`; all of them cost little more than one."""
-    from denoise import kernels
+    from denoise.cpu import amplitude_kernels as kernels
 
     amplitudes = torch.zeros_like(projections)
     weights = states.posterior_weights()

@@ -1,0 +1,79 @@
+"""Block matching and the low-rank filter on a CUDA GPU."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from denoise.gpu.launching import WARPS, launching_on, power_of_two, works_on
+
+# Patches of a group that are handled at a time; tensor cores want 16 at least.
+PATCHES_BLOCK, LEAST_BLOCK = 32, 16
+# More do not fit into registers, or into the keys that order distances.
+MOST_VALUES, MOST_PLACES = 64, 2**13
+
+
+def can_match(pilot: Tensor, window: int) -> bool:
+    """Whether there is a kernel for such a search."""
+    places = (2 * window + 1) ** 2
+    return pilot.dtype == torch.float32 and places <= MOST_PLACES and _on_gpu(pilot)
+
+
+def can_filter(noisy: Tensor) -> bool:
+    """Whether there is a kernel for groups (B, M, D) of this kind."""
+    return noisy.dtype == torch.float32 and noisy.shape[2] <= MOST_VALUES and _on_gpu(noisy)
+
+
+def _on_gpu(values: Tensor) -> bool:
+    return values.device.type == "cuda" and works_on(values.device)
+
+
+def match(
+    pilot: Tensor, patch_size: int, window: int, rows: Tensor, columns: Tensor, group_size: int
+) -> Tensor:
+    """As `groups.match_plainly`, but only the patch itself has its place in a group."""
+    from denoise.gpu import refinement_kernels as kernels
+
+    numbers = rows.new_empty(len(rows) * len(columns), group_size)
+    height, width = pilot.shape
+    with launching_on(pilot.device):
+        kernels.match[(len(numbers),)](
+            pilot.contiguous(),
+            rows,
+            columns,
+            numbers,
+            height,
+            width,
+            len(columns),
+            patch_size,
+            window,
+            group_size,
+            BLOCK_W=power_of_two((2 * window + 1) ** 2),
+            num_warps=WARPS,
+        )
+    return numbers
+
+
+def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """As `group_filters.low_rank_filter`."""
+    from denoise.gpu import refinement_kernels as kernels
+
+    count, size, values = noisy.shape
+    estimates, weights = torch.empty_like(noisy), torch.empty_like(noise)
+    with launching_on(noisy.device):
+        kernels.low_rank[(count,)](
+            noisy.contiguous(),
+            noise.contiguous(),
+            estimates,
+            weights,
+            size,
+            values,
+            8 * math.sqrt(2 * size),
+            BLOCK_M=PATCHES_BLOCK,
+            K=max(power_of_two(values), LEAST_BLOCK),
+            num_warps=2 * WARPS,
+            num_stages=1,
+        )
+    return estimates, weights

@@ -1,0 +1,95 @@
+"""The refinement's Triton kernels against plain tensors: on a GPU, or in the interpreter."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from conftest import step_image
+
+from denoise.gpu import refinement as on_gpu
+from denoise.group_filters import low_rank_filter
+from denoise.groups import match_patches, match_plainly
+from denoise.noise import add_gaussian_noise
+from denoise.options import RefinementOptions
+from denoise.refinement import refine_image
+
+pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the Triton kernels, on a CPU as well."""
+    monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
+    monkeypatch.setattr("denoise.cpu.matching.can_match", lambda pilot: False)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(("size", "window", "group_size"), [(3, 4, 6), (2, 3, 16), (4, 20, 30)])
+def test_groups_are_those_of_its_twin(
+    with_kernels: None, size: int, window: int, group_size: int, flat: bool
+) -> None:
+    """Where all patches are equal, the first ones of the window are taken."""
+    image = torch.randn(13, 11, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    image = torch.ones_like(image) if flat else image
+    groups = match_patches(image, size, group_size=group_size, window=window, stride=3)
+    rows, columns = (
+        torch.tensor([*range(0, count, 3), *([] if (count - 1) % 3 == 0 else [count - 1])])
+        for count in (14 - size, 12 - size)
+    )
+    twin = match_plainly(image, size, window, rows.to(DEVICE), columns.to(DEVICE), groups.shape[1])
+    assert torch.equal(groups[:, 0], twin[:, 0])
+    if not flat:
+        assert torch.equal(groups.sort(1).values, twin.sort(1).values)
+    for group in groups.tolist():
+        row, column = divmod(group[0], 12 - size)
+        assert len(set(group)) == len(group)
+        assert group[1:] == sorted(group[1:])
+        for number in group:
+            y, x = divmod(number, 12 - size)
+            assert abs(y - row) <= window
+            assert abs(x - column) <= window
+
+
+@pytest.mark.parametrize(("count", "values"), [(20, 9), (9, 20), (40, 16)])
+def test_shrinkage_equals_its_twin(count: int, values: int) -> None:
+    """In float64, to what Jacobi's method leaves; one group is of equal patches."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(4, count, values, generator=generator, dtype=torch.float64)
+    shape = torch.randn(4, 1, values, generator=generator, dtype=torch.float64)
+    groups = noise + 5 * torch.randn(4, count, 1, dtype=torch.float64, generator=generator) * shape
+    groups[2] = groups[2, :1]
+    levels = torch.tensor([0.01, 0.3, 0.8, 50.0], dtype=torch.float64)
+    twin, twin_weights = low_rank_filter(groups, levels)
+    found, weights = on_gpu.low_rank_filter(groups.to(DEVICE), levels.to(DEVICE))
+    torch.testing.assert_close(found.cpu(), twin, rtol=0, atol=1e-5)
+    torch.testing.assert_close(weights.cpu(), twin_weights, rtol=0, atol=1e-5)
+
+
+def test_a_refined_image_is_that_of_its_twin(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    clean = step_image(8, 9)[..., None]
+    noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
+    pilot = clean + (noisy - clean) / 2
+    options = RefinementOptions(
+        patch_sizes=(3,), wiener_group=10, low_rank_group=12, feedback=(1.0, 0.1)
+    )
+
+    def refined() -> torch.Tensor:
+        data, start = (torch.tensor(one, dtype=torch.float32) for one in (noisy, pilot))
+        told: list[int] = []
+        image = refine_image(data.to(DEVICE), start.to(DEVICE), 20.0, options, on_pass=told.append)
+        return image.cpu()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(on_gpu, "_on_gpu", lambda values: False)
+        plain = refined()
+    request.getfixturevalue("with_kernels")
+    fast = refined()
+    torch.testing.assert_close(fast, plain, rtol=0, atol=0.02)
+    assert np.abs(fast.numpy() - pilot).max() > 1
