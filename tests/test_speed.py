@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_AMPLITUDE, make_model
+from conftest import TINY, TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
 from denoise import fast_path
-from denoise.benchmarks import speed, stages
+from denoise.benchmarks import perceptron_stages, speed, stages
 from denoise.benchmarks.stages import Limits, StageTime
 from denoise.neighbourhood import Extent
+from denoise.options import SearchOptions
 from denoise.patches import Patches
+from denoise.states import LatentStates
 from denoise.stored_states import SparseStates, no_latents_on
 
 
@@ -35,6 +37,13 @@ def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
     for one in numbers["stages"]:
         assert one["seconds"] > 0
         assert one["operations"] > 0
+    published = numbers["published"]
+    assert {(one["stage"], one["path"]) for one in published["stages"]} == {
+        ("search", "plain"),
+        ("gradient", "plain"),
+    }
+    assert published["seconds"] > 0
+    assert f"would take {published['seconds']:.3g} s" in done.stdout
     assert all(run["all"] > 0 and run["psnr"] > 10 for run in numbers["runs"])
 
 
@@ -42,6 +51,7 @@ def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny models and limits."""
     monkeypatch.setattr(speed, "preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr(perceptron_stages, "preset", lambda name, sigma: TINY)
     monkeypatch.setattr(stages, "COPIED", 2**12)
     monkeypatch.setattr(stages, "MATRIX", 16)
 
@@ -68,6 +78,22 @@ def test_the_binding_limit_is_the_one_that_takes_longer() -> None:
     limits = Limits(bandwidth=100.0, arithmetic=1000.0)
     assert StageTime("search", "plain", 2.0, 1, 1, 1000.0, 50.0).share_of(limits) == 0.5
     assert StageTime("search", "plain", 2.0, 1, 1, 500.0, 100.0).share_of(limits) == 0.5
+
+
+def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
+    """Two patches with two states each, a = 1, of H = 9; F = 5, D = 6; 2 times 3 children."""
+    model = make_model(9, 6, hidden=(5,))
+    patches = Patches.from_raw(torch.zeros(2, 6), torch.arange(2))
+    states = torch.zeros(2, 2, 9, dtype=torch.bool)
+    states[:, 0, :2] = True
+    start = LatentStates(states, torch.zeros(2, 2))
+    search = SearchOptions(states=2, parents=2, children=3, mutation="random")
+    operations, moved = perceptron_stages._search_work(model, patches, start, search)
+    assert operations == 2 * (2 * (10 + 60) + 2 * 10 + 6 * (10 + 60))
+    assert moved == 2 * (4 * 6 + 2 * (2 + 6) * (2 + 4))
+    operations, moved = perceptron_stages._gradient_work(model, patches, start)
+    assert operations == 2 * 2 * (20 + 180)
+    assert moved == 2 * (4 * 6 + 2 * (2 + 4))
 
 
 def test_sums_are_counted_for_all_places() -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from denoise.benchmarks.datasets import sample_images
 from denoise.benchmarks.memory import watch_memory
+from denoise.benchmarks.perceptron_stages import PublishedTraining, measure_published_training
 from denoise.benchmarks.protocol import machine
 from denoise.benchmarks.stages import Limits, StageTime, measure_limits, measure_stages
 from denoise.devices import describe_device, pick_device
@@ -71,9 +72,18 @@ def main(
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
     stages = time_stages(results[0], noisy, compute_device, plain=plain)
     typer.echo("\n" + stage_table(stages, limits))
+    image_on_device = torch.as_tensor(noisy, device=compute_device)[..., None]
+    published = measure_published_training(image_on_device, sigma)
+    typer.echo("\n" + _published_line(published) + "\n")
+    typer.echo(stage_table(published.stages, limits))
     if json_file is not None:
         found = {"machine": machine(), "device": describe_device(compute_device)}
-        numbers = {"limits": asdict(limits), "runs": runs, "stages": [asdict(s) for s in stages]}
+        numbers = {
+            "limits": asdict(limits),
+            "runs": runs,
+            "stages": [asdict(stage) for stage in stages],
+            "published": asdict(published),
+        }
         write_atomically(json_file, json.dumps(found | numbers, indent=1).encode())
 
 
@@ -129,13 +139,13 @@ def time_stages(
 def stage_table(stages: Sequence[StageTime], limits: Limits) -> str:
     """Markdown table of the stages and of what share of the binding limit they reach."""
     lines = [
-        "| stage | path | ms | patches/s | neighbours scored/s | GFLOP/s | GB/s | of the limit |",
-        "|---" * 8 + "|",
+        "| stage | path | patches | ms | patches/s | scored/s | GFLOP/s | GB/s | of the limit |",
+        "|---" * 9 + "|",
     ]
     for one in stages:
         lines.append(
-            f"| {one.stage} | {one.path} | {1000 * one.seconds:.2f} |"
-            f" {one.patches / one.seconds:.3g} | {one.neighbours / one.seconds:.3g} |"
+            f"| {one.stage} | {one.path} | {one.patches} | {1000 * one.seconds:.2f} |"
+            f" {one.patches / one.seconds:.3g} | {one.scored / one.seconds:.3g} |"
             f" {one.operations / one.seconds / 1e9:.3g} | {one.moved / one.seconds / 1e9:.3g} |"
             f" {100 * one.share_of(limits):.1f} % |"
         )
@@ -146,6 +156,13 @@ def _limits_line(limits: Limits) -> str:
     return (
         f"Measured limits: copies {limits.bandwidth / 1e9:.0f} GB/s, float32 matrix products"
         f" {limits.arithmetic / 1e9:.0f} GFLOP/s."
+    )
+
+
+def _published_line(published: PublishedTraining) -> str:
+    return (
+        f"The published decoder, trained with the published settings ({published.epochs} epochs on"
+        f" {published.patches} patches), would take {published.seconds:.3g} s. One step:"
     )
 
 

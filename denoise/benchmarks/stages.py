@@ -53,10 +53,10 @@ class StageTime:
 
     Attributes
     ----------
-    stage : "search" or "sums"
+    stage : "search", "sums" or "gradient"
     path : "kernels" or "plain"
     seconds : median of some runs
-    patches, neighbours : how many were handled, and how many neighbours of states were scored
+    patches, scored : how many were handled, and how many neighbours or children were scored
     operations, moved : by hand: float operations, and bytes that have to pass through memory
     """
 
@@ -64,7 +64,7 @@ class StageTime:
     path: str
     seconds: float
     patches: int
-    neighbours: int
+    scored: int
     operations: float
     moved: float
 
