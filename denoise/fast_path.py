@@ -14,11 +14,10 @@ from torch import Tensor
 
 from denoise.cpu import amplitude as on_cpu
 from denoise.gpu import amplitude as on_gpu
-from denoise.gpu.launching import works_on
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
 from denoise.patches import Patches
-from denoise.stored_states import SparseStates
+from denoise.stored_states import SparseStates, StateSets
 
 
 class Kernels(Protocol):
@@ -43,28 +42,26 @@ class Kernels(Protocol):
         """As `fast_path.posterior_sums`; the first two may be left out."""
 
 
-def kernels_for(model: BinaryVAE, patches: Patches) -> Kernels | None:
+def kernels_for(model: BinaryVAE, patches: Patches, sets: StateSets) -> Kernels | None:
     """The kernels that cover the case, or None."""
-    values = patches.values
     if model.amplitudes is None or model.decoder is not None or patches.observed is not None:
         return None
-    if values.dtype != torch.float32:
+    if patches.values.dtype != torch.float32 or not isinstance(sets, SparseStates):
         return None
-    if values.device.type == "cpu":
+    if patches.values.device.type == "cpu":
         return on_cpu
-    if values.device.type == "cuda" and on_gpu.fits(model) and works_on(values.device):
-        return on_gpu
-    return None
+    return on_gpu if on_gpu.supports(model, sets) else None
 
 
 def explore(
     kernels: Kernels,
     model: BinaryVAE,
     patches: Patches,
-    population: SparseStates,
+    population: StateSets,
     extent: Extent,
 ) -> SparseStates:
     """Score the states under the present parameters and search on, as `neighbourhood.explore`."""
+    assert isinstance(population, SparseStates)
     found = kernels.explore(
         *_projections(model, patches),
         model.prior_probs.logit(),
@@ -78,7 +75,7 @@ def explore(
 
 
 def posterior_sums(
-    kernels: Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
+    kernels: Kernels, model: BinaryVAE, patches: Patches, states: StateSets
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Posterior expectations over the truncated posterior.
 
@@ -88,14 +85,16 @@ def posterior_sums(
     products : (H, H) float, sum over patches of <a a^T>
     amplitudes : (N, H) float, <a> of each patch
     """
+    assert isinstance(states, SparseStates)
     return kernels.posterior_sums(*_projections(model, patches), states, amplitudes_only=False)
 
 
 def posterior_mean(
-    kernels: Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
+    kernels: Kernels, model: BinaryVAE, patches: Patches, states: StateSets
 ) -> Tensor:
     """Expected noise-free patches: (N, D)."""
     assert model.amplitudes is not None
+    assert isinstance(states, SparseStates)
     _, _, amplitudes = kernels.posterior_sums(
         *_projections(model, patches), states, amplitudes_only=True
     )

@@ -38,10 +38,10 @@ def wiener_filter(noisy: Tensor, pilot: Tensor, noise_variance: float, *, boost:
     difference = noisy - mean
     if centred.shape[2] <= centred.shape[1]:
         covariance = centred.mT @ centred  # (B, D, D)
-        weights = torch.linalg.solve(_with_noise(covariance, noise_variance), covariance)
+        weights = _solve(_with_noise(covariance, noise_variance), covariance)
     else:
         gram = centred @ centred.mT  # (B, M, M)
-        weights = torch.linalg.solve(_with_noise(gram, noise_variance), centred)
+        weights = _solve(_with_noise(gram, noise_variance), centred)
         difference = difference @ centred.mT
     estimate: Tensor = mean + difference @ weights
     return estimate
@@ -89,3 +89,9 @@ def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
     added = (LEAST_NOISE_SHARE * largest).clamp(min=noise_variance)[:, None, None]
     eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
     return matrices + added * eye
+
+
+def _solve(matrices: Tensor, right: Tensor) -> Tensor:
+    """Solutions of systems that `_with_noise` keeps solvable; does not wait for a GPU to tell."""
+    solutions: Tensor = torch.linalg.solve_ex(matrices, right).result
+    return solutions

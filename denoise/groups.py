@@ -35,7 +35,7 @@ def match_patches(
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
     rows, columns = _places(height, stride, pilot), _places(width, stride, pilot)
     match = match_plainly
-    if on_cpu.can_match(pilot):
+    if on_cpu.supports(pilot):
         match = on_cpu.match
     elif on_gpu.can_match(pilot, window):
         match = on_gpu.match
@@ -43,9 +43,8 @@ def match_patches(
 
 
 def _places(count: int, stride: int, like: Tensor) -> Tensor:
-    places = torch.arange(0, count, stride, device=like.device)
-    last = torch.tensor([count - 1], device=like.device)
-    return places if places[-1] == last else torch.cat([places, last])
+    places = [*range(0, count - 1, stride), count - 1]
+    return torch.tensor(places, device=like.device)
 
 
 def match_plainly(

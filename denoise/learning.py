@@ -16,7 +16,7 @@ from denoise.halving import Halving
 from denoise.model import BinaryVAE
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
-from denoise.stored_states import PackedStates, SparseStates, StateSets
+from denoise.stored_states import PackedStates, StateSets
 
 # Slab variances are absorbed into W within these bounds.
 SLAB_BOUNDS = (0.1, 10.0)
@@ -224,10 +224,10 @@ class AmplitudeLearner:
 def solve_amplitudes(sums: AmplitudeSums) -> Tensor:
     """W that maximises the expected log joint, up to the ridge: (H, D)."""
     ridge = RIDGE * torch.eye(len(sums.products), device=sums.products.device)
-    # Does not wait for a GPU to tell whether it went well; what did not shows in the ELBO.
-    solution = torch.linalg.solve_ex(sums.products + ridge, sums.cross)
-    vectors: Tensor = solution.result
-    return vectors
+    # Does not wait for a GPU to tell whether it went well: the ELBO will.
+    factor, failed = torch.linalg.cholesky_ex(sums.products + ridge)
+    vectors = torch.cholesky_solve(sums.cross, factor)
+    return torch.where(failed == 0, vectors, torch.nan)
 
 
 @torch.no_grad()
@@ -235,8 +235,8 @@ def amplitude_sums(
     model: BinaryVAE, patches: Patches, states: StateSets
 ) -> tuple[AmplitudeSums, Tensor]:
     """Sums over a batch, and its posterior mean of the squared error, ()."""
-    kernels = fast_path.kernels_for(model, patches)
-    if kernels is not None and isinstance(states, SparseStates):
+    kernels = fast_path.kernels_for(model, patches, states)
+    if kernels is not None:
         return _fast_sums(kernels, model, patches, states)
     assert model.amplitudes is not None
     weights = states.posterior_weights()
@@ -265,7 +265,7 @@ def amplitude_sums(
 
 
 def _fast_sums(
-    kernels: fast_path.Kernels, model: BinaryVAE, patches: Patches, states: SparseStates
+    kernels: fast_path.Kernels, model: BinaryVAE, patches: Patches, states: StateSets
 ) -> tuple[AmplitudeSums, Tensor]:
     assert model.amplitudes is not None
     latents, products, amplitudes = fast_path.posterior_sums(kernels, model, patches, states)

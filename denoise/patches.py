@@ -86,7 +86,9 @@ class PatchMerger:
         size = grid.image_shape[0] * grid.image_shape[1] * grid.image_shape[2]
         # MPS has no float64.
         dtype = torch.float32 if grid.device.type == "mps" else torch.float64
-        self._sums = torch.zeros(2, size, dtype=dtype, device=grid.device)  # of values, of weights
+        # Of values and of weights, laid out as each device adds them up fastest.
+        sums = torch.zeros(2 * size, dtype=dtype, device=grid.device)
+        self._sums = sums.view(size, 2).T if sums.is_cuda else sums.view(2, size)
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
         """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,)."""

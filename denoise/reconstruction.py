@@ -17,7 +17,7 @@ from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.search import CALIBRATION_STATES, improve
 from denoise.states import LatentStates
-from denoise.stored_states import SparseStates, StateSets, no_latents_on
+from denoise.stored_states import StateSets, no_latents_on
 
 # Less likely states are not worth their time in the variance.
 LEAST_WEIGHT = 1e-4
@@ -160,8 +160,8 @@ def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: in
 
 def posterior_mean(model: BinaryVAE, patches: Patches, states: StateSets) -> Tensor:
     """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
-    kernels = fast_path.kernels_for(model, patches)
-    if kernels is not None and isinstance(states, SparseStates):
+    kernels = fast_path.kernels_for(model, patches, states)
+    if kernels is not None:
         return fast_path.posterior_mean(kernels, model, patches, states)
     return posterior_moments(model, patches, states)[0]
 

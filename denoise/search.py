@@ -20,7 +20,7 @@ from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.randomness import PatchRandom, choose_by_weight
 from denoise.states import LatentStates
-from denoise.stored_states import SparseStates, StateSets
+from denoise.stored_states import StateSets
 
 # The effect of a flip is averaged over so many states.
 CALIBRATION_STATES = 256
@@ -47,11 +47,11 @@ def improve(
     -------
     Sets of the same shape
     """
-    kernels = fast_path.kernels_for(model, patches)
-    if kernels is not None and isinstance(population, SparseStates):
+    kernels = fast_path.kernels_for(model, patches, population)
+    if kernels is not None:
         return fast_path.explore(kernels, model, patches, population, extent_of(options, steps))
-    if perceptron.supports(model, patches) and evolution.breeds(options):
-        return evolution.evolve(model, patches, population, options, key=key, steps=steps)
+    if perceptron.supports(model, patches) and evolution.supports(options):
+        return evolution.improve(model, patches, population, options, key=key, steps=steps)
     sets = scored(model, patches, population)
     if options.mutation == "neighbours":
         return explore(model, patches, sets, extent_of(options, steps))

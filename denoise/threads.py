@@ -8,8 +8,9 @@ from start to end on one thread each do not wait for one another.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -20,9 +21,18 @@ Result = TypeVar("Result")
 
 
 def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results of `work` on each item, in order; as many at a time as torch has threads."""
+    """Results of `work` on each item, in order; as many at a time as torch has threads.
+
+    No more than twice as many are begun before their turn: results may be large.
+    """
     with _one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(work, items)
+        begun: deque[Future[Result]] = deque()
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > 2 * threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 class _Holders:

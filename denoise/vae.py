@@ -85,8 +85,8 @@ def learn_vae(
     chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
     index = chosen.to(pixels.device)
     patches = Patches.from_raw(grid.extract(pixels, index), index)
-    model = _initial_model(options.model, patches, sigma / scale, generator)
-    states = _initial_states(options, patches, seed)
+    model = initial_model(options.model, patches, sigma / scale, generator)
+    states = initial_states(options, patches, seed)
     history = []
     for stats in train(
         model,
@@ -148,7 +148,7 @@ def _grid(image: Tensor, patch_size: int) -> PatchGrid:
     return PatchGrid((image.shape[0], image.shape[1], image.shape[2]), patch_size, image.device)
 
 
-def _initial_model(
+def initial_model(
     options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
 ) -> BinaryVAE:
     values = patches.values
@@ -184,7 +184,7 @@ def _initial_vectors(
     return started
 
 
-def _initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
+def initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
     count, latents = options.search.states, options.model.latents
     if options.model.decoder == "amplitude":
         return no_latents_on(count, latents, options.model.max_active, patches.values)

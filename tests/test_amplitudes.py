@@ -199,8 +199,8 @@ def float32_case() -> tuple[BinaryVAE, Patches, SparseStates]:
     return model, patches, no_latents_on(6, 21, 5, values)
 
 
-def kernels_of(model: BinaryVAE, patches: Patches) -> fast_path.Kernels:
-    kernels = fast_path.kernels_for(model, patches)
+def kernels_of(model: BinaryVAE, patches: Patches, sets: SparseStates) -> fast_path.Kernels:
+    kernels = fast_path.kernels_for(model, patches, sets)
     assert kernels is not None
     return kernels
 
@@ -208,7 +208,7 @@ def kernels_of(model: BinaryVAE, patches: Patches) -> fast_path.Kernels:
 @pytest.mark.parametrize("reach", [math.inf, 3.0])
 def test_compiled_search_gives_the_same_numbers_as_its_twin(reach: float) -> None:
     model, patches, start = float32_case()
-    kernels = kernels_of(model, patches)
+    kernels = kernels_of(model, patches, start)
     sets = scored(model, patches, start)
     twin = explore(model, patches, sets, Extent(7, 4, reach))
     fast = fast_path.explore(kernels, model, patches, start, Extent(7, 4, reach))
@@ -223,11 +223,11 @@ def test_compiled_search_gives_the_same_numbers_as_its_twin(reach: float) -> Non
 
 def test_compiled_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     model, patches, start = float32_case()
-    kernels = kernels_of(model, patches)
+    kernels = kernels_of(model, patches, start)
     states = fast_path.explore(kernels, model, patches, start, Extent(7, 4))
     fast, fast_errors = amplitude_sums(model, patches, states)
     fast_mean = fast_path.posterior_mean(kernels, model, patches, states)
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
     twin, errors = amplitude_sums(model, patches, states)
     # The kernel leaves out states that carry less than a thousandth of the posterior.
     for name in ("latents", "products", "cross"):

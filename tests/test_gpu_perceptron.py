@@ -24,6 +24,9 @@ from denoise.training import train
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# Not every version of Triton multiplies float64 matrices on a GPU.
+DTYPE = torch.float64 if DEVICE.type == "cpu" else torch.float32
+CLOSE = {"rtol": 1e-7, "atol": 1e-7} if DEVICE.type == "cpu" else {"rtol": 1e-4, "atol": 1e-4}
 LATENTS, STATES = 11, 6
 OPTIONS = SearchOptions(
     states=STATES,
@@ -50,17 +53,17 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> Supports:
 def case(
     *, values: int = 9, hidden: int = 20, free_patch_mean: bool = True
 ) -> tuple[BinaryVAE, Patches, PackedStates]:
-    """A float64 model of sizes that are no powers of two, and sets with an empty place."""
+    """A model of sizes that are no powers of two, and sets with an empty place."""
     model = make_model(LATENTS, values, hidden=(hidden,), free_patch_mean=free_patch_mean)
     assert model.decoder is not None
-    model.decoder.to(DEVICE)
-    model.prior_probs = model.prior_probs.to(DEVICE)
-    model.noise_variance = model.noise_variance.to(DEVICE)
+    model.decoder.to(DEVICE, DTYPE)
+    model.prior_probs = model.prior_probs.to(DEVICE, DTYPE)
+    model.noise_variance = model.noise_variance.to(DEVICE, DTYPE)
     raw = make_patches(3, values)
-    patches = Patches(raw.values.to(DEVICE), None, raw.index.to(DEVICE))
+    patches = Patches(raw.values.to(DEVICE, DTYPE), None, raw.index.to(DEVICE))
     states = random_states(STATES, LATENTS, PatchRandom((0,), patches.index))
     model.calibrate_flips(states[:, 2])
-    scores = torch.zeros(len(patches), STATES, dtype=torch.float64, device=DEVICE)
+    scores = torch.zeros(len(patches), STATES, dtype=DTYPE, device=DEVICE)
     scores[:, -1] = -torch.inf
     return model, patches, PackedStates.of(LatentStates(states, scores))
 
@@ -96,14 +99,14 @@ def test_search_finds_the_states_of_its_twin(
     twin = search(given, options)
     with_kernels(True)
     found = search(given, options)
-    torch.testing.assert_close(found.log_joints, twin.log_joints)
+    torch.testing.assert_close(found.log_joints, twin.log_joints, **CLOSE)
     assert torch.equal(found.states, twin.states)
     assert not duplicates(found.states).any()
     assert not torch.equal(found.states, given[2].states)
 
 
 @pytest.mark.parametrize(
-    ("parents", "children", "generations", "steps"), [(6, 11, 1, 1), (1, 1, 3, 1), (4, 20, 1, 3)]
+    ("parents", "children", "generations", "steps"), [(6, 11, 1, 1), (1, 1, 3, 1), (4, 16, 1, 3)]
 )
 def test_so_it_does_for_few_and_many_children(
     with_kernels: Supports, parents: int, children: int, generations: int, steps: int
@@ -114,7 +117,7 @@ def test_so_it_does_for_few_and_many_children(
     twin = search(case(), options, steps=steps)
     with_kernels(True)
     found = search(case(), options, steps=steps)
-    torch.testing.assert_close(found.log_joints, twin.log_joints)
+    torch.testing.assert_close(found.log_joints, twin.log_joints, **CLOSE)
     assert torch.equal(found.states, twin.states)
 
 
@@ -156,9 +159,9 @@ def test_gradient_equals_its_twin(
     with_kernels(True)
     slopes, sums = gradient(model, patches, states)
     for one, other in zip(slopes, twin, strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, **CLOSE)
     for name in ("elbo", "squared_error", "latents"):
-        torch.testing.assert_close(getattr(sums, name), getattr(twin_sums, name))
+        torch.testing.assert_close(getattr(sums, name), getattr(twin_sums, name), **CLOSE)
 
 
 def test_training_with_the_kernels_gives_the_elbo_of_its_twin(with_kernels: Supports) -> None:
@@ -178,13 +181,13 @@ def test_training_with_the_kernels_gives_the_elbo_of_its_twin(with_kernels: Supp
     with_kernels(False)
     plain = elbos()
     with_kernels(True)
-    assert elbos() == pytest.approx(plain, rel=1e-6)
+    assert elbos() == pytest.approx(plain, rel=CLOSE["rtol"])
 
 
 def test_other_ways_to_breed_take_plain_tensors() -> None:
-    assert evolution.breeds(OPTIONS)
-    for other in ({"mutation": "sparse"}, {"crossover": True}, {"children": 1000}):
-        assert not evolution.breeds(replace(OPTIONS, **other))
+    assert evolution.supports(OPTIONS)
+    for other in ({"mutation": "sparse"}, {"crossover": True}, {"children": 17}, {"states": 2040}):
+        assert not evolution.supports(replace(OPTIONS, **other))
 
 
 @pytest.mark.gpu
@@ -205,9 +208,9 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
         patch.setattr(perceptron, "supports", lambda model, patches: False)
         plain = denoise_image(noisy, 25, options=options, device="cuda")
     launched: list[int] = []
-    evolve_once = evolution.evolve
+    evolve_once = evolution.improve
     monkeypatch.setattr(
-        evolution, "evolve", lambda *a, **k: (launched.append(1), evolve_once(*a, **k))[1]
+        evolution, "improve", lambda *a, **k: (launched.append(1), evolve_once(*a, **k))[1]
     )
     fast = denoise_image(noisy, 25, options=options, device="cuda")
     assert launched

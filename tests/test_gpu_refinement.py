@@ -19,13 +19,15 @@ from denoise.refinement import refine_image
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# Not every version of Triton multiplies float64 matrices on a GPU.
+DTYPE, TOLERANCE = (torch.float64, 1e-5) if DEVICE.type == "cpu" else (torch.float32, 1e-2)
 
 
 @pytest.fixture
 def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the Triton kernels, on a CPU as well."""
     monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
-    monkeypatch.setattr("denoise.cpu.matching.can_match", lambda pilot: False)
+    monkeypatch.setattr("denoise.cpu.matching.supports", lambda pilot: False)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -45,19 +47,20 @@ def test_groups_are_those_of_its_twin(
     assert torch.equal(groups[:, 0], twin[:, 0])
     if not flat:
         assert torch.equal(groups.sort(1).values, twin.sort(1).values)
-    for group in groups.tolist():
-        row, column = divmod(group[0], 12 - size)
-        assert len(set(group)) == len(group)
-        assert group[1:] == sorted(group[1:])
-        for number in group:
-            y, x = divmod(number, 12 - size)
-            assert abs(y - row) <= window
-            assert abs(x - column) <= window
+    for own, *others in groups.tolist():
+        row, column = divmod(own, 12 - size)
+        near = [
+            y * (12 - size) + x
+            for y in range(14 - size)
+            for x in range(12 - size)
+            if abs(y - row) <= window and abs(x - column) <= window and (y, x) != (row, column)
+        ]
+        assert others == (near[: len(others)] if flat else sorted(set(others) & set(near)))
 
 
 @pytest.mark.parametrize(("count", "values"), [(20, 9), (9, 20), (40, 16)])
 def test_shrinkage_equals_its_twin(count: int, values: int) -> None:
-    """In float64, to what Jacobi's method leaves; one group is of equal patches."""
+    """To what Jacobi's method leaves; one group is of equal patches."""
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(4, count, values, generator=generator, dtype=torch.float64)
     shape = torch.randn(4, 1, values, generator=generator, dtype=torch.float64)
@@ -65,9 +68,9 @@ def test_shrinkage_equals_its_twin(count: int, values: int) -> None:
     groups[2] = groups[2, :1]
     levels = torch.tensor([0.01, 0.3, 0.8, 50.0], dtype=torch.float64)
     twin, twin_weights = low_rank_filter(groups, levels)
-    found, weights = on_gpu.low_rank_filter(groups.to(DEVICE), levels.to(DEVICE))
-    torch.testing.assert_close(found.cpu(), twin, rtol=0, atol=1e-5)
-    torch.testing.assert_close(weights.cpu(), twin_weights, rtol=0, atol=1e-5)
+    found, weights = on_gpu.low_rank_filter(groups.to(DEVICE, DTYPE), levels.to(DEVICE, DTYPE))
+    torch.testing.assert_close(found.cpu().double(), twin, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(weights.cpu().double(), twin_weights, rtol=0, atol=TOLERANCE)
 
 
 def test_a_refined_image_is_that_of_its_twin(

@@ -100,7 +100,7 @@ def test_the_image_is_the_same_where_memory_is_scarce(
     noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
     options = replace(options, refinement=None)
     if plain:
-        monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches: None)
+        monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
     whole = denoise_image(noisy, 20, options=options, device="cpu", with_uncertainty=True)
     sizes: list[int] = []
     for module, name in (

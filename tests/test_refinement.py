@@ -19,8 +19,9 @@ SMALL = RefinementOptions(
 )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("at_a_time", [1, 10_000])
+@pytest.mark.parametrize(
+    ("dtype", "at_a_time"), [(torch.float32, 1), (torch.float64, 1), (torch.float64, 10_000)]
+)
 def test_matches_equal_brute_force(
     dtype: torch.dtype, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,7 @@ def test_plain_tensors_search_as_far_as_the_kernels() -> None:
     model.max_active = 3
     patches = Patches.from_raw(torch.randn(6, 6, generator=generator), torch.arange(6))
     start = no_latents_on(4, 8, 3, patches.values)
-    kernels = fast_path.kernels_for(model, patches)
+    kernels = fast_path.kernels_for(model, patches, start)
     assert kernels is not None
     fast = fast_path.explore(kernels, model, patches, start, Extent(3, 2))
     plain = stages._plain_search(model, patches, start, Extent(3, 2))

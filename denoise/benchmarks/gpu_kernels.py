@@ -1,7 +1,7 @@
 """What the compiler makes of the Triton kernels, for a GPU that need not be there.
 
-`python -m denoise.benchmarks.gpu_kernels` prints a Markdown table: registers and spilled bytes of
-a thread, and shared memory, at the sizes of the presets.
+`python -m denoise.benchmarks.gpu_kernels` prints a Markdown table: registers and bytes of stack of
+a thread, and shared memory, for what the presets launch. Launches are taken down, not made.
 """
 
 from __future__ import annotations
@@ -9,140 +9,203 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 
-from denoise.gpu import evolution as evolution_host
-from denoise.gpu import perceptron
-from denoise.gpu import refinement as gpu_refinement
-from denoise.gpu.launching import WARPS
+from denoise.gpu import amplitude, evolution, perceptron, refinement
+from denoise.neighbourhood import Extent
+from denoise.options import DenoiseOptions
+from denoise.patches import Patches
+from denoise.presets import preset
+from denoise.stored_states import PackedStates, no_latents_on
+from denoise.vae import initial_model, initial_states
 
 # Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
 CAPABILITY = 90
-_SINGLES = (
-    *("projections", "gram", "log_odds", "log_joints", "posterior", "scores", "new_scores"),
-    *("values", "rows", "first", "weights", "last", "constant", "precision", "flip_cost"),
-    *("bits", "back", "blame", "squared", "pilot", "patches", "noise", "estimates"),
-)
-_INTEGERS = (
-    "keys",
-    "latent_sums",
-    "products",
-    "amplitudes",
-    "codes",
-    "new_codes",
-    "index",
-    "numbers",
-)
-_TYPES: dict[str, str] = {
-    **dict.fromkeys(_SINGLES, "*fp32"),
-    **dict.fromkeys(_INTEGERS, "*i64"),
-    **dict.fromkeys(("pool", "new_pool"), "*u8"),
-    **dict.fromkeys(("leak", "reach"), "fp32"),
+_TYPES = {
+    torch.float32: "*fp32",
+    torch.int64: "*i64",
+    torch.int16: "*i16",
+    torch.uint8: "*u8",
 }
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A kernel at one size.
+class Launch:
+    """A kernel and what it would be launched with.
 
     Attributes
     ----------
-    name : of the function, and what it is compiled for
-    registers, spilled : of a thread; bytes that do not fit into registers
-    shared : bytes of a program
+    purpose : whose launch it is
+    kernel : a Triton function
+    arguments : of the function, by name
+    options : of the launch
     """
 
-    name: str
+    purpose: str
+    kernel: Any
+    arguments: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Registers and bytes of stack of a thread, and bytes of shared memory of a program."""
+
     registers: int
-    spilled: int
+    stack: int
     shared: int
 
 
-def compile_all(capability: int) -> list[Compiled]:
-    """Compile every kernel; needs Triton, and its interpreter switched off."""
-    from denoise.gpu import amplitude_kernels as amplitude
-    from denoise.gpu import evolution_kernels as evolution
-    from denoise.gpu import perceptron_kernels as network
-    from denoise.gpu import refinement_kernels as refinement
+class _Recorder:
+    """Stands in for a kernel and takes down its launches."""
 
-    sets = {"active": "*i16", "BLOCK_S": 16, "K": 8}
-    # The published settings at sigma 25 and at 50, and this program's own with its decoder.
-    small = {"FREE_MEAN": False, **perceptron.output_blocks(64), **perceptron.BLOCKS}
-    large = {"FREE_MEAN": False, **perceptron.output_blocks(256), **perceptron.BLOCKS}
-    breeding = {"SELECTION": "fitness", "GUIDED": False, "BLOCK_M": 16, "CHUNK": 32}
-    guided = {
-        "SELECTION": "best",
-        "GUIDED": True,
-        "BLOCK_M": 16,
-        "CHUNK": 32,
-        "BLOCK_H": 128,
-        "BLOCK_B": 16,
+    def __init__(self, purpose: str, kernel: Any, launches: list[Launch]) -> None:
+        self._purpose, self._kernel, self._launches = purpose, kernel, launches
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        def launch(*positional: Any, **named: Any) -> None:
+            names = self._kernel.arg_names
+            given = dict(zip(names, positional, strict=False)) | named
+            arguments = {name: given.pop(name) for name in names}
+            self._launches.append(Launch(self._purpose, self._kernel, arguments, given))
+
+        return launch
+
+
+@contextmanager
+def _recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
+    """Take down launches instead of making them."""
+    from denoise.gpu import (
+        amplitude_kernels,
+        evolution_kernels,
+        perceptron_kernels,
+        refinement_kernels,
+    )
+
+    kernels = {
+        amplitude_kernels: ("explore", "accumulate"),
+        evolution_kernels: ("score", "breed", "drop_repeats", "keep_best"),
+        perceptron_kernels: ("back_propagate",),
+        refinement_kernels: ("match", "low_rank"),
     }
-    matching = {"rows": "*i64", "columns": "*i64"}
-    filtering = {"threshold": "fp32", "values": "i32", "num_warps": 2 * WARPS}
-    compared = {"BLOCK_S": evolution_host.COMPARED, "BLOCK_T": 1024}
-    jobs: list[tuple[Any, dict[str, Any]]] = [
-        (amplitude.explore, {**sets, "BLOCK_H": 256}),
-        (amplitude.explore, {**sets, "BLOCK_H": 512}),
-        (amplitude.accumulate, {**sets, "AMPLITUDES_ONLY": False}),
-        (amplitude.accumulate, {**sets, "AMPLITUDES_ONLY": True}),
-        (evolution.score, small),
-        (evolution.score, large),
-        (evolution.breed, {**small, **breeding, "BLOCK_C": 256, "BLOCK_H": 64, "BLOCK_B": 8}),
-        (evolution.breed, {**large, **breeding, "BLOCK_C": 64, "BLOCK_H": 512, "BLOCK_B": 64}),
-        (evolution.breed, {**small, **guided, "FREE_MEAN": True, "BLOCK_C": 16}),
-        (evolution.drop_repeats, compared),
-        (evolution.keep_best, {**compared, "BLOCK_B": 64}),
-        (network.back_propagate, {**small, "active": "*fp32"}),
-        (network.back_propagate, {**large, "active": "*fp32"}),
-        (refinement.match, {**matching, "BLOCK_W": 2048}),
-        (refinement.match, {**matching, "BLOCK_W": 4096}),
-        (refinement.low_rank, {**filtering, "BLOCK_M": gpu_refinement.PATCHES_BLOCK, "K": 64}),
+    originals = [
+        (module, name, getattr(module, name)) for module in kernels for name in kernels[module]
     ]
-    return [_compile(kernel, constants, capability) for kernel, constants in jobs]
+    for module, name, kernel in originals:
+        setattr(module, name, _Recorder(purpose, kernel, launches))
+    try:
+        yield
+    finally:
+        for module, name, kernel in originals:
+            setattr(module, name, kernel)
 
 
-def _compile(kernel: Any, known: dict[str, Any], capability: int) -> Compiled:
+def launches_of_presets() -> list[Launch]:
+    """One launch of each kind that a preset makes, on one patch or group."""
+    launches: list[Launch] = []
+    for latents in (256, 512):
+        with _recorded(f"{latents} latents", launches):
+            _launch_amplitudes(latents)
+    for purpose, options in {
+        "published, sigma 25": preset("paper", 25),
+        "published, sigma 50": preset("paper", 50),
+        "decoder mlp": preset("balanced", 25, decoder="mlp"),
+    }.items():
+        with _recorded(purpose, launches):
+            _launch_perceptron(options)
+    for name in ("balanced", "best"):
+        with _recorded(name, launches):
+            _launch_refinement(preset(name, 25))
+    return launches
+
+
+def _launch_amplitudes(latents: int) -> None:
+    projections = torch.zeros(1, latents)
+    gram, log_odds = torch.eye(latents), torch.zeros(latents)
+    sets = no_latents_on(16, latents, 8, projections)
+    amplitude.explore(projections, gram, log_odds, sets, Extent(2, 6, 5.0))
+    for amplitudes_only in (False, True):
+        amplitude.posterior_sums(projections, gram, sets, amplitudes_only=amplitudes_only)
+
+
+def _launch_perceptron(options: DenoiseOptions) -> None:
+    size = options.model.patch_sizes[0]
+    patches = Patches.from_raw(torch.zeros(1, size**2), torch.arange(1))
+    model = initial_model(options.model, patches, 1.0, torch.Generator())
+    sets = initial_states(options, patches, seed=0)
+    assert isinstance(sets, PackedStates)
+    found = evolution.improve(model, patches, sets, options.search, key=(0,), steps=1)
+    perceptron.gradient(model, patches, found)
+
+
+def _launch_refinement(options: DenoiseOptions) -> None:
+    assert options.refinement is not None
+    window, size = options.refinement.window, max(options.refinement.patch_sizes)
+    one = torch.zeros(1, dtype=torch.int64)
+    refinement.match(torch.zeros(100, 100), size, window, one, one, 70)
+    refinement.low_rank_filter(torch.zeros(1, 70, size**2), torch.ones(1))
+
+
+def compile_launch(launch: Launch, capability: int) -> Compiled:
+    """Compile as a launch would; needs Triton, and its interpreter switched off."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    constants = {name: value for name, value in known.items() if name.isupper()}
-    types = _TYPES | {name: kind for name, kind in known.items() if not name.isupper()}
-    types |= dict.fromkeys(constants, "constexpr")
-    signature = {name: types.get(name, "i32") for name in kernel.arg_names}
-    used = {name: value for name, value in constants.items() if name in signature}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=used)
-    options = {
-        "num_warps": known.get("num_warps", WARPS),
-        "num_stages": 1,
-        "enable_fp_fusion": True,
-    }
+    signature, constants, divisible = _specialised(launch)
+    source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=divisible)
     target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(source, target=target, options=options)
-    sizes = ", ".join(f"{name} {value}" for name, value in used.items())
+    compiled = triton.compile(source, target=target, options=launch.options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
         tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
         command = [str(tool), "--dump-resource-usage", file.name]
         usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    registers, spilled = (int(number) for number in re.findall(r"(?:REG|STACK):(\d+)", usage))
-    return Compiled(f"{kernel.fn.__name__} ({sizes})", registers, spilled, compiled.metadata.shared)
+    registers, stack = (int(number) for number in re.findall(r"(?:REG|STACK):(\d+)", usage))
+    return Compiled(registers, stack, compiled.metadata.shared)
+
+
+def _specialised(
+    launch: Launch,
+) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], list[list[Any]]]]:
+    """Types, constants, and arguments that 16 divides: Triton compiles for each of these."""
+    signature, constants, divisible = {}, {}, {}
+    for place, (name, value) in enumerate(launch.arguments.items()):
+        fixed = launch.kernel.params[place].do_not_specialize
+        if name.isupper() or (isinstance(value, int) and value == 1 and not fixed):
+            signature[name], constants[name] = "constexpr", value
+        elif isinstance(value, float):
+            signature[name] = "fp32"
+        else:
+            tensor = isinstance(value, torch.Tensor)
+            signature[name] = _TYPES[value.dtype] if tensor else "i32"
+            if tensor or (value % 16 == 0 and not fixed):
+                divisible[(place,)] = [["tt.divisibility", 16]]
+    return signature, constants, divisible
 
 
 def main(
     *, capability: Annotated[int, typer.Option(help="90 is an H100 or H200.")] = CAPABILITY
 ) -> None:
     """Print the table."""
-    typer.echo("| kernel | registers | spilled bytes | shared bytes |")
-    typer.echo("|---" * 4 + "|")
-    for one in compile_all(capability):
-        typer.echo(f"| {one.name} | {one.registers} | {one.spilled} | {one.shared} |")
+    typer.echo("| kernel | for | warps | registers | bytes of stack | shared bytes |")
+    typer.echo("|---" * 6 + "|")
+    told = set()
+    for launch in launches_of_presets():
+        one = compile_launch(launch, capability)
+        name, warps = launch.kernel.fn.__name__, launch.options["num_warps"]
+        cells = (name, launch.purpose, warps, one.registers, one.stack, one.shared)
+        if cells not in told:
+            typer.echo("| " + " | ".join(str(cell) for cell in cells) + " |")
+        told.add(cells)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def _stages(vae: LearnedVAE, patches: Patches, options: DenoiseOptions) -> list[
     }
     if perceptron.supports(model, patches):
         paths["kernels"] = {
-            "search": lambda: evolution.evolve(model, patches, packed, search, key=KEY, steps=1),
+            "search": lambda: evolution.improve(model, patches, packed, search, key=KEY, steps=1),
             "gradient": lambda: perceptron.gradient(model, patches, packed),
         }
     work = {

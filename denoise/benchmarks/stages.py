@@ -97,8 +97,8 @@ def measure_stages(
     model, device = vae.model, patches.values.device
     search = options.search
     extent = extent_of(search, options.inference.search_steps)
-    kernels = fast_path.kernels_for(model, patches)
     start = no_latents_on(search.states, vae.start.pool.shape[1], model.max_active, patches.values)
+    kernels = fast_path.kernels_for(model, patches, start)
     paths: dict[str, Callable[[], SparseStates]] = {}
     if kernels is not None:
         paths["kernels"] = lambda: fast_path.explore(kernels, model, patches, start, extent)

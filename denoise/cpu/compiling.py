@@ -1,4 +1,4 @@
-"""How loops are compiled and shared out."""
+"""How loops are compiled."""
 
 from __future__ import annotations
 

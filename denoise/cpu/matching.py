@@ -11,7 +11,7 @@ from denoise.threads import on_all_cores
 ROWS = 4
 
 
-def can_match(pilot: Tensor) -> bool:
+def supports(pilot: Tensor) -> bool:
     """Whether there is a loop for such a pilot."""
     return pilot.device.type == "cpu" and pilot.dtype == torch.float32
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two
+from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two, works_on
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
 from denoise.stored_states import SparseStates
 
-# Larger systems of equations or models do not fit into registers; presets have 8 and 512.
-MOST_ACTIVE, MOST_LATENTS = 16, 4096
+# Larger systems of equations, models or sets do not fit into registers; presets have 8, 512, 16.
+MOST_ACTIVE, MOST_LATENTS, MOST_STATES = 16, 4096, 128
 
 
-def fits(model: BinaryVAE) -> bool:
-    """Whether the sizes of a model are not too large for the kernels."""
-    return model.max_active <= MOST_ACTIVE and len(model.prior_probs) <= MOST_LATENTS
+def supports(model: BinaryVAE, sets: SparseStates) -> bool:
+    """Whether the kernels are large enough, and work on the device."""
+    _, size, most_active = sets.active.shape
+    small = most_active <= MOST_ACTIVE and len(model.prior_probs) <= MOST_LATENTS
+    device = sets.active.device
+    return small and size <= MOST_STATES and device.type == "cuda" and works_on(device)
 
 
 def explore(
@@ -29,7 +32,10 @@ def explore(
     """As `fast_path.Kernels.explore`."""
     from denoise.gpu import amplitude_kernels as kernels
 
-    active, scores = population.active.clone(), population.log_joints.clone()
+    active, scores = (
+        values.clone(memory_format=torch.contiguous_format)
+        for values in (population.active, population.log_joints)
+    )
     _, size, most_active = active.shape
     with launching_on(active.device):
         kernels.explore[(len(active),)](
@@ -49,6 +55,7 @@ def explore(
             K=power_of_two(most_active),
             BLOCK_H=power_of_two(population.latents),
             num_warps=WARPS,
+            num_stages=1,
             enable_fp_fusion=True,
         )
     return SparseStates(active, scores, population.latents)
@@ -82,6 +89,7 @@ def posterior_sums(
             BLOCK_S=power_of_two(size),
             K=power_of_two(most_active),
             num_warps=WARPS,
+            num_stages=1,
             enable_fp_fusion=True,
         )
     unit = 1 / kernels.FIXED_POINT.value

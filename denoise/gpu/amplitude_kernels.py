@@ -35,6 +35,12 @@ def _entry(values, index, place):
 
 
 @triton.jit
+def _told(values):
+    """`values`, but -inf for what is not a number: nothing is chosen for it, and the ELBO tells."""
+    return tl.where(values == values, values, float("-inf"))
+
+
+@triton.jit
 def _rounded(values):
     """To the next integer."""
     return tl.floor(values + 0.5).to(tl.int64)
@@ -139,7 +145,7 @@ def explore(
     matrix, right = _system(gram, own, lists, latents, K)
     _inverse, _means, evidence = _solve(matrix, right, K)
     evidence += tl.sum(tl.load(log_odds + lists, mask=on, other=0), 1)
-    points = tl.where(points == float("-inf"), points, evidence)
+    points = tl.where(points == float("-inf"), points, _told(evidence))
     expanded = tl.zeros([BLOCK_S], tl.int32)
     odds = tl.load(log_odds + h, mask=h < latents, other=0)
     codes_of_all = tl.load(keys + h, mask=h < latents, other=0)
@@ -160,14 +166,15 @@ def explore(
             inverse = tl.reshape(solution, [K, K])
             means = tl.reshape(mean, [K])
 
-            adding = odds + _additions(gram, own, state, count, inverse, means, latents, K, BLOCK_H)
+            rise = _additions(gram, own, state, count, inverse, means, latents, K, BLOCK_H)
+            adding = _told(odds + rise)
             adding = tl.where(h < tl.where(count < most_active, latents, 0), adding, float("-inf"))
             for i in range(count):
                 adding = tl.where(h == _entry(state, k, i), float("-inf"), adding)
             variances = tl.sum(tl.where(k[:, None] == k[None, :], inverse, 0), 0)
             log_prior = tl.load(log_odds + state, mask=state < latents, other=0)
             removing = -0.5 * means * means / variances - 0.5 * tl.log(variances) - log_prior
-            removing = tl.where(k < count, removing, float("-inf"))
+            removing = tl.where(k < count, _told(removing), float("-inf"))
 
             for _child in range(children):
                 gain_added, gain_removed = tl.max(adding, 0), tl.max(removing, 0)

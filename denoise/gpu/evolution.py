@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from denoise.gpu.launching import latent_keys, launching_on, power_of_two
+from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two
 from denoise.gpu.perceptron import BLOCKS, LEAST_BLOCK, network
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions
@@ -18,8 +18,8 @@ from denoise.stored_states import PackedStates, StateSets
 
 # Places of a patch that a program compares with all others.
 COMPARED = 8
-# Of a patch; more do not fit into the registers of small GPUs.
-MOST_PLACES = 2048
+# Of a patch, and of a parent; more do not fit into registers.
+MOST_PLACES, MOST_CHILDREN = 2048, 16
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class _Generation:
     children: int
 
 
-def breeds(options: SearchOptions) -> bool:
-    """Whether there are kernels for this way of breeding."""
+def supports(options: SearchOptions) -> bool:
+    """Whether there are kernels for this search, given that there are some for the network."""
     places = options.states + options.generations * options.parents * options.children
-    one_flip = options.mutation in ("random", "guided")
-    return one_flip and not options.crossover and places <= MOST_PLACES
+    one_flip = options.mutation in ("random", "guided") and not options.crossover
+    return one_flip and options.children <= MOST_CHILDREN and places <= MOST_PLACES
 
 
 @torch.no_grad()
-def evolve(
+def improve(
     model: BinaryVAE,
     patches: Patches,
     population: StateSets,
@@ -69,7 +69,7 @@ def evolve(
     key: tuple[int, ...],
     steps: int,
 ) -> PackedStates:
-    """Score states under the present parameters and take some steps, as `search.evolve`.
+    """Score states under the present parameters and take some steps, as `search.improve`.
 
     Parameters
     ----------
@@ -146,7 +146,12 @@ def _best(pool: _Pool, size: int, latents: int) -> _Pool:
 
     count, total = pool.scores.shape
     blocks = (count, -(-total // COMPARED))
-    sizes = {"BLOCK_S": COMPARED, "BLOCK_T": power_of_two(total)}
+    sizes = {
+        "BLOCK_S": COMPARED,
+        "BLOCK_T": power_of_two(total),
+        "num_warps": WARPS,
+        "num_stages": 1,
+    }
     kernels.drop_repeats[blocks](pool.codes, pool.scores, total, **sizes)
     kept = _Pool(*(torch.empty_like(part) for part in vars(pool).values()))
     width = power_of_two(pool.pool.shape[2])

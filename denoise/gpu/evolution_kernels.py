@@ -25,6 +25,7 @@ from denoise.gpu.perceptron_kernels import (
     errors_left,
     errors_of,
     matrix,
+    told,
     vector,
 )
 
@@ -95,7 +96,7 @@ def score(
         points += tl.sum(tl.where(on, vector(log_odds, h, latents)[None, :], 0), 1)
         code += tl.sum(tl.where(on, vector(keys, h, latents)[None, :], 0), 1)
     before = tl.load(scores + slots, mask=held, other=0)
-    points = tl.where(before == float("-inf"), before, points)
+    points = tl.where(before == float("-inf"), before, told(points))
     tl.store(scores + slots, points, mask=held)
     tl.store(codes + slots, code, mask=held)
 
@@ -257,7 +258,7 @@ def breed(
             tl.load(precision), latents, hidden, width, leak, CHUNK, BLOCK_F, BLOCK_D,
         )  # fmt: skip
     wanted += _gumbel(stream, own, flip_call, rank * latents + h)[None, :]
-    wanted = tl.sum(tl.where((h < latents)[None, :], wanted, float("-inf")), 0)
+    wanted = tl.sum(tl.where((h < latents)[None, :], told(wanted), float("-inf")), 0)
     state = tl.sum(on, 0)
     flipped = tl.zeros([BLOCK_M], tl.int32)
     sign = tl.zeros([BLOCK_M], rows.dtype.element_ty)
@@ -290,7 +291,7 @@ def breed(
     made = (m < children)[:, None] & (b < stride)[None, :]
     tl.store(pool + places[:, None] * stride + b[None, :], bytes ^ switch.to(tl.uint8), mask=made)
     tl.store(codes + places, code, mask=m < children)
-    tl.store(scores + places, points, mask=m < children)
+    tl.store(scores + places, told(points), mask=m < children)
 
 
 @triton.jit
@@ -300,7 +301,10 @@ def drop_repeats(codes, scores, total, BLOCK_S: tl.constexpr, BLOCK_T: tl.conste
     s, t = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S), tl.arange(0, BLOCK_T)
     own = tl.load(codes + n * total + s, mask=s < total, other=0)
     others = tl.load(codes + n * total + t, mask=t < total, other=0)
-    same = (own[:, None] == others[None, :]) & (t[None, :] < s[:, None])
+    # Of an empty place only the score is known.
+    score = tl.load(scores + n * total + t, mask=t < total, other=float("-inf"))
+    earlier = (t[None, :] < s[:, None]) & (score > float("-inf"))[None, :]
+    same = (own[:, None] == others[None, :]) & earlier
     repeated = tl.max(same.to(tl.int32), 1) == 1
     tl.store(scores + n * total + s, float("-inf"), mask=repeated & (s < total))
 

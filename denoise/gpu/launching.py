@@ -9,20 +9,30 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Of 32 threads each, for one program; what keeps all of its numbers in registers.
+# Of 32 threads each, for one program, unless its numbers do not fit into their registers.
 WARPS = 4
+# The first version that can gather in registers.
+LEAST_TRITON = (3, 3)
 
 
 @cache
 def works_on(device: torch.device) -> bool:
     """Whether there is a Triton that can launch there; it needs a C compiler, for instance."""
+    try:
+        import triton
+        from triton.errors import TritonError
+
+        if tuple(int(part) for part in triton.__version__.split(".")[:2]) < LEAST_TRITON:
+            return False
+    except ImportError:
+        return False
     target = torch.zeros(1, device=device)
     try:
         from denoise.gpu import amplitude_kernels
 
         with launching_on(device):
             amplitude_kernels.probe[(1,)](target)
-    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError):
+    except (TritonError, RuntimeError, OSError, subprocess.SubprocessError):
         return False
     return float(target) == 1
 

@@ -13,11 +13,11 @@ from denoise.model import BinaryVAE
 from denoise.patches import Patches
 from denoise.stored_states import PackedStates
 
-# States and latents that a program handles at a time; tensor cores want 16 at least.
+# States and latents that a program handles at a time; matrix products want 16 at least.
 BLOCKS = {"BLOCK_S": 16, "BLOCK_H": 32}
 LEAST_BLOCK = 16
-# Weights of the second layer that a program holds at a time.
-WEIGHTS_BLOCK = 2048
+# Weights of the second layer, and hidden units, that a program holds at a time at most.
+WEIGHTS_BLOCK, HIDDEN_BLOCK = 2048, 32
 # Larger ones do not fit into the shared memory and registers of small GPUs.
 MOST_VALUES, MOST_LATENTS = 256, 512
 
@@ -86,7 +86,8 @@ def gradient(model: BinaryVAE, patches: Patches, states: PackedStates) -> Gradie
 def output_blocks(width: int) -> dict[str, int]:
     """How many values and hidden units a program handles at a time, for patches of D values."""
     values = max(power_of_two(width), LEAST_BLOCK)
-    return {"BLOCK_D": values, "BLOCK_F": max(WEIGHTS_BLOCK // values, LEAST_BLOCK)}
+    hidden = min(max(WEIGHTS_BLOCK // values, LEAST_BLOCK), HIDDEN_BLOCK)
+    return {"BLOCK_D": values, "BLOCK_F": hidden}
 
 
 def network(model: BinaryVAE, patches: Patches) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def network(model: BinaryVAE, patches: Patches) -> dict[str, Any]:
         "leak": model.decoder.leak,
         "FREE_MEAN": model.free_patch_mean,
         **output_blocks(last.out_features),
-        "num_warps": WARPS,
+        # What keeps a tile of the second layer in registers.
+        "num_warps": WARPS if last.out_features <= 64 else 2 * WARPS,
         "num_stages": 1,
         "enable_fp_fusion": True,
     }

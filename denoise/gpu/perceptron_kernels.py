@@ -1,8 +1,8 @@
 """Triton kernels of the published decoder on a GPU: its network, and the M-step.
 
 `perceptron.py` launches them; those of the search are in `evolution_kernels.py`. One hidden
-layer, mu(z) = V g(U z + u) + v, is all they know; its activations stay in registers. Parameters
-of the same name are the same everywhere:
+layer, mu(z) = V g(U z + u) + v, is all they know; only the M-step stores its activations.
+Parameters of the same name are the same everywhere:
 
     pool                     (N, T, ceil(H / 8)) uint8, packed states: T places for each patch
     slots, held              places in the flat pool, and whether they are to be read
@@ -41,6 +41,12 @@ def matrix(start, i, j, height, length):
 @triton.jit
 def vector(start, i, length):
     return tl.load(start + i, mask=i < length, other=0)
+
+
+@triton.jit
+def told(values):
+    """`values`, but -inf for what is not a number: nothing is chosen for it, and the ELBO tells."""
+    return tl.where(values == values, values, float("-inf"))
 
 
 @triton.jit

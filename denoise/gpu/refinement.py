@@ -9,8 +9,10 @@ from torch import Tensor
 
 from denoise.gpu.launching import WARPS, launching_on, power_of_two, works_on
 
-# Patches of a group that are handled at a time; tensor cores want 16 at least.
+# Patches of a group that are handled at a time; matrix products want 16 at least.
 PATCHES_BLOCK, LEAST_BLOCK = 32, 16
+# What keeps the distances of a window in registers.
+PLACES_OF_A_WARP, MOST_WARPS = 512, 16
 # More do not fit into registers, or into the keys that order distances.
 MOST_VALUES, MOST_PLACES = 64, 2**13
 
@@ -38,6 +40,7 @@ def match(
 
     numbers = rows.new_empty(len(rows) * len(columns), group_size)
     height, width = pilot.shape
+    places = power_of_two((2 * window + 1) ** 2)
     with launching_on(pilot.device):
         kernels.match[(len(numbers),)](
             pilot.contiguous(),
@@ -50,8 +53,9 @@ def match(
             patch_size,
             window,
             group_size,
-            BLOCK_W=power_of_two((2 * window + 1) ** 2),
-            num_warps=WARPS,
+            BLOCK_W=places,
+            num_warps=min(max(places // PLACES_OF_A_WARP, WARPS), MOST_WARPS),
+            num_stages=1,
         )
     return numbers
 
@@ -61,11 +65,12 @@ def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     from denoise.gpu import refinement_kernels as kernels
 
     count, size, values = noisy.shape
+    noisy, noise = noisy.contiguous(), noise.contiguous()
     estimates, weights = torch.empty_like(noisy), torch.empty_like(noise)
     with launching_on(noisy.device):
         kernels.low_rank[(count,)](
-            noisy.contiguous(),
-            noise.contiguous(),
+            noisy,
+            noise,
             estimates,
             weights,
             size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Rotations end when no entry off the diagonal is above this share of the largest one on it.
+# Rotations end when no entry off the diagonal is above this share of the trace.
 _CONVERGED = tl.constexpr(1e-6)
 # Some eight sweeps are enough in float32.
 _MOST_SWEEPS = tl.constexpr(16)
@@ -78,9 +78,9 @@ def _eigen(matrix, K: tl.constexpr):
     i = tl.arange(0, K)
     eye = i[:, None] == i[None, :]
     vectors = tl.where(eye, 1.0, 0.0).to(matrix.dtype)
-    largest = tl.max(tl.max(tl.abs(matrix), 1), 0)
-    left, sweeps = largest, 0
-    while (left > _CONVERGED * largest) & (sweeps < _MOST_SWEEPS):
+    trace = tl.sum(tl.sum(tl.where(eye, matrix, 0), 1), 0)
+    left, sweeps = trace, 0
+    while (left > _CONVERGED * trace) & (sweeps < _MOST_SWEEPS):
         for turn in range(1, K):
             partner = i ^ turn
             pairs = i[None, :] == partner[:, None]
