@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -101,7 +102,7 @@ class GradientLearner:
         )
         slopes = [part[0] for part in parts]
         for parameter, *shares in zip(self._decoder.parameters(), *slopes, strict=True):
-            parameter.grad = torch.stack(shares).sum(0) / len(patches)
+            parameter.grad = reduce(torch.add, shares) / len(patches)
         self._optimizer.step()
         self._schedule.step()
         return sum((part[1] for part in parts), BatchSums.zero(self._model))

@@ -210,9 +210,9 @@ class RefinementOptions:
 
     patch_sizes: tuple[int, ...] = (6,)
     stride: int = 3
-    window: int = 20
+    window: int = 31
     rounds: int = 1
-    wiener_group: int = 24
+    wiener_group: int = 16
     boost: float = 0.2
     feedback: tuple[float, ...] = (1.0, 0.2, 0.1, 0.1)
     low_rank_group: int = 70

@@ -20,8 +20,6 @@ DEFAULT_PRESET = "balanced"
 
 # Up to this sigma (0..255) the paper uses its 8x8 settings, above it 12x12.
 PAPER_SMALL_PATCH_SIGMA = 30.0
-# Below this sigma the noise is weak: most texture can be kept.
-WEAK_SIGMA = 20.0
 
 
 def preset(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
@@ -52,7 +50,11 @@ def _fast(sigma: float) -> DenoiseOptions:
         model=ModelOptions(patch_sizes=(_patch_sizes(sigma)[1],)),
         training=TrainingOptions(epochs=6, patch_budget=16_384, batch_size=2048),
         refinement=RefinementOptions(
-            patch_sizes=(7 if sigma >= 35 else 6,), rounds=2, window=16, feedback=()
+            patch_sizes=(7 if sigma >= 35 else 6,),
+            rounds=2,
+            window=24,
+            wiener_group=20,
+            feedback=(),
         ),
     )
 
@@ -67,16 +69,12 @@ def _balanced(sigma: float) -> DenoiseOptions:
 
 
 def _best(sigma: float) -> DenoiseOptions:
-    """More models, longer training, refinement with two patch sizes.
-
-    Two rounds of refinement, but one under weak noise, where the second one costs texture.
-    """
-    weak = sigma < WEAK_SIGMA
+    """More models, longer training, two rounds of refinement with two patch sizes."""
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
         training=TrainingOptions(epochs=8),
         refinement=RefinementOptions(
-            patch_sizes=(5, 7) if weak else (6, 7), rounds=1 if weak else 2, window=24
+            patch_sizes=(6, 8) if sigma >= 35 else (5, 7), rounds=2, window=36
         ),
     )
 

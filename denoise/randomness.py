@@ -8,6 +8,8 @@ numbers whatever the chunk size, the order and the device.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -27,9 +29,10 @@ def _scramble(x: Tensor) -> Tensor:
     return x
 
 
+@lru_cache(maxsize=64)
 def stream_of(key: tuple[int, ...]) -> int:
     """The number of the stream that integers name, such as (seed, epoch); 32 bits, signed."""
-    # On the CPU, since a GPU would have to be asked some dozen times.
+    # On the CPU, and once for the many batches of an epoch: a GPU would be asked dozens of times.
     stream = torch.zeros(1, dtype=torch.int32)
     for word in key:
         stream = _scramble(stream + _OFFSET + (word & _LOW_31_BITS))

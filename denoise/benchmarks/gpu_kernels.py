@@ -80,7 +80,7 @@ class _Recorder:
 
 
 @contextmanager
-def _recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
+def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
     """Take down launches instead of making them."""
     from denoise.gpu import (
         amplitude_kernels,
@@ -111,17 +111,17 @@ def launches_of_presets() -> list[Launch]:
     """One launch of each kind that a preset makes, on one patch or group."""
     launches: list[Launch] = []
     for latents in (256, 512):
-        with _recorded(f"{latents} latents", launches):
+        with recorded(f"{latents} latents", launches):
             _launch_amplitudes(latents)
     for purpose, options in {
         "published, sigma 25": preset("paper", 25),
         "published, sigma 50": preset("paper", 50),
         "decoder mlp": preset("balanced", 25, decoder="mlp"),
     }.items():
-        with _recorded(purpose, launches):
+        with recorded(purpose, launches):
             _launch_perceptron(options)
     for name in ("balanced", "best"):
-        with _recorded(name, launches):
+        with recorded(name, launches):
             _launch_refinement(preset(name, 25))
     return launches
 

@@ -1,0 +1,118 @@
+"""How much a GPU is asked to do: launches of kernels, and torch operations between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from denoise import fast_path
+from denoise.benchmarks.gpu_kernels import Launch, recorded
+from denoise.errors import TrainingError
+from denoise.gpu import amplitude, perceptron
+from denoise.gpu import refinement as on_gpu
+from denoise.groups import match_patches
+from denoise.options import DenoiseOptions
+from denoise.patches import Patches
+from denoise.presets import override, preset
+from denoise.training import train
+from denoise.vae import initial_model, initial_states
+
+pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+
+
+class CountedOperations(TorchDispatchMode):
+    """Counts what torch is asked to compute, views and empty tensors aside."""
+
+    FREE = (
+        *("view", "_unsafe_view", "t", "slice", "select", "transpose", "permute", "as_strided"),
+        *("unsqueeze", "squeeze", "squeeze_", "expand", "diagonal", "detach", "alias", "unbind"),
+        *("split", "empty", "empty_like", "new_empty", "lift_fresh"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        self.count += str(function.overloadpacket).removeprefix("aten.") not in self.FREE
+        return function(*arguments, **(options or {}))
+
+
+def counted(work: Callable[[], object]) -> tuple[int, int]:
+    """Torch operations and launches of some work, whose kernels do nothing."""
+    launches: list[Launch] = []
+    with recorded("", launches), CountedOperations() as operations:
+        work()
+    return operations.count, len(launches)
+
+
+def cost_of_a_batch(options: DenoiseOptions) -> tuple[float, float]:
+    """From epochs of one and of three batches."""
+
+    def epoch(batches: int) -> tuple[int, int]:
+        count = batches * options.training.batch_size
+        patches = Patches.from_raw(
+            torch.zeros(count, options.model.patch_sizes[0] ** 2), torch.arange(count)
+        )
+        model = initial_model(options.model, patches, 1.0, torch.Generator().manual_seed(0))
+        sets = initial_states(options, patches, seed=0)
+
+        def learn() -> None:
+            # Kernels that do nothing leave what was in memory.
+            with pytest.raises((TrainingError, StopIteration)):
+                stats = train(
+                    model,
+                    patches,
+                    sets,
+                    search=options.search,
+                    training=options.training,
+                    learn_noise_variance=False,
+                    seed=0,
+                )
+                next(stats)
+                raise StopIteration
+
+        return counted(learn)
+
+    epoch(1)  # what is computed once and kept
+    one, three = epoch(1), epoch(3)
+    return (three[0] - one[0]) / 2, (three[1] - one[1]) / 2
+
+
+def test_a_batch_with_the_published_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One launch to score, four to breed, two to keep the best, one for the gradient."""
+    options = override(preset("paper", 25), epochs=1)
+    monkeypatch.setattr(perceptron, "supports", lambda model, patches: True)
+    operations, launches = cost_of_a_batch(options)
+    assert launches == 8
+    assert operations <= 65
+    monkeypatch.setattr(perceptron, "supports", lambda model, patches: False)
+    assert cost_of_a_batch(options)[0] > 8 * operations
+
+
+def test_a_batch_of_the_amplitude_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = override(preset("fast", 25), epochs=1)
+    options = replace(options, training=replace(options.training, batch_size=64))
+    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: amplitude)
+    operations, launches = cost_of_a_batch(options)
+    assert launches == 2
+    assert operations <= 115
+
+
+def test_matching_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
+    monkeypatch.setattr("denoise.cpu.matching.supports", lambda pilot: False)
+    image = torch.zeros(64, 64)
+    operations, launches = counted(
+        lambda: match_patches(image, 6, group_size=60, window=20, stride=3)
+    )
+    assert launches == 1
+    assert operations <= 5
