@@ -84,6 +84,7 @@ def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
     """Take down launches instead of making them."""
     from denoise.gpu import (
         amplitude_kernels,
+        breeding_kernel,
         evolution_kernels,
         perceptron_kernels,
         refinement_kernels,
@@ -91,7 +92,8 @@ def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
 
     kernels = {
         amplitude_kernels: ("explore", "accumulate"),
-        evolution_kernels: ("score", "breed", "drop_repeats", "keep_best"),
+        breeding_kernel: ("breed",),
+        evolution_kernels: ("score", "drop_repeats", "keep_best"),
         perceptron_kernels: ("back_propagate",),
         refinement_kernels: ("match", "low_rank"),
     }

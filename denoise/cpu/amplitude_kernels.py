@@ -25,7 +25,7 @@ LEAST_WEIGHT = np.float32(1e-3)
 
 
 @compile_loop
-def _evidence(latents, count, gram, projections, matrix, right):  # type: ignore[no-untyped-def]
+def _evidence(latents, count, gram, projections, matrix, right):
     """Log evidence 1/2 c^T M^-1 c - 1/2 log det M; `matrix` and `right` are work space.
 
     M = I + G_zz is positive definite, so elimination needs no pivoting: but for rounding, no
@@ -50,7 +50,7 @@ def _evidence(latents, count, gram, projections, matrix, right):  # type: ignore
 
 
 @compile_loop
-def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[no-untyped-def]
+def _solve(latents, count, gram, projections, inverse, means):
     """Posterior of the amplitudes by Gauss-Jordan: `inverse` = M^-1, `means` = M^-1 c."""
     for i in range(count):
         for j in range(count):
@@ -75,7 +75,7 @@ def _solve(latents, count, gram, projections, inverse, means):  # type: ignore[n
 
 
 @compile_loop
-def _count(active, number):  # type: ignore[no-untyped-def]
+def _count(active, number):
     """How many latents are on in a state."""
     count = 0
     while count < len(active) and active[count] < number:
@@ -84,7 +84,7 @@ def _count(active, number):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _rank(best, found, gain, flip):  # type: ignore[no-untyped-def]
+def _rank(best, found, gain, flip):
     """Put a flip among the best ones, sorted by falling gain; returns their number."""
     gains, flips = best
     place = found
@@ -102,7 +102,7 @@ def _rank(best, found, gain, flip):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _rank_additions(  # type: ignore[no-untyped-def]
+def _rank_additions(
     latents, count, gram, lengths, projections, log_odds, solution, work, needed, best
 ):
     """Rank the flips that switch a latent on and gain more than `needed`; returns their number.
@@ -142,7 +142,7 @@ def _rank_additions(  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _insert(places, new, count, score, code):  # type: ignore[no-untyped-def]
+def _insert(places, new, count, score, code):
     """Put a state into the set, unless it is there or too unlikely.
 
     Scores fall from rank to rank; what else is known of a state stays in its slot, and `order`
@@ -170,7 +170,7 @@ def _insert(places, new, count, score, code):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _load(places, active, old_scores, gram, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+def _load(places, active, old_scores, gram, own, log_odds, keys, work):
     """Score the states of a patch and sort them into the empty set."""
     inverse, means = work[2]
     scores, order, _, counts, _, _ = places
@@ -190,7 +190,7 @@ def _load(places, active, old_scores, gram, own, log_odds, keys, work):  # type:
 
 
 @compile_loop
-def _expand(places, rank, gram, lengths, own, log_odds, keys, work):  # type: ignore[no-untyped-def]
+def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
     """Offer the best single-bit neighbours of the state at `rank` to the set."""
     scores, order, lists, counts, hashes, expanded = places
     child, parent, solution, rho_and_v, best = work
@@ -224,7 +224,7 @@ def _expand(places, rank, gram, lengths, own, log_odds, keys, work):  # type: ig
 
 
 @compile_loop
-def _store(places, active, new_scores, number):  # type: ignore[no-untyped-def]
+def _store(places, active, new_scores, number):
     """Write the set back."""
     scores, order, lists, counts, _, _ = places
     for rank in range(len(scores)):
@@ -236,9 +236,7 @@ def _store(places, active, new_scores, number):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def explore(  # type: ignore[no-untyped-def]
-    projections, gram, log_odds, keys, active, scores, expansions, children, reach
-):
+def explore(projections, gram, log_odds, keys, active, scores, expansions, children, reach):
     """Score the states `active` (N, S, K) and search on from them; both outputs in place.
 
     `scores` (N, S) is the log joint without what all states share; where it
@@ -276,9 +274,7 @@ def explore(  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def accumulate(  # type: ignore[no-untyped-def]
-    projections, gram, active, weights, latents, products, amplitudes
-):
+def accumulate(projections, gram, active, weights, latents, products, amplitudes):
     """Add <z> to `latents` (H,), <a a^T> to `products` (H, H), <a> to `amplitudes` (N, H)."""
     patches, size, max_active = active.shape
     inverse = np.empty((max_active, max_active), np.float32)

@@ -8,7 +8,7 @@ from denoise.cpu.compiling import compile_loop
 
 
 @compile_loop
-def _sink(distances, numbers, place, count):  # type: ignore[no-untyped-def]
+def _sink(distances, numbers, place, count):
     """Let the entry at `place` of a heap sink below those that are farther, or as far and later."""
     distance, number = distances[place], numbers[place]
     while True:
@@ -31,7 +31,7 @@ def _sink(distances, numbers, place, count):  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def _keep(distances, numbers, count, distance, number):  # type: ignore[no-untyped-def]
+def _keep(distances, numbers, count, distance, number):
     """Put an entry into the heap of the nearest, the farthest of which is on top; its new size.
 
     Numbers come in rising order: among equally far ones, the first come is kept.
@@ -49,9 +49,7 @@ def _keep(distances, numbers, count, distance, number):  # type: ignore[no-untyp
 
 
 @compile_loop
-def _distances(  # type: ignore[no-untyped-def]
-    pilot, size, row, column, other_row, first, last, found
-):
+def _distances(pilot, size, row, column, other_row, first, last, found):
     """Squared distances of a patch to those that start at `first` ... `last` of another row."""
     found[: last - first + 1] = 0
     for i in range(size):
@@ -64,7 +62,7 @@ def _distances(  # type: ignore[no-untyped-def]
 
 
 @compile_loop
-def match(pilot, size, window, rows, columns, numbers):  # type: ignore[no-untyped-def]
+def match(pilot, size, window, rows, columns, numbers):
     """Numbers of the M nearest patches of each reference patch, nearest first.
 
     Parameters

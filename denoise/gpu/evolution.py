@@ -116,12 +116,12 @@ def _breed(
     stream: int,
     number: int,
 ) -> None:
-    from denoise.gpu import evolution_kernels as kernels
+    from denoise.gpu import breeding_kernel
 
     drawn = options.parent_selection != "best"
     # `PatchRandom` counts its calls: one to select parents, unless they are the best, one to flip.
     last_call = (number + 1) * (1 + drawn)
-    kernels.breed[(len(patches) * generation.parents,)](
+    breeding_kernel.breed[(len(patches) * generation.parents,)](
         **vars(pool),
         **shared,
         **vars(generation),
