@@ -151,6 +151,7 @@ def _grid(image: Tensor, patch_size: int) -> PatchGrid:
 def initial_model(
     options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
 ) -> BinaryVAE:
+    """A model that has learned nothing yet; `sigma` is that of the noise, in the model's units."""
     values = patches.values
     decoder = None
     if options.hidden is not None:
@@ -185,6 +186,7 @@ def _initial_vectors(
 
 
 def initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
+    """The states that training on `patches` starts from."""
     count, latents = options.search.states, options.model.latents
     if options.model.decoder == "amplitude":
         return no_latents_on(count, latents, options.model.max_active, patches.values)

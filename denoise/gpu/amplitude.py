@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two, works_on
+from denoise.gpu.launching import OPTIONS, latent_keys, launching_on, power_of_two, works_on
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent
 from denoise.stored_states import SparseStates
@@ -54,9 +54,7 @@ def explore(
             BLOCK_S=power_of_two(size),
             K=power_of_two(most_active),
             BLOCK_H=power_of_two(population.latents),
-            num_warps=WARPS,
-            num_stages=1,
-            enable_fp_fusion=True,
+            **OPTIONS,
         )
     return SparseStates(active, scores, population.latents)
 
@@ -88,9 +86,7 @@ def posterior_sums(
             AMPLITUDES_ONLY=amplitudes_only,
             BLOCK_S=power_of_two(size),
             K=power_of_two(most_active),
-            num_warps=WARPS,
-            num_stages=1,
-            enable_fp_fusion=True,
+            **OPTIONS,
         )
     unit = 1 / kernels.FIXED_POINT.value
     sums = (latents, products, amplitudes)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from denoise.gpu.launching import WARPS, latent_keys, launching_on, power_of_two
+from denoise.gpu.launching import OPTIONS, latent_keys, launching_on, power_of_two
 from denoise.gpu.perceptron import BLOCKS, LEAST_BLOCK, network
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions
@@ -146,12 +146,7 @@ def _best(pool: _Pool, size: int, latents: int) -> _Pool:
 
     count, total = pool.scores.shape
     blocks = (count, -(-total // COMPARED))
-    sizes = {
-        "BLOCK_S": COMPARED,
-        "BLOCK_T": power_of_two(total),
-        "num_warps": WARPS,
-        "num_stages": 1,
-    }
+    sizes = {"BLOCK_S": COMPARED, "BLOCK_T": power_of_two(total), **OPTIONS}
     kernels.drop_repeats[blocks](pool.codes, pool.scores, total, **sizes)
     kept = _Pool(*(torch.empty_like(part) for part in vars(pool).values()))
     width = power_of_two(pool.pool.shape[2])

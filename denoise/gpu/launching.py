@@ -11,6 +11,8 @@ from torch import Tensor
 
 # Of 32 threads each, for one program, unless its numbers do not fit into their registers.
 WARPS = 4
+# Of every launch; Triton warns where it is left to decide whether to fuse.
+OPTIONS = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": True}
 # The first version that can gather in registers.
 LEAST_TRITON = (3, 3)
 
@@ -31,7 +33,7 @@ def works_on(device: torch.device) -> bool:
         from denoise.gpu import amplitude_kernels
 
         with launching_on(device):
-            amplitude_kernels.probe[(1,)](target)
+            amplitude_kernels.probe[(1,)](target, **OPTIONS)
     except (TritonError, RuntimeError, OSError, subprocess.SubprocessError):
         return False
     return float(target) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from denoise.gpu.launching import WARPS, launching_on, power_of_two, works_on
+from denoise.gpu.launching import OPTIONS, WARPS, launching_on, power_of_two, works_on
 from denoise.model import BinaryVAE
 from denoise.patches import Patches
 from denoise.stored_states import PackedStates
@@ -109,8 +109,7 @@ def network(model: BinaryVAE, patches: Patches) -> dict[str, Any]:
         "leak": model.decoder.leak,
         "FREE_MEAN": model.free_patch_mean,
         **output_blocks(last.out_features),
+        **OPTIONS,
         # What keeps a tile of the second layer in registers.
         "num_warps": WARPS if last.out_features <= 64 else 2 * WARPS,
-        "num_stages": 1,
-        "enable_fp_fusion": True,
     }

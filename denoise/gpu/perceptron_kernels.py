@@ -33,13 +33,14 @@ def bits_of(pool, slots, h, held, latents):
 
 @triton.jit
 def matrix(start, i, j, height, length):
-    """A part of a (height, length) matrix: (I, J)."""
+    """A part of a (height, length) matrix, 0 beyond it: (I, J)."""
     mask = (i < height)[:, None] & (j < length)[None, :]
     return tl.load(start + i[:, None] * length + j[None, :], mask=mask, other=0)
 
 
 @triton.jit
 def vector(start, i, length):
+    """Entries `i` of a vector of `length`, 0 beyond it."""
     return tl.load(start + i, mask=i < length, other=0)
 
 
@@ -51,6 +52,7 @@ def told(values):
 
 @triton.jit
 def activated(level, leak):
+    """g(level), as `decoder.MLPDecoder`."""
     return tl.where(level > 0, level, leak * level)
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from denoise.gpu.launching import WARPS, launching_on, power_of_two, works_on
+from denoise.gpu.launching import OPTIONS, WARPS, launching_on, power_of_two, works_on
 
 # Patches of a group that are handled at a time; matrix products want 16 at least.
 PATCHES_BLOCK, LEAST_BLOCK = 32, 16
@@ -54,8 +54,7 @@ def match(
             window,
             group_size,
             BLOCK_W=places,
-            num_warps=min(max(places // PLACES_OF_A_WARP, WARPS), MOST_WARPS),
-            num_stages=1,
+            **OPTIONS | {"num_warps": min(max(places // PLACES_OF_A_WARP, WARPS), MOST_WARPS)},
         )
     return numbers
 
@@ -78,7 +77,6 @@ def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
             8 * math.sqrt(2 * size),
             BLOCK_M=PATCHES_BLOCK,
             K=max(power_of_two(values), LEAST_BLOCK),
-            num_warps=2 * WARPS,
-            num_stages=1,
+            **OPTIONS | {"num_warps": 2 * WARPS},
         )
     return estimates, weights
