@@ -56,13 +56,17 @@ comparison: $(INSTALLED)
 		--json comparison.json --resume --markdown docs/benchmarks.md --plot docs/benchmarks.png
 
 # The tables of docs/performance.md, for instance: make bench-gpu IMAGE=../shared/data/set12/02.png
+# Plain tensors denoise PLAIN_SIZES, too: minutes on a GPU, and on a CPU even for a small one.
+SIZES_GPU ?= 256,512,1024,2048
+bench-gpu: PLAIN_SIZES ?= $(SIZES_GPU)
+bench-cpu: PLAIN_SIZES ?= 128
 bench-gpu bench-cpu: IMAGE_OPTION = $(if $(IMAGE),--image "$(IMAGE)" --seed 2)
 bench-gpu: $(INSTALLED)
-	$(BIN)/python -m denoise.benchmarks.speed --device cuda --sizes 256,512,1024,2048 \
-		$(IMAGE_OPTION) --json bench-gpu.json
+	$(BIN)/python -m denoise.benchmarks.speed --device cuda --sizes $(SIZES_GPU) \
+		--plain-sizes $(PLAIN_SIZES) $(IMAGE_OPTION) --json bench-gpu.json
 bench-cpu: $(INSTALLED)
 	$(BIN)/python -m denoise.benchmarks.speed --device cpu --sizes 256,512 \
-		$(IMAGE_OPTION) --json bench-cpu.json
+		--plain-sizes $(PLAIN_SIZES) $(IMAGE_OPTION) --json bench-cpu.json
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py

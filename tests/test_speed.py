@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,22 @@ from conftest import TINY, TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
-from denoise import fast_path
-from denoise.benchmarks import perceptron_stages, speed, stages
-from denoise.benchmarks.stages import Limits, StageTime
-from denoise.neighbourhood import Extent
+from denoise.benchmarks.speed import (
+    amplitude_stages,
+    command,
+    perceptron_stages,
+    refinement_stages,
+    stages,
+    whole_runs,
+)
+from denoise.benchmarks.speed.plain_path import on_path, plain_tensors
+from denoise.benchmarks.speed.stages import Limits, StageTime, Work
+from denoise.benchmarks.speed.whole_runs import WholeRun, comparison
+from denoise.cpu import amplitude, matching
+from denoise.groups import match_patches
 from denoise.options import SearchOptions
-from denoise.patches import Patches
+from denoise.patches import Patches, PatchGrid
+from denoise.pipeline import denoise_image
 from denoise.states import LatentStates
 from denoise.stored_states import SparseStates, no_latents_on
 
@@ -25,42 +37,123 @@ from denoise.stored_states import SparseStates, no_latents_on
 @pytest.mark.usefixtures("small")
 def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
     app = Typer()
-    app.command()(speed.main)
+    app.command()(command.main)
     file = tmp_path / "numbers.json"
-    done = CliRunner().invoke(app, ["--device", "cpu", "--sizes", "24,40", "--json", str(file)])
+    options = ["--device", "cpu", "--sizes", "24,40", "--plain-sizes", "24,32", "--json", str(file)]
+    done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
-    assert "| 40 |" in done.stdout
     numbers = json.loads(file.read_text())
-    assert [run["side"] for run in numbers["runs"]] == [24, 40]
-    found = {(one["stage"], one["path"]) for one in numbers["stages"]}
-    assert found == {("search", "kernels"), ("search", "plain"), ("sums", "kernels")}
+    runs = numbers["runs"]
+    assert [(run["side"], run["path"]) for run in runs] == [
+        (24, "kernels"),
+        (40, "kernels"),
+        (24, "plain"),
+        (32, "kernels"),
+        (32, "plain"),
+    ]
+    assert runs[0]["psnr"] == pytest.approx(runs[2]["psnr"], abs=0.02)
+    assert runs[0]["elbo"] == pytest.approx(runs[2]["elbo"], rel=1e-3)
+    assert all(sum(run["seconds"].values()) > 0 and run["psnr"] > 10 for run in runs)
+    assert f"{runs[2]['psnr']:.3f} |" in done.stdout
+    assert "dB apart" in done.stdout
+    assert paths_of(numbers["stages"]) == {
+        "search": {"kernels", "plain"},
+        "sums": {"kernels", "plain"},
+        "solve": {"plain"},
+        "means": {"kernels", "plain"},
+        "match": {"kernels", "plain"},
+        "low rank": {"plain"},
+        "Wiener": {"plain"},
+        "merge": {"plain"},
+    }
     for one in numbers["stages"]:
         assert one["seconds"] > 0
-        assert one["operations"] > 0
+        assert one["work"]["operations"] > 0
     published = numbers["published"]
-    assert {(one["stage"], one["path"]) for one in published["stages"]} == {
-        ("search", "plain"),
-        ("gradient", "plain"),
+    assert paths_of(published["stages"]) == {"search": {"plain"}, "gradient": {"plain"}}
+    (training,) = published["paths"]
+    assert training["seconds"] > 0
+    assert f"{training['seconds']:.3g} s (ELBO {training['elbo']:.4f}" in done.stdout
+    assert f"size 24: {numbers['process_seconds']:.1f} s" in done.stdout
+    assert numbers["process_seconds"] > 0.5
+
+
+def paths_of(times: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """The paths that each stage was timed on."""
+    return {
+        one["stage"]: {other["path"] for other in times if other["stage"] == one["stage"]}
+        for one in times
     }
-    assert published["seconds"] > 0
-    assert f"would take {published['seconds']:.3g} s" in done.stdout
-    assert all(run["all"] > 0 and run["psnr"] > 10 for run in numbers["runs"])
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny models and limits."""
-    monkeypatch.setattr(speed, "preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr(command, "preset", lambda name, sigma: TINY_AMPLITUDE)
     monkeypatch.setattr(perceptron_stages, "preset", lambda name, sigma: TINY)
     monkeypatch.setattr(stages, "COPIED", 2**12)
     monkeypatch.setattr(stages, "MATRIX", 16)
 
 
+def test_plain_tensors_never_meet_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*arguments: object, **options: object) -> None:
+        raise AssertionError
+
+    noisy = np.random.default_rng(0).normal(100, 20, (24, 24))
+    before = denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+    for module, name in (
+        (amplitude, "explore"),
+        (amplitude, "posterior_sums"),
+        (matching, "match"),
+    ):
+        monkeypatch.setattr(module, name, unwanted)
+    with pytest.raises(AssertionError), on_path("kernels"):
+        denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+    with on_path("plain"):
+        plain = denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+    assert np.abs(plain.image - before.image).max() < 0.1
+
+
+def test_kernels_are_back_even_after_a_failure() -> None:
+    supports = matching.supports
+    with pytest.raises(ZeroDivisionError), plain_tensors():
+        assert not matching.supports(torch.zeros(2, 2))
+        raise ZeroDivisionError
+    assert matching.supports is supports
+
+
+def test_both_paths_are_compared_where_both_were_taken() -> None:
+    def run(side: int, path: str, seconds: float, elbo: float, psnr: float) -> WholeRun:
+        return WholeRun(side, path, {"train": seconds, "rebuild": 0, "refine": 0}, 1, elbo, psnr)
+
+    runs = [
+        run(256, "kernels", 1, -100, 30),
+        run(512, "kernels", 4, -100, 31),
+        run(512, "plain", 20, -100.1, 31.005),
+        run(1024, "plain", 20, -500, 90),
+    ]
+    said = comparison(runs)
+    assert "0.0050 dB" in said
+    assert "1.0e-03" in said
+    assert "5.0 at size 512" in said
+    assert "1024" not in said
+    assert "No size" in comparison(runs[:1])
+
+
+def test_a_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = whole_runs.Setting("balanced", TINY_AMPLITUDE, 25, 1, torch.device("cpu"))
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(whole_runs.subprocess.CalledProcessError):
+        whole_runs.process_seconds(np.full((8, 8), 100, np.float32), setting)
+
+
 def test_squares_of_any_size_come_from_one_image() -> None:
     clean = np.arange(12, dtype=np.float32).reshape(3, 4)
-    assert np.array_equal(speed.tile(clean, 2), clean[:2, :2])
-    assert speed.tile(clean, 9).shape == (9, 9)
-    assert np.array_equal(speed.tile(clean, 6)[3:], clean[::-1].repeat(1, 0)[:, [0, 1, 2, 3, 3, 2]])
+    assert np.array_equal(whole_runs.tile(clean, 2), clean[:2, :2])
+    assert whole_runs.tile(clean, 9).shape == (9, 9)
+    assert np.array_equal(
+        whole_runs.tile(clean, 6)[3:], clean[::-1].repeat(1, 0)[:, [0, 1, 2, 3, 3, 2]]
+    )
 
 
 def test_work_is_counted_for_the_states_that_are_there() -> None:
@@ -68,16 +161,71 @@ def test_work_is_counted_for_the_states_that_are_there() -> None:
     active = torch.full((1, 3, 4), 10, dtype=torch.int16)
     active[0, 0, 0], active[0, 1, :3] = 4, torch.tensor([1, 2, 3])
     sets = SparseStates(active, torch.tensor([[0.0, -1.0, -torch.inf]]), 10)
-    operations, moved = stages._search_work(sets, expansions=5)
     solving = 2 * 8 + 4 * 2
-    assert operations == 3 * solving + 5 * (solving + 10 * (4 + 8 + 6))
-    assert moved == 4 * 10 + 2 * (2 * 12 + 4 * 3)
+    assert amplitude_stages._search_work(sets, expansions=5) == Work(
+        patches=1,
+        operations=3 * solving + 5 * (solving + 10 * (4 + 8 + 6)),
+        moved=4 * 10 + 2 * (2 * 12 + 4 * 3),
+        scored=5 * 10,
+    )
+
+
+def test_sums_and_means_are_counted_for_all_places() -> None:
+    model = make_model(10, 6, hidden=None, amplitudes=True)
+    sets = no_latents_on(2, 10, 4, torch.zeros(3))  # so that only the matrix products are left
+    lists = 2 * 2 * 4 + 4 * 2
+    assert amplitude_stages._sums_work(model, sets) == Work(
+        3, 3 * 2 * 10 * 6, 3 * (4 * 6 + 12 * 10 + lists)
+    )
+    assert amplitude_stages._means_work(model, sets) == Work(
+        3, 3 * 2 * 10 * 6, 3 * (8 * 6 + 12 * 10 + lists)
+    )
+    assert amplitude_stages._solve_work(model) == Work(
+        0, 1000 / 3 + 2 * 100 * 6, 4 * 10 * (10 + 2 * 6)
+    )
+
+
+def test_matching_is_counted_for_places_inside_the_image() -> None:
+    image, size, window = torch.rand(9, 14, generator=torch.Generator().manual_seed(0)), 3, 2
+    groups = match_patches(image, size, group_size=9, window=window, stride=2)
+    grid = PatchGrid((9, 14, 1), size, image.device)
+    places = 0
+    for own in groups[:, 0].tolist():
+        row, column = divmod(own, grid.columns)
+        places += sum(
+            abs(other // grid.columns - row) <= window
+            and abs(other % grid.columns - column) <= window
+            for other in range(len(grid))
+        )
+    assert refinement_stages._match_work(groups, grid, window) == Work(
+        len(groups), 3 * 9 * places, 4 * 9 * 14 + 8 * groups.numel(), places
+    )
+
+
+def test_filters_are_counted_by_the_smaller_side() -> None:
+    tall, wide = torch.zeros(2, 7, 4), torch.zeros(2, 3, 4)
+    assert refinement_stages._low_rank_work(tall).operations == 2 * (6 * 7 * 4 * 4 + 9 * 64)
+    assert refinement_stages._low_rank_work(wide).operations == 2 * (6 * 3 * 4 * 3 + 9 * 27)
+    assert refinement_stages._wiener_work(tall).operations == pytest.approx(
+        2 * (4 * 7 * 4 * 4 + 2 * 64 / 3 + 2 * 16 * 7)
+    )
+    assert refinement_stages._wiener_work(wide).operations == pytest.approx(
+        2 * (6 * 3 * 4 * 3 + 2 * 27 / 3 + 2 * 9 * 4)
+    )
+    assert refinement_stages._merge_work(wide) == Work(2, 3 * 24, 36 * 24)
 
 
 def test_the_binding_limit_is_the_one_that_takes_longer() -> None:
     limits = Limits(bandwidth=100.0, arithmetic=1000.0)
-    assert StageTime("search", "plain", 2.0, 1, 1, 1000.0, 50.0).share_of(limits) == 0.5
-    assert StageTime("search", "plain", 2.0, 1, 1, 500.0, 100.0).share_of(limits) == 0.5
+    for work in (Work(1, 1000.0, 50.0), Work(1, 500.0, 100.0)):
+        assert StageTime("search", "plain", 2.0, work).share_of(limits) == 0.5
+
+
+def test_what_is_not_counted_is_left_out_of_the_table() -> None:
+    table = stages.stage_table(
+        [StageTime("solve", "plain", 2.0, Work(0, 4e9, 8e9))], Limits(1e10, 1e10)
+    )
+    assert table.splitlines()[-1] == "| solve | plain |  | 2000.00 |  |  | 2 | 4 | 40.0 % |"
 
 
 def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
@@ -88,42 +236,21 @@ def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
     states[:, 0, :2] = True
     start = LatentStates(states, torch.zeros(2, 2))
     search = SearchOptions(states=2, parents=2, children=3, mutation="random")
-    operations, moved = perceptron_stages._search_work(model, patches, start, search)
-    assert operations == 2 * (2 * (10 + 60) + 2 * 10 + 6 * (10 + 60))
-    assert moved == 2 * (4 * 6 + 2 * (2 + 6) * (2 + 4))
-    operations, moved = perceptron_stages._gradient_work(model, patches, start)
-    assert operations == 2 * 2 * (20 + 180)
-    assert moved == 2 * (4 * 6 + 2 * (2 + 4))
-
-
-def test_sums_are_counted_for_all_places() -> None:
-    sets = no_latents_on(2, 10, 4, torch.zeros(3))
-    operations, moved = stages._sums_work(sets)
-    assert operations == 0  # no latent is on
-    assert moved == 3 * (12 * 10 + 2 * 2 * 4 + 4 * 2)
-
-
-def test_plain_tensors_search_as_far_as_the_kernels() -> None:
-    generator = torch.Generator().manual_seed(0)
-    model = make_model(8, hidden=None, amplitudes=True, free_patch_mean=True)
-    assert model.amplitudes is not None
-    vectors = model.amplitudes.vectors.float()
-    model.amplitudes.vectors = vectors - vectors.mean(1, keepdim=True)
-    model.prior_probs, model.noise_variance = model.prior_probs.float(), torch.tensor(0.7)
-    model.max_active = 3
-    patches = Patches.from_raw(torch.randn(6, 6, generator=generator), torch.arange(6))
-    start = no_latents_on(4, 8, 3, patches.values)
-    kernels = fast_path.kernels_for(model, patches, start)
-    assert kernels is not None
-    fast = fast_path.explore(kernels, model, patches, start, Extent(3, 2))
-    plain = stages._plain_search(model, patches, start, Extent(3, 2))
-    torch.testing.assert_close(plain.log_joints, fast.log_joints, rtol=1e-4, atol=1e-4)
+    assert perceptron_stages._search_work(model, patches, start, search) == Work(
+        patches=2,
+        operations=2 * (2 * (10 + 60) + 2 * 10 + 6 * (10 + 60)),
+        moved=2 * (4 * 6 + 2 * (2 + 6) * (2 + 4)),
+        scored=2 * 6,
+    )
+    assert perceptron_stages._gradient_work(model, patches, start) == Work(
+        2, 2 * 2 * (20 + 180), 2 * (4 * 6 + 2 * (2 + 4))
+    )
 
 
 @pytest.mark.parametrize("wrong", [("--preset", "magic"), ("--sizes", "abc"), ("--device", "tpu")])
 def test_mistakes_are_told_before_anything_is_measured(wrong: tuple[str, str]) -> None:
     app = Typer()
-    app.command()(speed.main)
+    app.command()(command.main)
     done = CliRunner().invoke(app, [*wrong])
     assert done.exit_code == 2
     assert "Measured" not in done.output
