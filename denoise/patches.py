@@ -11,6 +11,9 @@ from torch import Tensor
 
 from denoise.errors import ImageError
 
+# Some patches of many: their numbers (B,) int64, or a run of them.
+Rows = Tensor | slice
+
 
 @dataclass(frozen=True)
 class PatchGrid:
@@ -142,7 +145,7 @@ class Patches:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: Tensor | slice) -> Patches:
+    def __getitem__(self, rows: Rows) -> Patches:
         observed = None if self.observed is None else self.observed[rows]
         return Patches(self.values[rows], observed, self.index[rows])
 
@@ -161,8 +164,10 @@ class Patches:
     @cached_property
     def centred(self) -> Patches:
         """The same patches with their mean observed value at zero."""
+        if self.observed is None:
+            return replace(self, values=self.values - self.values.mean(1, keepdim=True))
         means = self.values.sum(1, keepdim=True) / self.observed_counts[:, None].clamp(min=1)
-        return replace(self, values=(self.values - means) * self.mask)
+        return replace(self, values=(self.values - means) * self.observed)
 
     def residuals(self, means: Tensor) -> Tensor:
         """`values` minus `means` (N, S, D), 0 where missing: (N, S, D)."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from denoise.patches import Rows
 from denoise.states import LatentStates, Scored, state_codes
 
 
@@ -52,10 +53,10 @@ class PackedStates(Scored):
         rows = torch.arange(len(self), device=chosen.device)[:, None]
         return PackedStates(self.packed[rows, chosen], self.log_joints[rows, chosen], self.latents)
 
-    def __getitem__(self, rows: Tensor | slice) -> PackedStates:
+    def __getitem__(self, rows: Rows) -> PackedStates:
         return PackedStates(self.packed[rows], self.log_joints[rows], self.latents)
 
-    def write(self, rows: Tensor | slice, other: StateSets) -> None:
+    def write(self, rows: Rows, other: StateSets) -> None:
         """Replace the sets of patches `rows`."""
         bits = other if isinstance(other, PackedStates) else self.of(other)
         self.packed[rows] = bits.packed
@@ -101,10 +102,10 @@ class SparseStates(Scored):
         rows = torch.arange(len(self), device=chosen.device)[:, None]
         return SparseStates(self.active[rows, chosen], self.log_joints[rows, chosen], self.latents)
 
-    def __getitem__(self, rows: Tensor | slice) -> SparseStates:
+    def __getitem__(self, rows: Rows) -> SparseStates:
         return SparseStates(self.active[rows], self.log_joints[rows], self.latents)
 
-    def write(self, rows: Tensor | slice, other: StateSets) -> None:
+    def write(self, rows: Rows, other: StateSets) -> None:
         """Replace the sets of patches `rows`."""
         lists = other if isinstance(other, SparseStates) else self.of(other, self.active.shape[2])
         self.active[rows] = lists.active

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from denoise.batch_sums import BatchSums
 from denoise.errors import TrainingError
+from denoise.gpu import replaying
 from denoise.halving import Halving
-from denoise.learning import BatchSums, make_learner
+from denoise.learning import Learner, make_learner
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
-from denoise.patches import Patches
+from denoise.patches import Patches, Rows
 from denoise.randomness import PatchRandom
 from denoise.search import CALIBRATION_STATES, improve
-from denoise.stored_states import StoredStates
+from denoise.stored_states import StateSets, StoredStates
 
 
 @dataclass(frozen=True)
@@ -73,55 +75,74 @@ def train(
     held_epochs = round(training.prior_hold * training.epochs)
     degrees_of_freedom = model.degrees_of_freedom(patches).sum().clamp(min=1)
 
+    recorder = replaying.recorder_for(model, patches, search)
     done, halving = 0, Halving()
-    for epoch in range(1, training.epochs + 1):
+    for number in range(1, training.epochs + 1):
         if search.mutation in ("guided", "neighbours"):
             model.calibrate_flips(states[:CALIBRATION_STATES].states[:, 0])
+        key, sums = (seed, number, 1), BatchSums.zero(model)
+        epoch = _Epoch(model, patches, states, search, learner, halving, key, sums)
         annealed = done >= annealing_patches
-        sums = BatchSums.zero(model)
-        for rows in _batches(patches, model, training.batch_size, key=(seed, epoch, 0)):
+        learn_from: Callable[[Rows], None] = epoch.learn_from
+        if annealed and recorder is not None:
+            learn_from = replaying.Replayed(epoch.learn_from, recorder)
+        for rows in _batches(patches, model, training.batch_size, key=(seed, number, 0)):
             if not annealed:
                 share = min(done / annealing_patches, 1.0)
                 model.noise_variance = start_variance.lerp(given_variance, share)
-            batch = patches[rows]
-            key = (seed, epoch, 1)
-            found = _searched(model, batch, states[rows], search, key=key, halving=halving)
-            states.write(rows, found)
-            sums += learner.learn(batch, found)
-            done += len(batch)
+            learner.prepare()
+            learn_from(rows)
+            done = min(done + training.batch_size, number * len(patches))
         residual_variance = sums.squared_error / degrees_of_freedom
-        if epoch > held_epochs:
+        if number > held_epochs:
             model.update_prior(sums.latents / len(patches))
         if done >= annealing_patches:
             if learn_noise_variance:
                 model.update_noise_variance(residual_variance)
             else:
                 model.noise_variance = given_variance
-        yield _stats(epoch, sums, residual_variance, patch_count=len(patches))
+        yield _stats(number, sums, residual_variance, patch_count=len(patches))
 
 
-@torch.no_grad()
-def _searched(
-    model: BinaryVAE,
-    patches: Patches,
-    sets: StoredStates,
-    search: SearchOptions,
-    *,
-    key: tuple[int, ...],
-    halving: Halving,
-) -> StoredStates:
-    """The sets after a search step, in parts if memory does not suffice."""
+@dataclass(frozen=True)
+class _Epoch:
+    """E-step and M-step on one batch after the other; `sums` adds up what they find."""
 
-    def improve_part(rows: slice) -> None:
-        sets.write(rows, improve(model, patches[rows], sets[rows], search, key=key))
+    model: BinaryVAE
+    patches: Patches
+    states: StoredStates
+    search: SearchOptions
+    learner: Learner
+    halving: Halving
+    key: tuple[int, ...]
+    sums: BatchSums
 
-    halving.in_parts(improve_part, len(patches))
-    return sets
+    def learn_from(self, rows: Rows) -> None:
+        """Improve the states of these patches, and the decoder."""
+        batch = self.patches[rows]
+        found = self._searched(batch, self.states[rows])
+        self.states.write(rows, found)
+        self.sums.add_(self.learner.learn(batch, found))
+
+    @torch.no_grad()
+    def _searched(self, batch: Patches, sets: StoredStates) -> StateSets:
+        """The sets after a search step, in parts if memory does not suffice."""
+
+        def improve_part(rows: slice) -> tuple[slice, StateSets]:
+            part, own = batch[rows], sets[rows]
+            return rows, improve(self.model, part, own, self.search, key=self.key)
+
+        parts = self.halving.in_parts(improve_part, len(batch))
+        if len(parts) == 1:
+            return parts[0][1]
+        for rows, found in parts:
+            sets.write(rows, found)
+        return sets
 
 
 def _batches(
     patches: Patches, model: BinaryVAE, size: int, *, key: tuple[int, ...]
-) -> Iterator[Tensor | slice]:
+) -> Iterator[Rows]:
     """Rows of the batches of an epoch.
 
     Gradient steps want another order every time; for closed forms the patches, drawn at

@@ -12,8 +12,8 @@ from test_model import exact_posterior
 from torch import Tensor
 
 from denoise import fast_path
+from denoise.amplitude_learning import amplitude_sums
 from denoise.amplitudes import GaussianAmplitudes
-from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent, explore
 from denoise.patches import Patches

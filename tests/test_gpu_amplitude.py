@@ -16,9 +16,9 @@ from conftest import make_model, make_patches, run_cli
 from torch import Tensor
 
 from denoise import fast_path
+from denoise.amplitude_learning import amplitude_sums
 from denoise.devices import device_note
 from denoise.gpu import amplitude, launching
-from denoise.learning import amplitude_sums
 from denoise.model import BinaryVAE
 from denoise.neighbourhood import Extent, explore
 from denoise.options import SearchOptions, TrainingOptions

@@ -11,7 +11,7 @@ import torch
 from conftest import make_model, make_patches
 
 from denoise.gpu import evolution, perceptron
-from denoise.learning import gradient
+from denoise.gradient_learning import gradient
 from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches

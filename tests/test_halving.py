@@ -12,7 +12,15 @@ import pytest
 import torch
 from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
-from denoise import denoise_image, fast_path, learning, pipeline, reconstruction, training
+from denoise import (
+    amplitude_learning,
+    denoise_image,
+    fast_path,
+    gradient_learning,
+    pipeline,
+    reconstruction,
+    training,
+)
 from denoise.halving import Halving
 from denoise.options import DenoiseOptions
 
@@ -105,8 +113,8 @@ def test_the_image_is_the_same_where_memory_is_scarce(
     sizes: list[int] = []
     for module, name in (
         (training, "improve"),
-        (learning, "gradient"),
-        (learning, "amplitude_sums"),
+        (gradient_learning, "gradient"),
+        (amplitude_learning, "amplitude_sums"),
         (reconstruction, "improve"),
         (reconstruction, "posterior_mean"),
         (reconstruction, "posterior_moments"),

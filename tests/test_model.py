@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import all_states, make_model, make_patches
 
-from denoise.learning import gradient
+from denoise.gradient_learning import gradient
 from denoise.model import BinaryVAE
 from denoise.patches import Patches
 from denoise.reconstruction import posterior_mean

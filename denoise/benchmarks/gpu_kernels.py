@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,8 +80,8 @@ class _Recorder:
 
 
 @contextmanager
-def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
-    """Take down launches instead of making them."""
+def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
+    """Launch what `by` makes of a kernel instead of the kernel."""
     from denoise.gpu import (
         amplitude_kernels,
         breeding_kernel,
@@ -101,7 +101,7 @@ def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
         (module, name, getattr(module, name)) for module in kernels for name in kernels[module]
     ]
     for module, name, kernel in originals:
-        setattr(module, name, _Recorder(purpose, kernel, launches))
+        setattr(module, name, by(kernel))
     try:
         yield
     finally:
@@ -109,12 +109,21 @@ def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
             setattr(module, name, kernel)
 
 
+def recorded(purpose: str, launches: list[Launch]) -> AbstractContextManager[None]:
+    """Take down launches instead of making them."""
+    return kernels_replaced(lambda kernel: _Recorder(purpose, kernel, launches))
+
+
 def launches_of_presets() -> list[Launch]:
     """One launch of each kind that a preset makes, on one patch or group."""
     launches: list[Launch] = []
     for latents in (256, 512):
         with recorded(f"{latents} latents", launches):
-            _launch_amplitudes(latents)
+            _launch_search(latents)
+        for amplitudes_only in (False, True):
+            purpose = "means" if amplitudes_only else "sums"
+            with recorded(f"{latents} latents, {purpose}", launches):
+                _launch_sums(latents, amplitudes_only=amplitudes_only)
     for purpose, options in {
         "published, sigma 25": preset("paper", 25),
         "published, sigma 50": preset("paper", 50),
@@ -128,13 +137,16 @@ def launches_of_presets() -> list[Launch]:
     return launches
 
 
-def _launch_amplitudes(latents: int) -> None:
-    projections = torch.zeros(1, latents)
-    gram, log_odds = torch.eye(latents), torch.zeros(latents)
+def _launch_search(latents: int) -> None:
+    projections, gram = torch.zeros(1, latents), torch.eye(latents)
     sets = no_latents_on(16, latents, 8, projections)
-    amplitude.explore(projections, gram, log_odds, sets, Extent(2, 6, 5.0))
-    for amplitudes_only in (False, True):
-        amplitude.posterior_sums(projections, gram, sets, amplitudes_only=amplitudes_only)
+    amplitude.explore(projections, gram, torch.zeros(latents), sets, Extent(2, 6, 5.0))
+
+
+def _launch_sums(latents: int, *, amplitudes_only: bool) -> None:
+    projections, gram = torch.zeros(1, latents), torch.eye(latents)
+    sets = no_latents_on(16, latents, 8, projections)
+    amplitude.posterior_sums(projections, gram, sets, amplitudes_only=amplitudes_only)
 
 
 def _launch_perceptron(options: DenoiseOptions) -> None:

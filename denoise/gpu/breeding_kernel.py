@@ -8,7 +8,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from denoise.gpu.perceptron_kernels import activated, bits_of, errors_left, matrix, told, vector
+from denoise.gpu.perceptron_kernels import (
+    activated,
+    bits_of,
+    errors_left,
+    log_odds,
+    matrix,
+    shared_log_joint,
+    told,
+    vector,
+)
 
 # The hash of `denoise/randomness.py`.
 _CALL, _POSITION = tl.constexpr(0x3C6EF372), tl.constexpr(0x1E3779B9)
@@ -81,15 +90,15 @@ def _level_of_one(pool, slot, rows, first, f, latents, hidden, CHUNK: tl.constex
 @triton.jit
 def _flip_gains(
     on,
+    logit,
     residual,
     pool,
     parent,
     rows,
     first,
     weights,
-    log_odds,
     flip_cost,
-    precision,
+    variance,
     latents,
     hidden,
     width,
@@ -98,7 +107,7 @@ def _flip_gains(
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """As `BinaryVAE.flip_gains`, of one state: bits `on` (1, K), `residual` (1, BLOCK_D)."""
+    """As `BinaryVAE.flip_gains`, of one state: `on` and `logit` (1, K), `residual` (1, BLOCK_D)."""
     h, d = tl.arange(0, on.shape[1]), tl.arange(0, BLOCK_D)
     slopes = tl.zeros([1, on.shape[1]], residual.dtype)
     for start in range(0, hidden, BLOCK_F):
@@ -108,9 +117,8 @@ def _flip_gains(
         back = tl.where(level > 0, back, leak * back)
         row = matrix(rows, h, f, latents, hidden)
         slopes += tl.sum(row * back[None, :], 1)[None, :]
-    logit = vector(log_odds, h, latents)[None, :]
-    gain = logit + slopes * precision
-    return tl.where(on > 0, -gain, gain) - vector(flip_cost, h, latents)[None, :] * precision
+    gain = logit + slopes / variance
+    return tl.where(on > 0, -gain, gain) - vector(flip_cost, h, latents)[None, :] / variance
 
 
 @triton.jit(
@@ -125,10 +133,9 @@ def breed(
     first,
     weights,
     last,
-    log_odds,
+    prior,
     keys,
-    constant,
-    precision,
+    variance,
     index,
     flip_cost,
     stream,
@@ -176,7 +183,7 @@ def breed(
     slots = parent + tl.zeros([1], tl.int64)
     on = bits_of(pool, slots, h, slots >= 0, latents)  # (1, BLOCK_H)
     on = on.to(rows.dtype.element_ty)
-    logit = vector(log_odds, h, latents)[None, :]
+    logit = log_odds(prior, h, latents)[None, :]
 
     wanted = tl.zeros([1, BLOCK_H], rows.dtype.element_ty)
     if GUIDED:
@@ -188,8 +195,8 @@ def breed(
             mean += tl.sum(activated(level, leak)[:, None] * weight, 0)[None, :]
         residual = errors_left(mean, values, n, d, width, FREE_MEAN)
         wanted = _flip_gains(
-            on, residual, pool, parent, rows, first, weights, log_odds, flip_cost,
-            tl.load(precision), latents, hidden, width, leak, CHUNK, BLOCK_F, BLOCK_D,
+            on, logit, residual, pool, parent, rows, first, weights, flip_cost,
+            tl.load(variance), latents, hidden, width, leak, CHUNK, BLOCK_F, BLOCK_D,
         )  # fmt: skip
     wanted += _gumbel(stream, own, flip_call, rank * latents + h)[None, :]
     wanted = tl.sum(tl.where((h < latents)[None, :], told(wanted), float("-inf")), 0)
@@ -212,8 +219,9 @@ def breed(
         weight = matrix(weights, f, d, hidden, width)
         means += tl.dot(active, weight, input_precision="ieee", out_dtype=bias.dtype)
     errors = errors_left(means, values, n, d, width, FREE_MEAN)
-    points = tl.load(constant) - 0.5 * tl.load(precision) * tl.sum(errors * errors, 1)
-    points += tl.sum(tl.sum(on * logit, 1), 0) + sign * vector(log_odds, flipped, latents)
+    points = shared_log_joint(prior, variance, latents, width, FREE_MEAN, BLOCK_H)
+    points -= tl.sum(errors * errors, 1) / (2 * tl.load(variance))
+    points += tl.sum(tl.sum(on * logit, 1), 0) + sign * log_odds(prior, flipped, latents)
     key = vector(keys, flipped, latents)
     code = tl.load(codes + parent) + tl.where(sign > 0, key, -key)
 

@@ -83,7 +83,8 @@ def improve(
     generations = _generations(options, size, sets.latents)
     total = generations[-1].to_place + generations[-1].parents * generations[-1].children
     pool = _Pool.of(sets, total)
-    shared = network(model, patches) | _log_joints(model, patches, total)
+    keys = latent_keys(sets.latents, patches.values.device)
+    shared = network(model, patches) | {"prior": model.prior_probs, "keys": keys, "total": total}
     with launching_on(patches.values.device):
         blocks = (count, -(-size // BLOCKS["BLOCK_S"]))
         kernels.score[blocks](**vars(pool), **shared, **BLOCKS, size=size)
@@ -160,15 +161,3 @@ def _best(pool: _Pool, size: int, latents: int) -> _Pool:
         **sizes,
     )
     return kept
-
-
-def _log_joints(model: BinaryVAE, patches: Patches, total: int) -> dict[str, Any]:
-    """The parameters that make log joints of squared errors."""
-    nothing = patches.values.new_zeros(1, 1)
-    return {
-        "log_odds": model.prior_probs.logit(),
-        "keys": latent_keys(len(model.prior_probs), nothing.device),
-        "constant": model.log_joints_of(patches[:1], nothing, nothing),
-        "precision": 1 / model.noise_variance,
-        "total": total,
-    }

@@ -10,9 +10,7 @@ Parameters beside those of `perceptron_kernels.py`:
 
     codes, scores            (N, T) int64 and (N, T) float: what tells states apart (the sum of
                              their latents' keys), log joints
-    log_odds, keys           (H,) float and int64, logit of pi and a random number
-    constant                 () float, what all log joints have in common
-    total, size              T and S
+    prior, keys              (H,) float and int64, pi and a random number
 """
 
 from __future__ import annotations
@@ -20,7 +18,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from denoise.gpu.perceptron_kernels import bits_of, errors_of, told, vector
+from denoise.gpu.perceptron_kernels import (
+    bits_of,
+    errors_of,
+    log_odds,
+    shared_log_joint,
+    told,
+    vector,
+)
 
 
 @triton.jit
@@ -33,10 +38,9 @@ def score(
     first,
     weights,
     last,
-    log_odds,
+    prior,
     keys,
-    constant,
-    precision,
+    variance,
     total,
     size,
     latents,
@@ -57,12 +61,13 @@ def score(
         pool, slots, held, values, n, rows, first, weights, last,
         latents, hidden, width, leak, FREE_MEAN, BLOCK_H, BLOCK_F, BLOCK_D,
     )  # fmt: skip
-    points = tl.load(constant) - 0.5 * tl.load(precision) * tl.sum(errors * errors, 1)
+    points = shared_log_joint(prior, variance, latents, width, FREE_MEAN, BLOCK_H)
+    points -= tl.sum(errors * errors, 1) / (2 * tl.load(variance))
     code = tl.zeros([BLOCK_S], tl.int64)
     for start in range(0, latents, BLOCK_H):
         h = start + tl.arange(0, BLOCK_H)
         on = bits_of(pool, slots, h, held, latents) == 1
-        points += tl.sum(tl.where(on, vector(log_odds, h, latents)[None, :], 0), 1)
+        points += tl.sum(tl.where(on, log_odds(prior, h, latents)[None, :], 0), 1)
         code += tl.sum(tl.where(on, vector(keys, h, latents)[None, :], 0), 1)
     before = tl.load(scores + slots, mask=held, other=0)
     points = tl.where(before == float("-inf"), before, told(points))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from denoise.batch_sums import BatchSums
 from denoise.gpu.launching import OPTIONS, WARPS, launching_on, power_of_two, works_on
 from denoise.model import BinaryVAE
 from denoise.patches import Patches
@@ -20,22 +20,6 @@ LEAST_BLOCK = 16
 WEIGHTS_BLOCK, HIDDEN_BLOCK = 2048, 32
 # Larger ones do not fit into the shared memory and registers of small GPUs.
 MOST_VALUES, MOST_LATENTS = 256, 512
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """What the M-step needs to know of a batch.
-
-    Attributes
-    ----------
-    slopes : of minus the sum of the ELBOs, for each parameter of the decoder
-    squared_error : () float, posterior mean of the squared error, summed over patches
-    latents : (H,) float, <z>, summed over patches
-    """
-
-    slopes: tuple[Tensor, ...]
-    squared_error: Tensor
-    latents: Tensor
 
 
 def supports(model: BinaryVAE, patches: Patches) -> bool:
@@ -54,33 +38,47 @@ def supports(model: BinaryVAE, patches: Patches) -> bool:
 
 
 @torch.no_grad()
-def gradient(model: BinaryVAE, patches: Patches, states: PackedStates) -> Gradient:
-    """As `learning.gradient`, in one launch and two matrix products."""
+def gradient(
+    model: BinaryVAE, patches: Patches, states: PackedStates, *, count: int = 1
+) -> tuple[tuple[Tensor, ...], BatchSums]:
+    """As `gradient_learning.gradient`, in one launch and three matrix products."""
     from denoise.gpu import perceptron_kernels as kernels
 
-    count, size = states.log_joints.shape
-    posterior = states.posterior_weights().contiguous()
+    size = states.log_joints.shape[1]
+    pool, scores, total = _places(states)
     shared = network(model, patches)
     hidden, latents = shared["hidden"], shared["latents"]
-    new, rows = patches.values.new_empty, count * size
-    active, back = new(rows, hidden), new(rows, hidden)
-    bits, blame, squared = new(rows, latents), new(rows, shared["width"]), new(count, size)
+    new, rows = patches.values.new_empty, len(patches) * size
+    posterior, back, blame = new(rows), new(rows, hidden), new(rows, shared["width"])
+    latent_side, hidden_side = new(rows, latents + 3), new(rows, hidden + 1)
     with launching_on(patches.values.device):
-        kernels.back_propagate[(count, -(-size // BLOCKS["BLOCK_S"]))](
-            pool=states.packed.contiguous(),
+        kernels.back_propagate[(len(patches), -(-size // BLOCKS["BLOCK_S"]))](
+            pool=pool,
+            scores=scores,
             posterior=posterior,
-            bits=bits,
-            active=active,
+            latent_side=latent_side,
+            hidden_side=hidden_side,
             back=back,
             blame=blame,
-            squared=squared,
-            precision=1 / model.noise_variance,
+            count=count,
+            total=total,
             size=size,
+            BLOCK_T=power_of_two(size),
             **shared,
             **BLOCKS,
         )
-    slopes = (back.T @ bits, back.sum(0), blame.T @ active, blame.sum(0))
-    return Gradient(slopes, squared.sum(), posterior.flatten() @ bits)
+    first, last, sums = latent_side.T @ back, hidden_side.T @ blame, posterior @ latent_side
+    slopes = (first[:latents].T, first[-1], last[:hidden].T, last[-1])
+    return slopes, BatchSums(sums[:-1])
+
+
+def _places(states: PackedStates) -> tuple[Tensor, Tensor, int]:
+    """Packed states and log joints, and how many places there are for each patch."""
+    packed, scores = states.packed, states.log_joints
+    total, width = scores.stride(0), packed.shape[2]
+    if packed.stride() == (total * width, width, 1) and scores.stride(1) == 1:
+        return packed, scores, total  # the start of a pool, perhaps
+    return packed.contiguous(), scores.contiguous(), scores.shape[1]
 
 
 def output_blocks(width: int) -> dict[str, int]:
@@ -107,6 +105,7 @@ def network(model: BinaryVAE, patches: Patches) -> dict[str, Any]:
         "hidden": first.out_features,
         "width": last.out_features,
         "leak": model.decoder.leak,
+        "variance": model.noise_variance,
         "FREE_MEAN": model.free_patch_mean,
         **output_blocks(last.out_features),
         **OPTIONS,

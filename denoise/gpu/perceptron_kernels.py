@@ -9,7 +9,8 @@ Parameters of the same name are the same everywhere:
     values                   (N, D) float, the patches
     rows, first              (H, F) and (F,) float, U^T and u
     weights, last            (F, D) and (D,) float, V^T and v
-    precision                () float, 1 / sigma^2
+    variance                 () float, sigma^2
+    total, size              T and S
     latents, hidden, width   H, F and D
     leak                     slope of g below zero
     FREE_MEAN                whether the mean of an error is taken off
@@ -18,8 +19,12 @@ Parameters of the same name are the same everywhere:
 
 from __future__ import annotations
 
+import math
+
 import triton
 import triton.language as tl
+
+_TWO_PI = tl.constexpr(2 * math.pi)
 
 
 @triton.jit
@@ -48,6 +53,28 @@ def vector(start, i, length):
 def told(values):
     """`values`, but -inf for what is not a number: nothing is chosen for it, and the ELBO tells."""
     return tl.where(values == values, values, float("-inf"))
+
+
+@triton.jit
+def log_odds(prior, h, latents):
+    """Logit of pi_h."""
+    share = tl.load(prior + h, mask=h < latents, other=0.5)
+    return tl.log(share) - tl.log(1 - share)
+
+
+@triton.jit
+def shared_log_joint(
+    prior, variance, latents, width, FREE_MEAN: tl.constexpr, BLOCK_H: tl.constexpr
+):
+    """What all log joints of a patch have in common, as `BinaryVAE.log_joints_of`."""
+    off = tl.zeros([BLOCK_H], prior.dtype.element_ty)
+    for start in range(0, latents, BLOCK_H):
+        share = vector(prior, start + tl.arange(0, BLOCK_H), latents)
+        off += tl.log(1 - share)
+    free = width
+    if FREE_MEAN:
+        free = width - 1
+    return tl.sum(off, 0) - 0.5 * free * tl.log(tl.load(variance) * _TWO_PI)
 
 
 @triton.jit
@@ -114,68 +141,83 @@ def errors_of(
 
 
 @triton.jit
+def _store(start, i, j, values, held, length, stride):
+    """A part (I, J) of the first `length` columns of a matrix whose rows take `stride` places."""
+    mask = held[:, None] & (j < length)[None, :]
+    tl.store(start + i[:, None] * stride + j[None, :], values, mask=mask)
+
+
+@triton.jit
 def back_propagate(
     pool,
-    posterior,
+    scores,
     values,
     rows,
     first,
     weights,
     last,
-    precision,
-    bits,
-    active,
+    variance,
+    posterior,
+    latent_side,
+    hidden_side,
     back,
     blame,
-    squared,
+    count,
+    total,
     size,
     latents,
     hidden,
     width,
     leak,
     FREE_MEAN: tl.constexpr,
+    BLOCK_T: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """What minus the ELBO changes with, for some of a patch's states: two matrix products are left.
-
-    There are as many places as states.
+    """What minus the ELBO changes with, for some of a patch's states: matrix products are left.
 
     Parameters
     ----------
-    posterior : (N, S) float, posterior weights
-    bits, active : (N·S, H) and (N·S, F) float, output; z and the hidden layer g(U z + u)
+    scores : (N, T) float, log joints
+    posterior : (N·S) float, output; posterior weights
+    latent_side : (N·S, H + 3) float, output; z, squared error, ELBO of the patch, and 1
+    hidden_side : (N·S, F + 1) float, output; the hidden layer g(U z + u), and 1
     blame, back : (N·S, D) and (N·S, F) float, output; slopes in mu and in U z + u
-    squared : (N, S) float, output; weighted squared errors
+    count : slopes are divided by it
+    BLOCK_T : at least S
     """
     n = tl.program_id(0).to(tl.int64)
     s, d = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S), tl.arange(0, BLOCK_D)
-    slots, held = n * size + s, s < size
+    slots, held, row = n * total + s, s < size, n * size + s
     errors = errors_of(
         pool, slots, held, values, n, rows, first, weights, last,
         latents, hidden, width, leak, FREE_MEAN, BLOCK_H, BLOCK_F, BLOCK_D,
     )  # fmt: skip
-    share = tl.load(posterior + slots, mask=held, other=0)
-    tl.store(squared + slots, share * tl.sum(errors * errors, 1), mask=held)
-    slopes = -errors * (share * tl.load(precision))[:, None]
-    tl.store(
-        blame + slots[:, None] * width + d[None, :],
-        slopes,
-        mask=held[:, None] & (d < width)[None, :],
-    )
+    t = tl.arange(0, BLOCK_T)
+    others = tl.load(scores + n * total + t, mask=t < size, other=float("-inf"))
+    most = tl.max(others, 0)
+    evidence = tl.sum(tl.exp(others - most), 0)
+    own = tl.load(scores + slots, mask=held, other=float("-inf"))
+    share = tl.exp(own - most) / evidence
+    tl.store(posterior + row, share, mask=held)
+    slopes = -errors * (share / (tl.load(variance) * count))[:, None]
+    _store(blame, row, d, slopes, held, width, width)
+    one = tl.full([BLOCK_S], 1, share.dtype)
+    tl.store(hidden_side + row * (hidden + 1) + hidden, one, mask=held)
+    behind = latent_side + row * (latents + 3) + latents
+    tl.store(behind, tl.sum(errors * errors, 1), mask=held)
+    tl.store(behind + 1, one * (most + tl.log(evidence)), mask=held)
+    tl.store(behind + 2, one, mask=held)
     for start in range(0, hidden, BLOCK_F):
         f = start + tl.arange(0, BLOCK_F)
         level = hidden_level(pool, slots, held, rows, first, f, latents, hidden, BLOCK_H)
         weight = tl.trans(matrix(weights, f, d, hidden, width))
         down = tl.dot(slopes, weight, input_precision="ieee", out_dtype=slopes.dtype)
-        unit = slots[:, None] * hidden + f[None, :]
-        stored = held[:, None] & (f < hidden)[None, :]
-        tl.store(active + unit, activated(level, leak), mask=stored)
-        tl.store(back + unit, tl.where(level > 0, down, leak * down), mask=stored)
+        _store(back, row, f, tl.where(level > 0, down, leak * down), held, hidden, hidden)
+        _store(hidden_side, row, f, activated(level, leak), held, hidden, hidden + 1)
     for start in range(0, latents, BLOCK_H):
         h = start + tl.arange(0, BLOCK_H)
-        on = bits_of(pool, slots, h, held, latents)
-        stored = held[:, None] & (h < latents)[None, :]
-        tl.store(bits + slots[:, None] * latents + h[None, :], on.to(slopes.dtype), mask=stored)
+        on = bits_of(pool, slots, h, held, latents).to(slopes.dtype)
+        _store(latent_side, row, h, on, held, latents, latents + 3)

@@ -14,13 +14,13 @@ PATCHES_BLOCK, LEAST_BLOCK = 32, 16
 # What keeps the distances of a window in registers.
 PLACES_OF_A_WARP, MOST_WARPS = 512, 16
 # More do not fit into registers, or into the keys that order distances.
-MOST_VALUES, MOST_PLACES = 64, 2**13
+MOST_VALUES, PLACE_BITS = 64, 13
 
 
 def can_match(pilot: Tensor, window: int) -> bool:
     """Whether there is a kernel for such a search."""
     places = (2 * window + 1) ** 2
-    return pilot.dtype == torch.float32 and places <= MOST_PLACES and _on_gpu(pilot)
+    return pilot.dtype == torch.float32 and places <= 2**PLACE_BITS and _on_gpu(pilot)
 
 
 def can_filter(noisy: Tensor) -> bool:
@@ -54,6 +54,7 @@ def match(
             window,
             group_size,
             BLOCK_W=places,
+            PLACE_BITS=PLACE_BITS,
             **OPTIONS | {"num_warps": min(max(places // PLACES_OF_A_WARP, WARPS), MOST_WARPS)},
         )
     return numbers

@@ -9,9 +9,6 @@ import triton.language as tl
 _CONVERGED = tl.constexpr(1e-6)
 # Some eight sweeps are enough in float32.
 _MOST_SWEEPS = tl.constexpr(16)
-# Bits of a place in the window, below those of the distance; and the halvings that tell keys apart.
-_PLACE_BITS = tl.constexpr(13)
-_HALVINGS = tl.constexpr(45)
 
 
 @triton.jit
@@ -27,6 +24,7 @@ def match(
     window,
     group_size,
     BLOCK_W: tl.constexpr,
+    PLACE_BITS: tl.constexpr,
 ):
     """The M nearest patches of one reference patch, itself first, the others row by row.
 
@@ -37,6 +35,7 @@ def match(
     numbers : (G, M) int64, output
     column_count, size, window, group_size : number of `columns`, and p, window and M
     BLOCK_W : power of two, at least the (2 · window + 1)^2 places of a window
+    PLACE_BITS : of a place, below those of its distance; BLOCK_W <= 2^PLACE_BITS
     """
     group = tl.program_id(0).to(tl.int64)
     row = tl.load(rows + group // column_count).to(tl.int32)
@@ -54,11 +53,11 @@ def match(
         distance += (other - value) * (other - value)
 
     # Distances are not negative, so their bits are in order; equal ones are told apart by place.
-    key = (distance.to(tl.int32, bitcast=True).to(tl.int64) << _PLACE_BITS) | place
+    key = (distance.to(tl.int32, bitcast=True).to(tl.int64) << PLACE_BITS) | place
     own = (y == row) & (x == column)
     wanted = inside & (own == 0)
     below, reached = -1 + tl.min(place, 0).to(tl.int64), tl.max(tl.where(wanted, key, 0), 0)
-    for _halving in range(_HALVINGS):
+    for _halving in range(32 + PLACE_BITS):
         middle = (below + reached) >> 1
         enough = tl.sum((wanted & (key <= middle)).to(tl.int32), 0) >= group_size - 1
         below, reached = tl.where(enough, below, middle), tl.where(enough, middle, reached)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from denoise import fast_path
+from denoise.amplitude_learning import amplitude_sums, solve_amplitudes
 from denoise.benchmarks.speed.stages import StageTime, Work, time_stage
-from denoise.learning import amplitude_sums, solve_amplitudes
 from denoise.model import BinaryVAE
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches, PatchGrid

@@ -17,7 +17,7 @@ from torch import Tensor
 from denoise.benchmarks.speed.plain_path import on_path
 from denoise.benchmarks.speed.stages import StageTime, Work, time_stage
 from denoise.gpu import evolution, perceptron
-from denoise.learning import gradient
+from denoise.gradient_learning import gradient
 from denoise.model import BinaryVAE
 from denoise.options import DenoiseOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid

@@ -1,0 +1,112 @@
+"""What a CUDA graph does, on a CPU: operations and launches are taken down, then done again.
+
+As in a graph, what they read and write are the same places in memory, and numbers of the CPU are
+those of the recording; as for a graph, recording changes nothing and must not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+from denoise.benchmarks.gpu_kernels import kernels_replaced
+
+Step = Callable[[], object]
+
+
+def _tensors(values: object) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
+
+
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+class SimulatedRecorder:
+    """Stands in for `replaying.Recorder`."""
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def record(self, work: Step) -> Step:
+        recording = _Recording()
+        try:
+            with kernels_replaced(recording.launching), recording:
+                work()
+        finally:
+            recording.restore()
+        self.recorded += 1
+
+        def replay() -> None:
+            self.replayed += 1
+            for step in recording.steps:
+                step()
+
+        return replay
+
+
+class _Recording(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._made: dict[int, torch.Tensor] = {}  # kept, so that their places are not given away
+
+    def restore(self) -> None:
+        """Undo what has been done to tensors that were there before."""
+        for storage, before in self._before.values():
+            storage.copy_(before)
+
+    def _save(self, values: object) -> None:
+        for tensor in _tensors(values):
+            if _place(tensor) not in self._made and _place(tensor) not in self._before:
+                storage = tensor.untyped_storage()
+                self._before[_place(tensor)] = storage, storage.clone()
+
+    def launching(self, kernel: Any) -> Any:
+        """A kernel whose launches are taken down."""
+        recording = self
+
+        class Launcher:
+            def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+                def launch(*positional: Any, **named: Any) -> None:
+                    with _disable_current_modes():
+                        recording._save((positional, named))
+                        kernel[grid](*positional, **named)
+                    recording.steps.append(lambda: kernel[grid](*positional, **named))
+
+                return launch
+
+        return Launcher()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        options = options or {}
+        if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            raise RuntimeError(f"{function} waits for the GPU")
+        self._save((arguments, options))
+        given = {_place(tensor) for tensor in _tensors((arguments, options))}
+        results = function(*arguments, **options)
+        new = [_place(one) not in given for one in _tensors(results)]
+        # The same memory; the tensor itself may be given another shape in place.
+        made = [one.as_strided(one.shape, one.stride()) for one in _tensors(results)]
+        self._made |= {_place(one): one for one in made}
+
+        def again() -> None:
+            values = _tensors(function(*arguments, **options))
+            for place, value, is_new in zip(made, values, new, strict=True):
+                if is_new:
+                    place.copy_(value)
+
+        if any(new) or function._schema.is_mutable:
+            self.steps.append(again)
+        return results

@@ -1,0 +1,136 @@
+"""Recorded batches: the same results as batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from conftest import make_model, make_patches
+from simulated_graphs import SimulatedRecorder
+
+from denoise.gpu import perceptron, replaying
+from denoise.gpu.replaying import Replayed
+from denoise.options import SearchOptions, TrainingOptions
+from denoise.patches import Patches
+from denoise.randomness import PatchRandom
+from denoise.states import LatentStates, random_states
+from denoise.stored_states import PackedStates
+from denoise.training import train
+
+SEARCH = SearchOptions(
+    states=4, parents=1, children=2, generations=2, parent_selection="fitness", mutation="random"
+)
+TRAINING = TrainingOptions(epochs=3, batch_size=2, annealing=0.0)
+
+
+def test_a_recording_is_replayed_for_batches_of_its_size() -> None:
+    data = torch.arange(20.0)
+    total = torch.zeros(())
+    calls: list[int] = []
+
+    def work(rows: torch.Tensor) -> None:
+        calls.append(len(rows))
+        total.add_((data[rows] * 2 + 1).sum())
+
+    recorder = SimulatedRecorder()
+    replayed = Replayed(work, recorder)  # type: ignore[arg-type]
+    batches = torch.randperm(20, generator=torch.Generator().manual_seed(0)).split(6)
+    for number, rows in enumerate(batches, start=1):
+        replayed(rows)
+        assert float(total) == sum(float((data[some] * 2 + 1).sum()) for some in batches[:number])
+    assert calls == [6, 6, 2]  # once as ever, once recorded, and the last one
+    assert (recorder.recorded, recorder.replayed) == (1, 2)
+
+
+def test_what_cannot_be_recorded_is_done_batch_by_batch() -> None:
+    total = torch.zeros(())
+
+    def work(rows: torch.Tensor) -> None:
+        total.add_(float(rows.sum()))  # waits for the GPU
+
+    replayed = Replayed(work, SimulatedRecorder())  # type: ignore[arg-type]
+    replayed(torch.tensor([1, 2]))
+    with pytest.warns(RuntimeWarning, match=r"cannot be recorded: .*waits"):
+        replayed(torch.tensor([3, 4]))
+    replayed(torch.tensor([5, 6]))
+    assert float(total) == 21
+
+
+def test_an_error_in_a_batch_is_no_matter_of_recording() -> None:
+    def work(rows: torch.Tensor) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Replayed(work, SimulatedRecorder())(torch.tensor([1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+@pytest.mark.parametrize(
+    ("search", "training"),
+    [
+        (SEARCH, TRAINING),
+        (
+            replace(SEARCH, mutation="guided"),
+            replace(TRAINING, annealing=0.6, schedule="cyclic", half_cycle=1),
+        ),
+    ],
+)
+def test_training_by_recordings_gives_the_same_model_and_states(
+    monkeypatch: pytest.MonkeyPatch, search: SearchOptions, training: TrainingOptions
+) -> None:
+    """Bit by bit, though rates, noise, prior, random numbers and batches change."""
+    monkeypatch.setattr(perceptron, "supports", lambda model, patches: True)
+
+    def trained(recorder: SimulatedRecorder | None) -> list[torch.Tensor]:
+        monkeypatch.setattr(replaying, "recorder_for", lambda *some: recorder)
+        model, patches, states = _case()
+        history = train(
+            model,
+            patches,
+            states,
+            search=search,
+            training=training,
+            learn_noise_variance=True,
+            seed=0,
+        )
+        assert model.decoder is not None
+        elbos = torch.tensor([stats.elbo for stats in history])
+        decoder = [parameter.detach() for parameter in model.decoder.parameters()]
+        scalars = [model.prior_probs, model.noise_variance]
+        return [elbos, *decoder, *scalars, states.packed, states.log_joints]
+
+    recorder = SimulatedRecorder()
+    twin, found = trained(None), trained(recorder)
+    for one, other in zip(found, twin, strict=True):
+        assert torch.equal(one, other)
+    # Not in the epochs in which the noise falls; of four batches, the last one is smaller.
+    steady = training.epochs - max(round(training.annealing * training.epochs), 1)
+    assert (recorder.recorded, recorder.replayed) == (steady, 2 * steady)
+
+
+def _case() -> tuple:
+    model = make_model(11, 9, hidden=(20,))
+    raw = make_patches(7, 9)
+    patches = Patches(raw.values, None, raw.index)
+    states = random_states(4, 11, PatchRandom((0,), patches.index))
+    scores = torch.zeros(7, 4, dtype=torch.float64)
+    return model, patches, PackedStates.of(LatentStates(states, scores))
+
+
+def test_nothing_is_recorded_on_a_cpu() -> None:
+    model, patches, _ = _case()
+    assert replaying.recorder_for(model, patches, SEARCH) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_replays() -> None:
+    device = torch.device("cuda")
+    data, total = torch.arange(20.0, device=device), torch.zeros((), device=device)
+    replayed = Replayed(lambda rows: total.add_(data[rows].sum()), replaying.Recorder(device))
+    for rows in torch.arange(20, device=device).split(4):
+        replayed(rows)
+    assert float(total) == 190
+    assert replayed._replay is not None
