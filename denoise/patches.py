@@ -1,8 +1,7 @@
-"""Image <-> overlapping patches. `extract` and `merge` are inverses of each other."""
+"""Image -> overlapping patches; merging.py is the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -71,52 +70,6 @@ class PatchGrid:
     def extract(self, image: Tensor, index: Tensor) -> Tensor:
         """Patches number `index` (N,) of `image` (height, width, C): (N, D)."""
         return image.reshape(-1)[self.positions(index)]
-
-    def merger(self) -> PatchMerger:
-        """An empty canvas of this grid's image."""
-        return PatchMerger(self)
-
-
-class PatchMerger:
-    """Averages overlapping patches into an image, a chunk of patches at a time.
-
-    Sums are kept in float64, where adding a few hundred float32 values is
-    practically exact: neither the order nor the size of the chunks shows.
-    """
-
-    def __init__(self, grid: PatchGrid) -> None:
-        self._grid = grid
-        size = grid.image_shape[0] * grid.image_shape[1] * grid.image_shape[2]
-        # MPS has no float64.
-        dtype = torch.float32 if grid.device.type == "mps" else torch.float64
-        # Of values and of weights, laid out as each device adds them up fastest.
-        sums = torch.zeros(2 * size, dtype=dtype, device=grid.device)
-        self._sums = sums.view(size, 2).T if sums.is_cuda else sums.view(2, size)
-
-    def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
-        """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,)."""
-        positions = self._grid.positions(index).flatten()
-        weights = weights[:, None].to(self._sums.dtype).expand(patches.shape)
-        added = ((patches * weights).flatten(), weights.flatten())
-        (_add_on_gpu if self._sums.is_cuda else _add_on_cpu)(self._sums, positions, added)
-
-    def image(self) -> Tensor:
-        """Weighted mean of all added values: (height, width, C), NaN where there are none."""
-        return (self._sums[0] / self._sums[1]).reshape(self._grid.image_shape)
-
-
-def _add_on_cpu(sums: Tensor, positions: Tensor, added: Sequence[Tensor]) -> None:
-    """Add values (N,) for each row of `sums`, at `positions` (N,), one after the other."""
-    for row, values in zip(sums, added, strict=True):
-        row.scatter_add_(0, positions, values)
-
-
-def _add_on_gpu(sums: Tensor, positions: Tensor, added: Sequence[Tensor]) -> None:
-    """The same where threads meet: sorted first, so that every run adds in the same order.
-
-    If memory does not suffice, nothing has been added.
-    """
-    sums.T.index_put_((positions,), torch.stack(tuple(added), 1), accumulate=True)
 
 
 @dataclass(frozen=True)

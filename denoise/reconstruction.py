@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from denoise import fast_path
 from denoise.errors import ImageError
 from denoise.halving import Halving
+from denoise.merging import PatchMerger
 from denoise.model import BinaryVAE
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
@@ -71,7 +72,9 @@ def rebuild_image(
     """
     if search.mutation in ("guided", "neighbours"):
         model.calibrate_flips(start.pool[:CALIBRATION_STATES])
-    means, variances, finished = grid.merger(), grid.merger(), 0
+    means = PatchMerger(grid, like=image)
+    variances = PatchMerger(grid, like=image.square() + model.noise_variance)
+    finished = 0
     halving = Halving()
     for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from denoise.group_filters import low_rank_filter, wiener_filter
 from denoise.groups import match_patches
 from denoise.halving import Halving
+from denoise.merging import PatchMerger
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
 from denoise.threads import on_all_cores
@@ -136,7 +137,7 @@ def _wiener_step(
         patches, pilots = _extract(observed, grid, index), _extract(pilot, grid, index)
         return wiener_filter(patches, pilots, sigma**2, boost=boost), patches.new_ones(len(index))
 
-    return _filter_groups(grid, groups, filter_some)
+    return _filter_groups(grid, observed, groups, filter_some)
 
 
 def _low_rank_step(
@@ -158,7 +159,7 @@ def _low_rank_step(
     def filter_some(chosen: slice) -> tuple[Tensor, Tensor]:
         return low_rank_filter(_extract(remaining, grid, groups[chosen]), noise[chosen])
 
-    return _filter_groups(grid, groups, filter_some)
+    return _filter_groups(grid, observed, groups, filter_some)
 
 
 def _remaining_noise(residual: Tensor, sigma: float, grid: PatchGrid, index: Tensor) -> Tensor:
@@ -183,10 +184,13 @@ def _match(image: Tensor, patch_size: int, group_size: int, options: RefinementO
 
 
 def _filter_groups(
-    grid: PatchGrid, groups: Tensor, filter_some: Callable[[slice], tuple[Tensor, Tensor]]
+    grid: PatchGrid,
+    like: Tensor,
+    groups: Tensor,
+    filter_some: Callable[[slice], tuple[Tensor, Tensor]],
 ) -> Tensor:
     """Average the estimates (B, M, D) with weights (B,), some groups at a time, into an image."""
-    merger = grid.merger()
+    merger = PatchMerger(grid, like=like)
 
     def add(chosen: slice, found: tuple[Tensor, Tensor]) -> None:
         estimates, weights = found

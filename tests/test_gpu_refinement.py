@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import step_image
 
+from denoise.gpu import merging
 from denoise.gpu import refinement as on_gpu
 from denoise.group_filters import low_rank_filter
 from denoise.groups import match_patches, match_plainly
@@ -27,6 +28,7 @@ DTYPE, TOLERANCE = (torch.float64, 1e-5) if DEVICE.type == "cpu" else (torch.flo
 def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the Triton kernels, on a CPU as well."""
     monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
+    monkeypatch.setattr(merging, "supports", lambda like: True)
     monkeypatch.setattr("denoise.cpu.matching.supports", lambda pilot: False)
 
 

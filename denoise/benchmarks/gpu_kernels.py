@@ -18,10 +18,10 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from denoise.gpu import amplitude, evolution, perceptron, refinement
+from denoise.gpu import amplitude, evolution, merging, perceptron, refinement
 from denoise.neighbourhood import Extent
 from denoise.options import DenoiseOptions
-from denoise.patches import Patches
+from denoise.patches import Patches, PatchGrid
 from denoise.presets import preset
 from denoise.stored_states import PackedStates, no_latents_on
 from denoise.vae import initial_model, initial_states
@@ -30,6 +30,7 @@ from denoise.vae import initial_model, initial_states
 CAPABILITY = 90
 _TYPES = {
     torch.float32: "*fp32",
+    torch.float64: "*fp64",
     torch.int64: "*i64",
     torch.int16: "*i16",
     torch.uint8: "*u8",
@@ -86,6 +87,7 @@ def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
         amplitude_kernels,
         breeding_kernel,
         evolution_kernels,
+        merging_kernels,
         perceptron_kernels,
         refinement_kernels,
     )
@@ -94,6 +96,7 @@ def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
         amplitude_kernels: ("explore", "accumulate"),
         breeding_kernel: ("breed",),
         evolution_kernels: ("score", "drop_repeats", "keep_best"),
+        merging_kernels: ("add",),
         perceptron_kernels: ("back_propagate",),
         refinement_kernels: ("match", "low_rank"),
     }
@@ -165,6 +168,8 @@ def _launch_refinement(options: DenoiseOptions) -> None:
     one = torch.zeros(1, dtype=torch.int64)
     refinement.match(torch.zeros(100, 100), size, window, one, one, 70)
     refinement.low_rank_filter(torch.zeros(1, 70, size**2), torch.ones(1))
+    sums = merging.IntegerSums(PatchGrid((100, 100, 1), size, one.device), torch.ones(1))
+    sums.add(torch.zeros(1, size**2), one, torch.ones(1))
 
 
 def compile_launch(launch: Launch, capability: int) -> Compiled:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.merging import PatchMerger
 from denoise.noise import check_sigma
 from denoise.patches import PatchGrid
 from denoise.peers.gm_wae import MixtureVAE
@@ -139,7 +140,7 @@ def denoise_with_peer(
         generator=generator,
         on_epoch=lambda done: on_progress(Progress("train", done, epochs, patch_size)),
     )
-    merger = grid.merger()
+    merger = PatchMerger(grid, like=scaled)
     for index in torch.arange(len(grid), device=compute_device).split(CHUNK_SIZE):
         rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
         merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))

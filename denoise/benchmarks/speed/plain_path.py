@@ -10,7 +10,7 @@ import torch
 
 from denoise import fast_path
 from denoise.cpu import matching
-from denoise.gpu import perceptron, refinement
+from denoise.gpu import merging, perceptron, refinement
 from denoise.gpu.launching import works_on
 
 # What asks whether there are kernels for a case, and its answer if there are none.
@@ -20,6 +20,7 @@ _QUESTIONS: tuple[tuple[Any, str, object], ...] = (
     (matching, "supports", False),
     (refinement, "can_match", False),
     (refinement, "can_filter", False),
+    (merging, "supports", False),
 )
 
 

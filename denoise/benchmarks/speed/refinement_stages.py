@@ -15,9 +15,11 @@ from torch import Tensor
 
 from denoise.benchmarks.speed.stages import StageTime, Work, time_stage
 from denoise.cpu import matching
+from denoise.gpu import merging
 from denoise.gpu import refinement as on_gpu
 from denoise.group_filters import low_rank_filter, wiener_filter
 from denoise.groups import match_patches
+from denoise.merging import PatchMerger
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
 
@@ -48,7 +50,7 @@ def refinement_stages(
     raw = _grouped(noisy, grid, some)
     noise = torch.ones_like(raw[:, 0, 0])
     small, small_pilot = _grouped(noisy, grid, few), _grouped(pilot, grid, few)
-    merger, weights = grid.merger(), torch.ones_like(raw[..., 0]).flatten()
+    weights = torch.ones_like(raw[..., 0]).flatten()
     merged = raw.flatten(0, 1)
 
     stages = time_stage(
@@ -76,10 +78,11 @@ def refinement_stages(
     )
     stages += time_stage(
         "merge",
-        lambda: merger.add(merged, some.flatten(), weights),
+        lambda: PatchMerger(grid, like=noisy).add(merged, some.flatten(), weights),
         _merge_work(raw),
         device,
-        kernels=False,
+        kernels=merging.supports(noisy),
+        plain=plain,
     )
     return stages
 

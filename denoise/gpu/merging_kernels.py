@@ -1,0 +1,59 @@
+"""Triton kernel that merges patches on a GPU; `merging.py` launches it."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def add(
+    patches,
+    index,
+    weights,
+    values,
+    totals,
+    broken,
+    limit,
+    count,
+    size,
+    columns,
+    image_stride,
+    row_length,
+    channels,
+    VALUE_BITS: tl.constexpr,
+    WEIGHT_BITS: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """Add some patches to the sums of their pixels.
+
+    Parameters
+    ----------
+    patches, weights : (N, D) and (N,) float
+    index : (N,) int64, numbers of the patches in their grid
+    values : flat image of int64, weighted values in units of `limit` / 2^VALUE_BITS
+    totals : flat image of int64, weights in units of 1 / 2^WEIGHT_BITS
+    broken : flat image of uint8, set to 1 where a value is not a number
+    limit : () float64, values beyond it are cut off
+    count, size : N and D
+    columns : of the grid
+    image_stride, row_length : values in a row of the image, and of a patch
+    BLOCK_N, BLOCK_D : powers of two; patches of a program, and at least D
+    """
+    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    d = tl.arange(0, BLOCK_D)
+    number = tl.load(index + n, mask=n < count, other=0)
+    first = number // columns * image_stride + number % columns * channels
+    place = first[:, None] + (d // row_length * image_stride + d % row_length)[None, :]
+    there = (n < count)[:, None] & (d < size)[None, :]
+    value = tl.load(patches + n[:, None] * size + d[None, :], mask=there, other=0).to(tl.float64)
+    weight = tl.load(weights + n, mask=n < count, other=0).to(tl.float64)
+    most = tl.load(limit)
+    tl.store(broken + place, 1, mask=there & (value != value))
+    value = tl.where(value == value, tl.minimum(tl.maximum(value, -most), most), 0)
+    share = tl.floor(value / most * weight[:, None] * 2.0**VALUE_BITS + 0.5).to(tl.int64)
+    tl.atomic_add(values + place, share, mask=there, sem="relaxed")
+    whole = tl.floor(weight * 2.0**WEIGHT_BITS + 0.5).to(tl.int64)
+    whole = tl.broadcast_to(whole[:, None], [BLOCK_N, BLOCK_D])
+    tl.atomic_add(totals + place, whole, mask=there, sem="relaxed")
