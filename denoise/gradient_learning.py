@@ -79,6 +79,11 @@ class _Adam:
     @torch.no_grad()
     def step(self, slopes: tuple[Tensor, ...]) -> None:
         """Change the parameters."""
+        # `adam` takes for granted that a slope lies in memory as its parameter does.
+        slopes = tuple(
+            slope if slope.stride() == like.stride() else torch.empty_like(like).copy_(slope)
+            for slope, like in zip(slopes, self._parameters, strict=True)
+        )
         adam(
             self._parameters,
             list(slopes),

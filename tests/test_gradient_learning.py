@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise.decoder import MLPDecoder
-from denoise.gradient_learning import GradientLearner, gradient, learning_rate
+from denoise.gradient_learning import GradientLearner, _Adam, gradient, learning_rate
 from denoise.options import TrainingOptions
 from denoise.randomness import PatchRandom
 from denoise.states import LatentStates, random_states
@@ -70,6 +70,15 @@ def test_steps_are_those_of_torch() -> None:
     changed = make_model(hidden=(5,)).decoder
     assert changed is not None
     assert not torch.allclose(changed.layers[0].weight, ours.decoder.layers[0].weight)
+
+
+def test_slopes_may_lie_in_memory_as_they_like() -> None:
+    weights, slope = torch.zeros(2, 3).T, torch.tensor([[1.0, 0.0], [2.0, 3.0], [4.0, 5.0]])
+    assert slope.stride() != weights.stride()
+    optimizer = _Adam([weights])
+    optimizer.rate.fill_(0.5)
+    optimizer.step((slope,))
+    torch.testing.assert_close(weights, torch.tensor([[-0.5, 0], [-0.5, -0.5], [-0.5, -0.5]]))
 
 
 def test_weights_lie_as_the_kernels_of_a_gpu_read_them() -> None:
