@@ -16,7 +16,8 @@ class BatchSums:
 
     Attributes
     ----------
-    values : (H + 2,) float, `latents`, `squared_error` and `elbo`
+    values : (H + 2,) float, `latents`, `squared_error` and `elbo`, the order in which
+        `perceptron_kernels.back_propagate` makes them
     """
 
     values: Tensor

@@ -50,11 +50,18 @@ class Halving:
 
 
 def _attempt(work: Callable[[slice], Result], rows: slice) -> tuple[Result] | None:
-    """The result, or None if halves should be tried; the failed attempt's memory is free then."""
+    """The result, or None if halves should be tried; the failed attempt's memory is free then.
+
+    What runs out of memory while it is recorded (`gpu/replaying.py`) is not recorded.
+    """
     try:
         return (work(rows),)
     except torch.OutOfMemoryError:
-        if rows.stop - rows.start <= 1:
+        if rows.stop - rows.start <= 1 or _is_recorded():
             raise
     torch.cuda.empty_cache()
     return None
+
+
+def _is_recorded() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()

@@ -39,9 +39,8 @@ class PatchMerger:
 
     def __init__(self, grid: PatchGrid, *, like: Tensor) -> None:
         self._shape = grid.image_shape
-        self._sums: Sums = _FloatSums(grid)
-        if on_gpu.supports(like):
-            self._sums = on_gpu.IntegerSums(grid, like)
+        integers = on_gpu.supports(like)
+        self._sums: Sums = on_gpu.IntegerSums(grid, like) if integers else _FloatSums(grid)
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
         """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,), 0..1."""

@@ -116,12 +116,13 @@ def denoise_image(
         clock.lap("rebuild")
     pilot = averaged(rebuilt)
     denoised = _refine(noisy, pilot.image, used[0].sigma, options.refinement, on_progress)
+    shape = np.shape(image)
+    result = _to_array(denoised, shape)  # waits for a GPU
     clock.lap("refine")
 
-    shape = np.shape(image)
     history = used[0].history if models is None else ()
     return DenoiseResult(
-        image=_to_array(denoised, shape),
+        image=result,
         sigma=sigma,
         learned_sigma=used[0].residual_sigma if history else math.nan,
         elbo_history=tuple(stats.elbo for stats in history),

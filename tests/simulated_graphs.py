@@ -10,11 +10,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from denoise.benchmarks.gpu_kernels import kernels_replaced
+from denoise.gpu import replaying
+from denoise.gpu.replaying import Recorder
 
 Step = Callable[[], object]
 
@@ -27,30 +30,38 @@ def _place(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-class SimulatedRecorder:
-    """Stands in for `replaying.Recorder`."""
+class SimulatedGraph:
+    """Stands in for `torch.cuda.CUDAGraph`."""
 
-    def __init__(self) -> None:
-        self.recorded = self.replayed = 0
+    def __init__(self, work: Step) -> None:
+        self.replays = 0
+        self._recording = _Recording()
+        try:
+            with kernels_replaced(self._recording.launching), self._recording:
+                work()
+        finally:
+            self._recording.restore()
+
+    def replay(self) -> None:
+        self.replays += 1
+        for step in self._recording.steps:
+            step()
+
+
+class SimulatedRecorder(Recorder):
+    """Makes such graphs, and keeps them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(replaying, "_stream", lambda device: None)
+        super().__init__(torch.device("cpu"))
+        self.graphs: list[SimulatedGraph] = []
 
     def aside(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def record(self, work: Step) -> Step:
-        recording = _Recording()
-        try:
-            with kernels_replaced(recording.launching), recording:
-                work()
-        finally:
-            recording.restore()
-        self.recorded += 1
-
-        def replay() -> None:
-            self.replayed += 1
-            for step in recording.steps:
-                step()
-
-        return replay
+    def _captured(self, work: Step) -> Any:
+        self.graphs.append(SimulatedGraph(work))
+        return self.graphs[-1]
 
 
 class _Recording(TorchDispatchMode):

@@ -212,7 +212,10 @@ def test_filters_are_counted_by_the_smaller_side() -> None:
     assert refinement_stages._wiener_work(wide).operations == pytest.approx(
         2 * (6 * 3 * 4 * 3 + 2 * 27 / 3 + 2 * 9 * 4)
     )
-    assert refinement_stages._merge_work(wide) == Work(2, 3 * 24, 36 * 24)
+    grid = PatchGrid((5, 7, 1), 2, wide.device)
+    assert refinement_stages._merge_work(wide, grid) == Work(
+        2, 3 * 24, 4 * 24 + (8 + 4) * 6 + 2 * 16 * 5 * 7
+    )
 
 
 def test_the_binding_limit_is_the_one_that_takes_longer() -> None:

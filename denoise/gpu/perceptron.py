@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def gradient(
     hidden, latents = shared["hidden"], shared["latents"]
     new, rows = patches.values.new_empty, len(patches) * size
     posterior, back, blame = new(rows), new(rows, hidden), new(rows, shared["width"])
-    latent_side, hidden_side = new(rows, latents + 3), new(rows, hidden + 1)
+    latent_side, hidden_side = _aligned(new, rows, latents + 3), _aligned(new, rows, hidden + 1)
     with launching_on(patches.values.device):
         kernels.back_propagate[(len(patches), -(-size // BLOCKS["BLOCK_S"]))](
             pool=pool,
@@ -61,15 +62,24 @@ def gradient(
             back=back,
             blame=blame,
             count=count,
+            latent_stride=latent_side.stride(0),
+            hidden_stride=hidden_side.stride(0),
             total=total,
             size=size,
             BLOCK_T=power_of_two(size),
             **shared,
             **BLOCKS,
         )
-    first, last, sums = latent_side.T @ back, hidden_side.T @ blame, posterior @ latent_side
+    # Their last rows belong to the ones behind z and the hidden layer: slopes of u and v.
+    first, last = latent_side.T @ back, hidden_side.T @ blame
+    sums = posterior @ latent_side
     slopes = (first[:latents].T, first[-1], last[:hidden].T, last[-1])
     return slopes, BatchSums(sums[:-1])
+
+
+def _aligned(new: Callable[..., Tensor], rows: int, columns: int) -> Tensor:
+    """A matrix whose rows start where a GPU reads four values at once."""
+    return new(rows, -(-columns // 4) * 4)[:, :columns]
 
 
 def _places(states: PackedStates) -> tuple[Tensor, Tensor, int]:

@@ -147,7 +147,7 @@ def _store(start, i, j, values, held, length, stride):
     tl.store(start + i[:, None] * stride + j[None, :], values, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def back_propagate(
     pool,
     scores,
@@ -163,6 +163,8 @@ def back_propagate(
     back,
     blame,
     count,
+    latent_stride,
+    hidden_stride,
     total,
     size,
     latents,
@@ -184,6 +186,7 @@ def back_propagate(
     posterior : (N·S) float, output; posterior weights
     latent_side : (N·S, H + 3) float, output; z, squared error, ELBO of the patch, and 1
     hidden_side : (N·S, F + 1) float, output; the hidden layer g(U z + u), and 1
+    latent_stride, hidden_stride : from row to row of these two
     blame, back : (N·S, D) and (N·S, F) float, output; slopes in mu and in U z + u
     count : slopes are divided by it
     BLOCK_T : at least S
@@ -205,8 +208,8 @@ def back_propagate(
     slopes = -errors * (share / (tl.load(variance) * count))[:, None]
     _store(blame, row, d, slopes, held, width, width)
     one = tl.full([BLOCK_S], 1, share.dtype)
-    tl.store(hidden_side + row * (hidden + 1) + hidden, one, mask=held)
-    behind = latent_side + row * (latents + 3) + latents
+    tl.store(hidden_side + row * hidden_stride + hidden, one, mask=held)
+    behind = latent_side + row * latent_stride + latents
     tl.store(behind, tl.sum(errors * errors, 1), mask=held)
     tl.store(behind + 1, one * (most + tl.log(evidence)), mask=held)
     tl.store(behind + 2, one, mask=held)
@@ -216,8 +219,8 @@ def back_propagate(
         weight = tl.trans(matrix(weights, f, d, hidden, width))
         down = tl.dot(slopes, weight, input_precision="ieee", out_dtype=slopes.dtype)
         _store(back, row, f, tl.where(level > 0, down, leak * down), held, hidden, hidden)
-        _store(hidden_side, row, f, activated(level, leak), held, hidden, hidden + 1)
+        _store(hidden_side, row, f, activated(level, leak), held, hidden, hidden_stride)
     for start in range(0, latents, BLOCK_H):
         h = start + tl.arange(0, BLOCK_H)
         on = bits_of(pool, slots, h, held, latents).to(slopes.dtype)
-        _store(latent_side, row, h, on, held, latents, latents + 3)
+        _store(latent_side, row, h, on, held, latents, latent_stride)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -23,8 +24,9 @@ class Recorder:
     """Makes recordings, which share memory: the newest one may be replayed, no other."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _stream(device)
         self._newest: torch.cuda.CUDAGraph | None = None
+        self._refused = False
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -35,24 +37,44 @@ class Recorder:
             yield
         others.wait_stream(self._stream)
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does `work` again, which is not done now.
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """What does `work`, which is not done now.
 
-        Raises
-        ------
-        RuntimeError
-            If something in it cannot be recorded, such as waiting for the GPU.
+        None, after a warning, if that cannot be recorded; nothing is from then on.
         """
+        if self._refused:
+            return None
+        try:
+            self._newest = self._captured(work)
+        except RuntimeError as error:
+            self._refused = True
+            reason = error.__context__ or error
+            warnings.warn(
+                f"batches are launched one by one, since they cannot be recorded: {reason}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+        return self._newest.replay
+
+    def _captured(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         shared = None if self._newest is None else self._newest.pool()
-        # Other threads, which print for instance, may go on.
-        recording = torch.cuda.graph(
-            graph, pool=shared, stream=self._stream, capture_error_mode="thread_local"
-        )
-        with self.aside(), recording:
-            work()
-        self._newest = graph
-        return graph.replay
+        with self.aside():
+            # `torch.cuda.graph` would first give all memory back, at the price of many batches.
+            # Other threads, which print for instance, may go on.
+            graph.capture_begin(pool=shared, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        return graph
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all recordings: libraries keep memory for each."""
+    return torch.cuda.Stream(device)
 
 
 class Replayed:
@@ -72,7 +94,6 @@ class Replayed:
         self._recorder = recorder
         self._rows: Tensor | None = None
         self._replay: Callable[[], None] | None = None
-        self._refused = False
 
     def __call__(self, rows: Rows) -> None:
         """Work on a batch."""
@@ -82,25 +103,13 @@ class Replayed:
             with self._recorder.aside():
                 self._work(self._rows)
             return
-        if self._replay is None and not self._refused and rows.shape == self._rows.shape:
-            self._replay = self._recorded(self._rows)
+        if self._replay is None and rows.shape == self._rows.shape:
+            self._replay = self._recorder.record(partial(self._work, self._rows))
         if self._replay is None or rows.shape != self._rows.shape:
             self._work(rows)
-            return
-        self._rows.copy_(rows)
-        self._replay()
-
-    def _recorded(self, rows: Tensor) -> Callable[[], None] | None:
-        try:
-            return self._recorder.record(lambda: self._work(rows))
-        except RuntimeError as error:
-            self._refused = True
-            warnings.warn(
-                f"batches are launched one by one, since they cannot be recorded: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return None
+        else:
+            self._rows.copy_(rows)
+            self._replay()
 
 
 def recorder_for(model: BinaryVAE, patches: Patches, search: SearchOptions) -> Recorder | None:

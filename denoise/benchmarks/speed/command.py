@@ -163,7 +163,7 @@ def _limits_line(limits: Limits) -> str:
 
 def _published_lines(published: PublishedTraining) -> str:
     paths = "; ".join(
-        f"{one.path}, {one.seconds:.3g} s (ELBO {one.elbo:.4f} after one on some patches)"
+        f"{one.path}, {one.seconds:.3g} s (ELBO {one.elbo:.4f} after three on some patches)"
         for one in published.paths
     )
     return (

@@ -26,17 +26,18 @@ from denoise.randomness import PatchRandom
 from denoise.search import improve
 from denoise.states import LatentStates, random_states
 from denoise.stored_states import PackedStates
+from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, learn_vae
 
-# Patches of a short training, which the long one is told from; of one before it, which does not
-# count; and of a chunk that keeps a GPU busy.
-TRAINED, WARMED, CHUNK = 4096, 64, 1024
+# Epochs and patches of a short training, whose last epoch tells the pace of the long one (in the
+# first one, the noise falls, and a GPU compiles); and patches of a chunk that keeps a GPU busy.
+EPOCHS, TRAINED, CHUNK = 3, 4096, 1024
 KEY = (0, 1)
 
 
 @dataclass(frozen=True)
 class ShortTraining:
-    """One epoch on some patches, and what the whole training would take at this pace.
+    """Some epochs on some patches, and what the whole training would take at this pace.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ def measure_published_training(image: Tensor, sigma: float) -> PublishedTraining
     size = options.model.patch_sizes[0]
     grid = PatchGrid((image.shape[0], image.shape[1], 1), size, image.device)
     patches = min(len(grid), options.training.patch_budget)
-    vae = _learned_shortly(image, sigma, options, WARMED)
+    vae, _ = _learn_shortly(image, sigma, options)
     some = _some_patches(image, grid, CHUNK)
     kernels = perceptron.supports(vae.model, some) and evolution.supports(options.search)
     paths = ["kernels", "plain"] if kernels else ["plain"]
@@ -90,21 +91,23 @@ def _short_training(
     image: Tensor, sigma: float, options: DenoiseOptions, patches: int, path: str
 ) -> ShortTraining:
     with on_path(path):
-        _learned_shortly(image, sigma, options, WARMED)
-        started = time.perf_counter()
-        vae = _learned_shortly(image, sigma, options, TRAINED)
-        taken = time.perf_counter() - started
+        vae, taken = _learn_shortly(image, sigma, options)
     share = patches / min(patches, TRAINED)
     return ShortTraining(path, vae.history[-1].elbo, taken * share * options.training.epochs)
 
 
-def _learned_shortly(
-    image: Tensor, sigma: float, options: DenoiseOptions, patches: int
-) -> LearnedVAE:
-    """From one epoch on some patches."""
-    options = override(options, epochs=1, patch_budget=patches)
-    size = options.model.patch_sizes[0]
-    return learn_vae(image, sigma, size, options=options, seed=0, on_epoch=lambda stats: None)
+def _learn_shortly(
+    image: Tensor, sigma: float, options: DenoiseOptions
+) -> tuple[LearnedVAE, float]:
+    """A model, and the seconds of the last epoch of its training."""
+    options = override(options, epochs=EPOCHS, patch_budget=TRAINED)
+    size, ends = options.model.patch_sizes[0], list[float]()
+
+    def tell(stats: EpochStats) -> None:
+        ends.append(time.perf_counter())  # the ELBO is there, so a GPU is done
+
+    vae = learn_vae(image, sigma, size, options=options, seed=0, on_epoch=tell)
+    return vae, ends[-1] - ends[-2]
 
 
 def _some_patches(image: Tensor, grid: PatchGrid, count: int) -> Patches:

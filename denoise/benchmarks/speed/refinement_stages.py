@@ -4,8 +4,8 @@ With D values in a patch, M patches in a group and K the smaller of both: a dist
 operations for every place of the window; the low-rank filter 2MDK for the Gram matrix, 9K^3 for
 eigenvalues and eigenvectors (Golub and Van Loan, Matrix Computations, on the symmetric QR
 algorithm) and 4MDK to apply them; the Wiener filter 2MDK for the covariance, 2K^3 / 3 and
-2K^2 max(M, D) to solve, 4MDK or 2MDK to apply; merging a multiplication and two additions a
-value. Memory moves images, patches and numbers of patches once each way.
+2K^2 max(M, D) to solve, 4MDK or 2MDK to apply; merging, on a new canvas, a multiplication and two
+additions a value. Memory moves images, patches and numbers of patches once each way.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def refinement_stages(
     stages += time_stage(
         "merge",
         lambda: PatchMerger(grid, like=noisy).add(merged, some.flatten(), weights),
-        _merge_work(raw),
+        _merge_work(raw, grid),
         device,
         kernels=merging.supports(noisy),
         plain=plain,
@@ -122,6 +122,8 @@ def _wiener_work(groups: Tensor) -> Work:
     return Work(count, count * operations, 3.0 * 4 * groups.numel())
 
 
-def _merge_work(groups: Tensor) -> Work:
-    """A value comes in; the sums of values and of weights are read and written."""
-    return Work(len(groups), 3.0 * groups.numel(), (4.0 + 2 * 16) * groups.numel())
+def _merge_work(groups: Tensor, grid: PatchGrid) -> Work:
+    """Values, numbers and weights come in; the two sums of each pixel are read and written once."""
+    height, length, _ = grid.image_shape
+    moved = 4 * groups.numel() + 12 * groups[..., 0].numel() + 2 * 16 * height * length
+    return Work(len(groups), 3.0 * groups.numel(), float(moved))

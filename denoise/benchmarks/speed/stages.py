@@ -13,8 +13,8 @@ from denoise.benchmarks.speed.plain_path import on_path
 
 REPEATS = 5
 # Values that are copied, and side of the matrices that are multiplied, to learn the limits.
-COPIED = 2**26
-MATRIX = 2048
+COPIED, COPIED_ON_GPU = 2**26, 2**29
+MATRIX, MATRIX_ON_GPU = 2048, 8192
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,15 @@ class StageTime:
 
 def measure_limits(device: torch.device) -> Limits:
     """Copy and multiply on the device."""
-    values = torch.zeros(COPIED, device=device)
+    on_gpu = device.type == "cuda"
+    values = torch.zeros(COPIED_ON_GPU if on_gpu else COPIED, device=device)
     target = torch.empty_like(values)
     copying = seconds(lambda: target.copy_(values), device)
-    matrix = torch.ones(MATRIX, MATRIX, device=device)
+    side = MATRIX_ON_GPU if on_gpu else MATRIX
+    # Zeros or ones would take less power, and run faster than other numbers.
+    matrix = torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device)
     multiplying = seconds(lambda: matrix @ matrix, device)
-    return Limits(2 * 4 * COPIED / copying, 2 * MATRIX**3 / multiplying)
+    return Limits(2 * 4 * len(values) / copying, 2 * side**3 / multiplying)
 
 
 def time_stage(
