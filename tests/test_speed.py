@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from conftest import TINY, TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
+from denoise.benchmarks.gpu_kernels import Launch, kernels_replaced, recorded
 from denoise.benchmarks.speed import (
     amplitude_stages,
     command,
@@ -22,10 +24,11 @@ from denoise.benchmarks.speed import (
     stages,
     whole_runs,
 )
-from denoise.benchmarks.speed.plain_path import on_path, plain_tensors
+from denoise.benchmarks.speed.paths import on_path, plain_tensors
 from denoise.benchmarks.speed.stages import Limits, StageTime, Work
 from denoise.benchmarks.speed.whole_runs import WholeRun, comparison
 from denoise.cpu import amplitude, matching
+from denoise.gpu import refinement as on_gpu
 from denoise.groups import match_patches
 from denoise.options import SearchOptions
 from denoise.patches import Patches, PatchGrid
@@ -120,6 +123,35 @@ def test_kernels_are_back_even_after_a_failure() -> None:
         assert not matching.supports(torch.zeros(2, 2))
         raise ZeroDivisionError
     assert matching.supports is supports
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+def test_kernels_are_launched_with_other_numbers_of_warps() -> None:
+    launches: list[Launch] = []
+    with recorded("", launches), on_path("2 warps"):
+        on_gpu.match(torch.zeros(9, 9), 2, 3, torch.arange(2), torch.arange(2), 4)
+    assert [launch.options["num_warps"] for launch in launches] == [2]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+def test_a_path_that_cannot_be_taken_is_left_out() -> None:
+    from triton.errors import TritonError
+
+    class TooLarge:
+        def __getitem__(self, grid: tuple[int, ...]) -> Any:
+            def launch(*positional: object, **named: object) -> None:
+                raise TritonError("out of resources")
+
+            return launch
+
+    def match() -> None:
+        on_gpu.match(torch.zeros(9, 9), 2, 3, torch.arange(2), torch.arange(2), 4)
+
+    work, device = Work(1, 1.0, 1.0), torch.device("cpu")
+    with kernels_replaced(lambda kernel: TooLarge()):
+        assert stages.time_stage("match", match, work, device, ["2 warps"], kernels=True) == []
+        with pytest.raises(TritonError):
+            stages.time_stage("match", match, work, device, ["kernels"], kernels=True)
 
 
 def test_both_paths_are_compared_where_both_were_taken() -> None:
@@ -250,7 +282,9 @@ def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", [("--preset", "magic"), ("--sizes", "abc"), ("--device", "tpu")])
+@pytest.mark.parametrize(
+    "wrong", [("--preset", "magic"), ("--sizes", "abc"), ("--device", "tpu"), ("--warps", "2")]
+)
 def test_mistakes_are_told_before_anything_is_measured(wrong: tuple[str, str]) -> None:
     app = Typer()
     app.command()(command.main)

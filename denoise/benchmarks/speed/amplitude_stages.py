@@ -11,6 +11,8 @@ cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ KEY = (0, 0)
 
 @torch.no_grad()
 def amplitude_stages(
-    vae: LearnedVAE, image: Tensor, options: DenoiseOptions, *, plain: bool
+    vae: LearnedVAE, image: Tensor, options: DenoiseOptions, paths: Sequence[str]
 ) -> list[StageTime]:
     """Time a model on as many patches of an image as are handled at a time.
 
@@ -38,7 +40,7 @@ def amplitude_stages(
     ----------
     vae : with amplitudes
     image : (height, width, C) float, on the model's device
-    plain : time plain tensors, too, where there are kernels
+    paths : to time where there are kernels, see `on_path`
     """
     model, device, search = vae.model, image.device, options.search
     patches = _some_patches(vae, image, options.inference.chunk_size)
@@ -55,27 +57,26 @@ def amplitude_stages(
     sums, _ = amplitude_sums(model, patches, found)
     kernels = fast_path.kernels_for(model, patches, start) is not None
     expansions = extent_of(search, steps).expansions
-    stages = time_stage(
-        "search", find, _search_work(found, expansions), device, kernels=kernels, plain=plain
-    )
+    work = _search_work(found, expansions)
+    stages = time_stage("search", find, work, device, paths, kernels=kernels)
     stages += time_stage(
         "sums",
         lambda: amplitude_sums(model, patches, found),
         _sums_work(model, found),
         device,
+        paths,
         kernels=kernels,
-        plain=plain,
     )
     stages += time_stage(
-        "solve", lambda: solve_amplitudes(sums), _solve_work(model), device, kernels=False
+        "solve", lambda: solve_amplitudes(sums), _solve_work(model), device, paths, kernels=False
     )
     stages += time_stage(
         "means",
         lambda: posterior_mean(model, patches, found),
         _means_work(model, found),
         device,
+        paths,
         kernels=kernels,
-        plain=plain,
     )
     return stages
 

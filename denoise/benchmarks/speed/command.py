@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from denoise.benchmarks.datasets import sample_images
 from denoise.benchmarks.protocol import machine
 from denoise.benchmarks.speed.amplitude_stages import amplitude_stages
+from denoise.benchmarks.speed.paths import PATHS, has_kernels
 from denoise.benchmarks.speed.perceptron_stages import (
     PublishedTraining,
     measure_published_training,
 )
-from denoise.benchmarks.speed.plain_path import has_kernels
 from denoise.benchmarks.speed.refinement_stages import refinement_stages
 from denoise.benchmarks.speed.stages import Limits, StageTime, measure_limits, stage_table
 from denoise.benchmarks.speed.whole_runs import (
-    PATHS,
     RUN_HEADER,
     Setting,
     WholeRun,
@@ -56,6 +55,9 @@ def main(
     preset_name: Annotated[str, typer.Option("--preset")] = DEFAULT_PRESET,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 1,
     plain: Annotated[bool, typer.Option(help="Also time stages through plain tensors.")] = True,
+    warps: Annotated[
+        str, typer.Option(help="Also time a GPU's kernels with so many warps, such as 1,2,8.")
+    ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="All numbers.")] = None,
 ) -> None:
     """Print the tables for one machine."""
@@ -63,6 +65,7 @@ def main(
         compute_device = pick_device(device)
         clean = sample_images()[0].pixels if image is None else read_image(image).pixels
         sides, plain_sides = _numbers(sizes), _numbers(plain_sizes)
+        variants = [f"{count} warps" for count in _numbers(warps)]
         options = preset(preset_name, sigma)
     except (DenoiseError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
@@ -70,13 +73,15 @@ def main(
         raise typer.BadParameter("give a gray image, and a preset of the amplitude model")
     if not sides:
         raise typer.BadParameter("give at least one of --sizes")
+    if variants and compute_device.type != "cuda":
+        raise typer.BadParameter("--warps is for GPUs")
     _measure(
         _Report(json_file),
         clean,
         Setting(preset_name, options, sigma, seed, compute_device),
         sides,
         plain_sides,
-        plain=plain,
+        ("kernels", *variants, *(["plain"] if plain else [])),
     )
 
 
@@ -101,8 +106,7 @@ def _measure(
     setting: Setting,
     sides: Sequence[int],
     plain_sides: Sequence[int],
-    *,
-    plain: bool,
+    stage_paths: Sequence[str],
 ) -> None:
     """What takes longest comes last."""
     device = setting.device
@@ -123,10 +127,10 @@ def _measure(
     line = f"\nThe command as a whole process, size {sides[0]}: {seconds:.1f} s.\n"
     report.tell(line, process_seconds=seconds)
 
-    stages = _stages(first, tile(clean, sides[0]), setting, plain=plain)
+    stages = _stages(first, tile(clean, sides[0]), setting, stage_paths)
     report.tell(stage_table(stages, limits), stages=[asdict(stage) for stage in stages])
     image = torch.as_tensor(setting.noisy(clean), device=device)[..., None]
-    published = measure_published_training(image, setting.sigma)
+    published = measure_published_training(image, setting.sigma, stage_paths)
     report.tell("\n" + _published_lines(published) + "\n", published=asdict(published))
     report.tell(stage_table(published.stages, limits))
 
@@ -142,15 +146,15 @@ def _measure(
 
 
 def _stages(
-    result: DenoiseResult, clean: NDArray[np.float32], setting: Setting, *, plain: bool
+    result: DenoiseResult, clean: NDArray[np.float32], setting: Setting, paths: Sequence[str]
 ) -> list[StageTime]:
     """Of the last learned model and of the refinement, on the image that was denoised."""
     noisy = torch.as_tensor(setting.noisy(clean), dtype=torch.float32, device=setting.device)
     denoised = torch.as_tensor(result.image, device=setting.device)
     assert setting.options.refinement is not None
-    stages = amplitude_stages(result.models[-1], noisy[..., None], setting.options, plain=plain)
+    stages = amplitude_stages(result.models[-1], noisy[..., None], setting.options, paths)
     return stages + refinement_stages(
-        noisy / setting.sigma, denoised / setting.sigma, setting.options.refinement, plain=plain
+        noisy / setting.sigma, denoised / setting.sigma, setting.options.refinement, paths
     )
 
 

@@ -9,12 +9,13 @@ packed states and log joints of states and children once each way.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from denoise.benchmarks.speed.plain_path import on_path
+from denoise.benchmarks.speed.paths import PATHS, on_path
 from denoise.benchmarks.speed.stages import StageTime, Work, time_stage
 from denoise.gpu import evolution, perceptron
 from denoise.gradient_learning import gradient
@@ -68,8 +69,13 @@ class PublishedTraining:
     stages: tuple[StageTime, ...]
 
 
-def measure_published_training(image: Tensor, sigma: float) -> PublishedTraining:
-    """Time the preset "paper" on the device of an image (height, width, 1) with values 0..255."""
+def measure_published_training(
+    image: Tensor, sigma: float, paths: Sequence[str]
+) -> PublishedTraining:
+    """Time the preset "paper" on the device of an image (height, width, 1) with values 0..255.
+
+    `paths` are taken where there are kernels, see `on_path`.
+    """
     options = preset("paper", sigma)
     size = options.model.patch_sizes[0]
     grid = PatchGrid((image.shape[0], image.shape[1], 1), size, image.device)
@@ -77,12 +83,14 @@ def measure_published_training(image: Tensor, sigma: float) -> PublishedTraining
     vae, _ = _learn_shortly(image, sigma, options)
     some = _some_patches(image, grid, CHUNK)
     kernels = perceptron.supports(vae.model, some) and evolution.supports(options.search)
-    paths = ["kernels", "plain"] if kernels else ["plain"]
-    trainings = tuple(_short_training(image, sigma, options, patches, path) for path in paths)
+    trainings = tuple(
+        _short_training(image, sigma, options, patches, path)
+        for path in (PATHS if kernels else ("plain",))
+    )
     stages = [
         stage
         for count in (options.training.batch_size, CHUNK)
-        for stage in _stages(vae, some[:count], options, kernels=kernels)
+        for stage in _stages(vae, some[:count], options, paths, kernels=kernels)
     ]
     return PublishedTraining(options.training.epochs, patches, trainings, tuple(stages))
 
@@ -117,7 +125,12 @@ def _some_patches(image: Tensor, grid: PatchGrid, count: int) -> Patches:
 
 
 def _stages(
-    vae: LearnedVAE, patches: Patches, options: DenoiseOptions, *, kernels: bool
+    vae: LearnedVAE,
+    patches: Patches,
+    options: DenoiseOptions,
+    paths: Sequence[str],
+    *,
+    kernels: bool,
 ) -> list[StageTime]:
     model, search, device = vae.model, options.search, patches.values.device
     states = random_states(search.states, len(model.prior_probs), PatchRandom(KEY, patches.index))
@@ -130,12 +143,13 @@ def _stages(
         return improve(model, patches, packed, search, key=KEY)
 
     work = _search_work(model, patches, start, search)
-    stages = time_stage("search", find, work, device, kernels=kernels)
+    stages = time_stage("search", find, work, device, paths, kernels=kernels)
     stages += time_stage(
         "gradient",
         lambda: gradient(model, patches, packed),
         _gradient_work(model, patches, start),
         device,
+        paths,
         kernels=kernels,
     )
     return stages

@@ -10,6 +10,8 @@ additions a value. Memory moves images, patches and numbers of patches once each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,14 +31,14 @@ GROUPS = 2048
 
 @torch.no_grad()
 def refinement_stages(
-    noisy: Tensor, pilot: Tensor, options: RefinementOptions, *, plain: bool
+    noisy: Tensor, pilot: Tensor, options: RefinementOptions, paths: Sequence[str]
 ) -> list[StageTime]:
     """Time one search for similar patches in the whole image, and each filter on some groups.
 
     Parameters
     ----------
     noisy, pilot : (height, width) float32, in units of sigma
-    plain : time plain tensors, too, where there are kernels
+    paths : to time where there are kernels, see `on_path`
     """
     device, size = noisy.device, options.patch_sizes[0]
     grid = PatchGrid((*noisy.shape[:2], 1), size, device)
@@ -58,22 +60,23 @@ def refinement_stages(
         match,
         _match_work(groups, grid, options.window),
         device,
+        paths,
         kernels=matching.supports(pilot) or on_gpu.can_match(pilot, options.window),
-        plain=plain,
     )
     stages += time_stage(
         "low rank",
         lambda: low_rank_filter(raw, noise),
         _low_rank_work(raw),
         device,
+        paths,
         kernels=on_gpu.can_filter(raw),
-        plain=plain,
     )
     stages += time_stage(
         "Wiener",
         lambda: wiener_filter(small, small_pilot, 1.0, boost=options.boost),
         _wiener_work(small),
         device,
+        paths,
         kernels=False,
     )
     stages += time_stage(
@@ -81,8 +84,8 @@ def refinement_stages(
         lambda: PatchMerger(grid, like=noisy).add(merged, some.flatten(), weights),
         _merge_work(raw, grid),
         device,
+        paths,
         kernels=merging.supports(noisy),
-        plain=plain,
     )
     return stages
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
 import torch
 
-from denoise.benchmarks.speed.plain_path import on_path
+from denoise.benchmarks.speed.paths import PathError, on_path
 
 REPEATS = 5
 # Values that are copied, and side of the matrices that are multiplied, to learn the limits.
@@ -56,7 +57,7 @@ class StageTime:
     Attributes
     ----------
     stage : its name
-    path : "kernels" or "plain"
+    path : as for `on_path`
     seconds : median of some runs
     work : what was done
     """
@@ -90,21 +91,19 @@ def time_stage(
     step: Callable[[], object],
     work: Work,
     device: torch.device,
+    paths: Sequence[str],
     *,
     kernels: bool,
-    plain: bool = True,
 ) -> list[StageTime]:
-    """Time a step of the program on both paths.
+    """Time a step of the program on some paths (`on_path`), as far as they can be taken.
 
     Parameters
     ----------
     kernels : whether there are some for this step; if not, plain tensors are all there is
-    plain : time these even where there are kernels
     """
-    paths = ["kernels"] * kernels + ["plain"] * (plain or not kernels)
     times = []
-    for path in paths:
-        with on_path(path):
+    for path in paths if kernels else ("plain",):
+        with suppress(PathError), on_path(path):
             times.append(StageTime(stage, path, seconds(step, device), work))
     return times
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from denoise.benchmarks.memory import watch_memory
-from denoise.benchmarks.speed.plain_path import on_path
+from denoise.benchmarks.speed.paths import PATHS, on_path
 from denoise.images import write_image
 from denoise.metrics import psnr
 from denoise.noise import add_gaussian_noise
@@ -23,7 +23,6 @@ from denoise.options import DenoiseOptions
 from denoise.pipeline import denoise_image
 from denoise.results import STAGES, DenoiseResult
 
-PATHS = ("kernels", "plain")
 RUN_HEADER = (
     "| size | path | train s | rebuild s | refine s | all s | pixels/s | GB | ELBO | PSNR dB |\n"
     + "|---" * 10

@@ -1,18 +1,22 @@
-"""The same program without its kernels, to compare with."""
+"""Paths of the same program: with kernels, with others than it takes, and without."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from denoise import fast_path
+from denoise.benchmarks.gpu_kernels import kernels_replaced
 from denoise.cpu import matching
 from denoise.gpu import merging, perceptron, refinement
 from denoise.gpu.launching import works_on
 
+# Of whole runs.
+PATHS = ("kernels", "plain")
 # What asks whether there are kernels for a case, and its answer if there are none.
 _QUESTIONS: tuple[tuple[Any, str, object], ...] = (
     (fast_path, "kernels_for", None),
@@ -22,6 +26,10 @@ _QUESTIONS: tuple[tuple[Any, str, object], ...] = (
     (refinement, "can_filter", False),
     (merging, "supports", False),
 )
+
+
+class PathError(Exception):
+    """A path that cannot be taken: the kernel does not fit onto the GPU."""
 
 
 @contextmanager
@@ -47,5 +55,33 @@ def has_kernels(device: torch.device) -> bool:
 
 
 def on_path(path: str) -> AbstractContextManager[None]:
-    """In which the program takes a path, "kernels" (where there are some) or "plain"."""
-    return plain_tensors() if path == "plain" else nullcontext()
+    """In which the program takes a path.
+
+    Parameters
+    ----------
+    path : "kernels" (where there are some), "plain" or, on a GPU, such as "2 warps": kernels with
+        so many in a program, whatever they have otherwise
+    """
+    if path == "plain":
+        return plain_tensors()
+    if path == "kernels":
+        return nullcontext()
+    return kernels_replaced(partial(_Rewarped, int(path.split()[0])))
+
+
+class _Rewarped:
+    """A kernel that is launched with another number of warps."""
+
+    def __init__(self, warps: int, kernel: Any) -> None:
+        self._warps, self._kernel = warps, kernel
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        from triton.errors import TritonError
+
+        def launch(*positional: Any, **named: Any) -> None:
+            try:
+                self._kernel[grid](*positional, **named | {"num_warps": self._warps})
+            except TritonError as error:
+                raise PathError(str(error)) from error
+
+        return launch
