@@ -96,7 +96,7 @@ def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
         amplitude_kernels: ("explore", "accumulate"),
         breeding_kernel: ("breed",),
         evolution_kernels: ("score", "drop_repeats", "keep_best"),
-        merging_kernels: ("add",),
+        merging_kernels: ("merge",),
         perceptron_kernels: ("back_propagate",),
         refinement_kernels: ("match", "low_rank"),
     }

@@ -45,7 +45,7 @@ class IntegerSums:
         count, size = patches.shape
         patches, index, weights = patches.contiguous(), index.contiguous(), weights.contiguous()
         with launching_on(patches.device):
-            kernels.add[(-(-count * power_of_two(size) // BLOCK),)](
+            kernels.merge[(-(-count * power_of_two(size) // BLOCK),)](
                 patches,
                 index,
                 weights,

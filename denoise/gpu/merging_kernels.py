@@ -7,7 +7,7 @@ import triton.language as tl
 
 
 @triton.jit(do_not_specialize=["count"])
-def add(
+def merge(
     patches,
     index,
     weights,
