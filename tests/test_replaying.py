@@ -131,7 +131,7 @@ def test_training_by_recordings_gives_the_same_model_and_states(
 
     twin, found = trained(None), trained(recorder)
     # On a GPU, matrix products may add up in another order when they are recorded.
-    close = {"rtol": 1e-4, "atol": 1e-4} if on_gpu else {"rtol": 0, "atol": 0}
+    close = {"rtol": 1e-3, "atol": 1e-3} if on_gpu else {"rtol": 0, "atol": 0}
     for one, other in zip(found, twin, strict=True):
         torch.testing.assert_close(one, other, **close)
     # Not in the epochs in which the noise falls; of four batches, the last one is smaller.
