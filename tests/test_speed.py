@@ -283,7 +283,14 @@ def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--preset", "magic"), ("--sizes", "abc"), ("--device", "tpu"), ("--warps", "2")]
+    "wrong",
+    [
+        ("--preset", "magic"),
+        ("--sizes", "abc"),
+        ("--device", "tpu"),
+        ("--warps", "2"),
+        ("--sizes", "0"),
+    ],
 )
 def test_mistakes_are_told_before_anything_is_measured(wrong: tuple[str, str]) -> None:
     app = Typer()

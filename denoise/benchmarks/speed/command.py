@@ -40,6 +40,9 @@ from denoise.outputs import write_atomically
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.results import DenoiseResult
 
+# Of the squares, in pixels; an image needs some patches.
+LEAST_SIDE = 16
+
 
 def main(
     *,
@@ -71,8 +74,8 @@ def main(
         raise typer.BadParameter(str(error)) from None
     if clean.ndim != 2 or options.model.decoder != "amplitude" or options.refinement is None:
         raise typer.BadParameter("give a gray image, and a preset of the amplitude model")
-    if not sides:
-        raise typer.BadParameter("give at least one of --sizes")
+    if not sides or min(sides + plain_sides) < LEAST_SIDE:
+        raise typer.BadParameter(f"give at least one of --sizes, and none below {LEAST_SIDE}")
     if variants and compute_device.type != "cuda":
         raise typer.BadParameter("--warps is for GPUs")
     _measure(
