@@ -34,13 +34,16 @@ class PatchMerger:
     Parameters
     ----------
     grid : of the image
-    like : tensor with values of the size that patches will have, for the range of integers
+    like : tensor with values of the size that patches will have, for the range of integers; None
+        if it is unknown, for floats
     """
 
-    def __init__(self, grid: PatchGrid, *, like: Tensor) -> None:
+    def __init__(self, grid: PatchGrid, *, like: Tensor | None) -> None:
         self._shape = grid.image_shape
-        integers = on_gpu.supports(like)
-        self._sums: Sums = on_gpu.IntegerSums(grid, like) if integers else _FloatSums(grid)
+        if like is not None and on_gpu.supports(like):
+            self._sums: Sums = on_gpu.IntegerSums(grid, like)
+        else:
+            self._sums = _FloatSums(grid)
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
         """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,), 0..1."""

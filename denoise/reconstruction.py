@@ -73,7 +73,7 @@ def rebuild_image(
     if search.mutation in ("guided", "neighbours"):
         model.calibrate_flips(start.pool[:CALIBRATION_STATES])
     means = PatchMerger(grid, like=image)
-    variances = PatchMerger(grid, like=image.square() + model.noise_variance)
+    variances = PatchMerger(grid, like=None) if with_variance else None
     finished = 0
     halving = Halving()
     for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
@@ -91,11 +91,11 @@ def rebuild_image(
         for part in halving.in_parts(rebuild, len(chunk)):
             weights = part.patches.observed_counts / part.mean.shape[1]
             means.add(part.mean, part.patches.index, weights)
-            if part.variance is not None:
+            if variances is not None and part.variance is not None:
                 variances.add(part.variance, part.patches.index, weights)
         finished += len(chunk)
         on_patches(finished)
-    return Reconstruction(means.image(), variances.image() if with_variance else None)
+    return Reconstruction(means.image(), None if variances is None else variances.image())
 
 
 def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:

@@ -69,13 +69,25 @@ def test_merge_is_exact_whatever_the_order(device: torch.device) -> None:
     assert torch.equal(*images)
 
 
-def test_a_value_that_is_no_number_shows(device: torch.device) -> None:
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_value_that_is_not_finite_shows(device: torch.device, value: float) -> None:
     grid = PatchGrid((2, 3, 1), 2, device)
-    patches = torch.tensor([[1.0, torch.nan, 1.0, 1.0], [2.0] * 4], device=device)
-    merger = PatchMerger(grid, like=torch.ones(1, device=device))
+    patches = torch.tensor([[1.0, value, 1.0, 1.0], [2.0] * 4], device=device)
+    merger = PatchMerger(grid, like=torch.tensor([1.0, value], device=device))
     merger.add(patches, torch.arange(2, device=device), torch.ones(2, device=device))
-    expected = torch.tensor([[1.0, torch.nan, 2.0], [1.0, 1.5, 2.0]], dtype=torch.float64)
-    torch.testing.assert_close(merger.image()[..., 0].cpu(), expected, equal_nan=True)
+    merged = merger.image()[..., 0].cpu()
+    assert not merged[0, 1].isfinite()
+    merged[0, 1] = 0
+    expected = torch.tensor([[1.0, 0, 2.0], [1.0, 1.5, 2.0]], dtype=torch.float64)
+    torch.testing.assert_close(merged, expected)
+
+
+def test_values_of_an_unknown_size_are_added_in_floats(device: torch.device) -> None:
+    grid = PatchGrid((1, 2, 1), 1, device)
+    merger = PatchMerger(grid, like=None)
+    values = torch.tensor([[1e-20], [1e20]], device=device)
+    merger.add(values, torch.arange(2, device=device), torch.ones(2, device=device))
+    torch.testing.assert_close(merger.image().flatten().float(), values.flatten())
 
 
 def test_values_may_be_much_larger_than_expected_but_not_without_limit(
@@ -97,7 +109,7 @@ def test_integers_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     place, one = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.ones(1, device=DEVICE)
     merger.add(1e30 * one[:, None], place, one)
     assert float(merger.image()) == on_gpu.HEADROOM
-    patches = 2**62 // 2**on_gpu.WEIGHT_BITS
+    patches = 2**62 // 2**on_gpu.BITS
     assert patches >= 2**20  # more than can lie on a pixel in any window
 
 

@@ -103,7 +103,7 @@ def test_plain_tensors_never_meet_a_kernel(monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError
 
     noisy = np.random.default_rng(0).normal(100, 20, (24, 24))
-    before = denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+    before = denoise_image(noisy, 20, options=TINY_AMPLITUDE, device="cpu")
     for module, name in (
         (amplitude, "explore"),
         (amplitude, "posterior_sums"),
@@ -111,9 +111,9 @@ def test_plain_tensors_never_meet_a_kernel(monkeypatch: pytest.MonkeyPatch) -> N
     ):
         monkeypatch.setattr(module, name, unwanted)
     with pytest.raises(AssertionError), on_path("kernels"):
-        denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+        denoise_image(noisy, 20, options=TINY_AMPLITUDE, device="cpu")
     with on_path("plain"):
-        plain = denoise_image(noisy, 20, options=TINY_AMPLITUDE)
+        plain = denoise_image(noisy, 20, options=TINY_AMPLITUDE, device="cpu")
     assert np.abs(plain.image - before.image).max() < 0.1
 
 
@@ -295,6 +295,6 @@ def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
 def test_mistakes_are_told_before_anything_is_measured(wrong: tuple[str, str]) -> None:
     app = Typer()
     app.command()(command.main)
-    done = CliRunner().invoke(app, [*wrong])
+    done = CliRunner().invoke(app, ["--device", "cpu", *wrong])
     assert done.exit_code == 2
     assert "Measured" not in done.output

@@ -10,9 +10,9 @@ from denoise.patches import PatchGrid
 
 # Values that a program handles at a time.
 BLOCK = 256
-# How much larger than the largest value that is to be expected one may be, and its fixed point:
-# a million weights of 1 fit on top of a pixel.
-HEADROOM, VALUE_BITS, WEIGHT_BITS = 64.0, 42, 42
+# How much larger than the largest value that is to be expected one may be, and bits below this
+# bound and below 1: a million weights of 1 fit on top of a pixel.
+HEADROOM, BITS = 64.0, 42
 
 
 def supports(like: Tensor) -> bool:
@@ -26,7 +26,7 @@ class IntegerSums:
     Parameters
     ----------
     grid : of the image
-    like : tensor with values of the size that patches will have, NaN aside
+    like : tensor with values of the size that patches will have, but for those that are not finite
     """
 
     def __init__(self, grid: PatchGrid, like: Tensor) -> None:
@@ -34,7 +34,7 @@ class IntegerSums:
         pixels = grid.image_shape[0] * grid.image_shape[1] * grid.image_shape[2]
         self._sums = torch.zeros(2, pixels, dtype=torch.int64, device=grid.device)
         self._broken = torch.zeros(pixels, dtype=torch.uint8, device=grid.device)
-        largest = like.nan_to_num(nan=0.0).abs().amax().double()
+        largest = like.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax().double()
         self._limit = (HEADROOM * largest).clamp(min=torch.finfo(torch.float32).tiny)
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
@@ -43,9 +43,10 @@ class IntegerSums:
 
         _, width, channels = self._grid.image_shape
         count, size = patches.shape
+        at_once = max(BLOCK // power_of_two(size), 1)
         patches, index, weights = patches.contiguous(), index.contiguous(), weights.contiguous()
         with launching_on(patches.device):
-            kernels.merge[(-(-count * power_of_two(size) // BLOCK),)](
+            kernels.merge[(-(-count // at_once),)](
                 patches,
                 index,
                 weights,
@@ -59,9 +60,8 @@ class IntegerSums:
                 width * channels,
                 self._grid.patch_size * channels,
                 channels,
-                VALUE_BITS=VALUE_BITS,
-                WEIGHT_BITS=WEIGHT_BITS,
-                BLOCK_N=max(BLOCK // power_of_two(size), 1),
+                BITS=BITS,
+                BLOCK_N=at_once,
                 BLOCK_D=power_of_two(size),
                 **OPTIONS,
             )
@@ -69,5 +69,4 @@ class IntegerSums:
     def means(self) -> Tensor:
         """As `merging.Sums.means`."""
         values, weights = self._sums.double()
-        unit = self._limit * 2.0 ** (WEIGHT_BITS - VALUE_BITS)
-        return torch.where(self._broken > 0, torch.nan, values / weights * unit)
+        return torch.where(self._broken > 0, torch.nan, values / weights * self._limit)

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["count"])
+@triton.jit(do_not_specialize=["count", "columns", "image_stride"])
 def merge(
     patches,
     index,
@@ -21,8 +21,7 @@ def merge(
     image_stride,
     row_length,
     channels,
-    VALUE_BITS: tl.constexpr,
-    WEIGHT_BITS: tl.constexpr,
+    BITS: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
@@ -32,9 +31,9 @@ def merge(
     ----------
     patches, weights : (N, D) and (N,) float
     index : (N,) int64, numbers of the patches in their grid
-    values : flat image of int64, weighted values in units of `limit` / 2^VALUE_BITS
-    totals : flat image of int64, weights in units of 1 / 2^WEIGHT_BITS
-    broken : flat image of uint8, set to 1 where a value is not a number
+    values, totals : flat images of int64, weighted values in units of `limit` / 2^BITS, and
+        weights in units of 1 / 2^BITS
+    broken : flat image of uint8, set to 1 where a value is infinite or not a number
     limit : () float64, values beyond it are cut off
     count, size : N and D
     columns : of the grid
@@ -50,10 +49,11 @@ def merge(
     value = tl.load(patches + n[:, None] * size + d[None, :], mask=there, other=0).to(tl.float64)
     weight = tl.load(weights + n, mask=n < count, other=0).to(tl.float64)
     most = tl.load(limit)
-    tl.store(broken + place, 1, mask=there & (value != value))
-    value = tl.where(value == value, tl.minimum(tl.maximum(value, -most), most), 0)
-    share = tl.floor(value / most * weight[:, None] * 2.0**VALUE_BITS + 0.5).to(tl.int64)
+    finite = tl.abs(value) < float("inf")
+    tl.store(broken + place, 1, mask=there & (finite == 0))
+    value = tl.where(finite, tl.minimum(tl.maximum(value, -most), most), 0)
+    share = tl.floor(value / most * weight[:, None] * 2.0**BITS + 0.5).to(tl.int64)
     tl.atomic_add(values + place, share, mask=there, sem="relaxed")
-    whole = tl.floor(weight * 2.0**WEIGHT_BITS + 0.5).to(tl.int64)
+    whole = tl.floor(weight * 2.0**BITS + 0.5).to(tl.int64)
     whole = tl.broadcast_to(whole[:, None], [BLOCK_N, BLOCK_D])
     tl.atomic_add(totals + place, whole, mask=there, sem="relaxed")

@@ -1,7 +1,7 @@
 """Batches that ask the same of a GPU: recorded once as a CUDA graph, then replayed.
 
 A small batch keeps the CPU busy with launches for longer than it keeps the GPU; replayed, it takes
-two of them.
+three of them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ class Recorder:
         """Work in the queue that recordings are made in, after and before all other work."""
         others = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(others)
-        with torch.cuda.stream(self._stream):
-            yield
-        others.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            others.wait_stream(self._stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
         """What does `work`, which is not done now.

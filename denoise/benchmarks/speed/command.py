@@ -78,6 +78,8 @@ def main(
         raise typer.BadParameter(f"give at least one of --sizes, and none below {LEAST_SIDE}")
     if variants and compute_device.type != "cuda":
         raise typer.BadParameter("--warps is for GPUs")
+    if not {*_numbers(warps)} <= {1, 2, 4, 8, 16, 32}:
+        raise typer.BadParameter("--warps are powers of two, up to 32")
     _measure(
         _Report(json_file),
         clean,

@@ -81,7 +81,7 @@ class _Rewarped:
         def launch(*positional: Any, **named: Any) -> None:
             try:
                 self._kernel[grid](*positional, **named | {"num_warps": self._warps})
-            except TritonError as error:
+            except (TritonError, RuntimeError) as error:
                 raise PathError(str(error)) from error
 
         return launch

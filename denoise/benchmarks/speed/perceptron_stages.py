@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from denoise.benchmarks.speed.paths import PATHS, on_path
+from denoise.benchmarks.speed.paths import on_path
 from denoise.benchmarks.speed.stages import StageTime, Work, time_stage
 from denoise.gpu import evolution, perceptron
 from denoise.gradient_learning import gradient
@@ -30,9 +30,11 @@ from denoise.stored_states import PackedStates
 from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, learn_vae
 
-# Epochs and patches of a short training, whose last epoch tells the pace of the long one (in the
-# first one, the noise falls, and a GPU compiles); and patches of a chunk that keeps a GPU busy.
-EPOCHS, TRAINED, CHUNK = 3, 4096, 1024
+# Epochs and patches of a short training, whose last epoch tells the pace of the long one: in the
+# first one, the noise falls, and a GPU compiles; in each, it makes one recording.
+EPOCHS, TRAINED, TRAINED_ON_GPU = 3, 4096, 32_768
+# Patches of a chunk that keeps a GPU busy.
+CHUNK = 1024
 KEY = (0, 1)
 
 
@@ -80,13 +82,13 @@ def measure_published_training(
     size = options.model.patch_sizes[0]
     grid = PatchGrid((image.shape[0], image.shape[1], 1), size, image.device)
     patches = min(len(grid), options.training.patch_budget)
-    vae, _ = _learn_shortly(image, sigma, options)
     some = _some_patches(image, grid, CHUNK)
+    vae, training = _short_training(image, sigma, options, patches, "kernels")
     kernels = perceptron.supports(vae.model, some) and evolution.supports(options.search)
-    trainings = tuple(
-        _short_training(image, sigma, options, patches, path)
-        for path in (PATHS if kernels else ("plain",))
-    )
+    trainings: tuple[ShortTraining, ...] = (replace(training, path="plain"),)
+    if kernels:
+        _, other = _short_training(image, sigma, options, patches, "plain")
+        trainings = (training, other)
     stages = [
         stage
         for count in (options.training.batch_size, CHUNK)
@@ -97,25 +99,20 @@ def measure_published_training(
 
 def _short_training(
     image: Tensor, sigma: float, options: DenoiseOptions, patches: int, path: str
-) -> ShortTraining:
-    with on_path(path):
-        vae, taken = _learn_shortly(image, sigma, options)
-    share = patches / min(patches, TRAINED)
-    return ShortTraining(path, vae.history[-1].elbo, taken * share * options.training.epochs)
-
-
-def _learn_shortly(
-    image: Tensor, sigma: float, options: DenoiseOptions
-) -> tuple[LearnedVAE, float]:
-    """A model, and the seconds of the last epoch of its training."""
-    options = override(options, epochs=EPOCHS, patch_budget=TRAINED)
+) -> tuple[LearnedVAE, ShortTraining]:
+    """Learn on some of the `patches` patches of an image."""
+    budget = TRAINED_ON_GPU if image.is_cuda else TRAINED
+    short = override(options, epochs=EPOCHS, patch_budget=budget)
     size, ends = options.model.patch_sizes[0], list[float]()
 
     def tell(stats: EpochStats) -> None:
         ends.append(time.perf_counter())  # the ELBO is there, so a GPU is done
 
-    vae = learn_vae(image, sigma, size, options=options, seed=0, on_epoch=tell)
-    return vae, ends[-1] - ends[-2]
+    with on_path(path):
+        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=tell)
+    share = patches / min(patches, budget)
+    seconds = (ends[-1] - ends[-2]) * share * options.training.epochs
+    return vae, ShortTraining(path, vae.history[-1].elbo, seconds)
 
 
 def _some_patches(image: Tensor, grid: PatchGrid, count: int) -> Patches:
