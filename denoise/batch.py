@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -156,6 +157,14 @@ def _try(
         return denoise_file(job, settings, on_progress=on_progress)
     except DenoiseError as error:
         return _failure(job, str(error))
+    except MemoryError:
+        return _failure(
+            job, f"{job.input_name}: out of memory; use a smaller image or fewer --jobs"
+        )
+    except Exception as error:  # a bug of ours costs this image, not the others
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = f"{job.input_name}: internal error, please report it (--verbose says more): {what}"
+        return replace(_failure(job, reason), traceback=traceback.format_exc())
 
 
 def _failure(job: FileJob, reason: str) -> FileReport:

@@ -58,6 +58,8 @@ def run_and_report(
             _print(report.json())
         if report.status == "failed":
             typer.echo(report.summary(), err=True)
+            if verbose and report.traceback is not None:
+                typer.echo(report.traceback, err=True, nl=False)
             return
         for note in () if quiet else report.notes:
             typer.echo(f"note: {report.input}: {note}", err=True)

@@ -4,6 +4,7 @@ DenoiseError
 ├── OptionError     a setting is out of its bounds
 ├── PlanError       the inputs and outputs of a command do not fit together
 ├── ImageError      an image cannot be read or used
+│   ├── DamagedImageError  its file breaks off, or its pixels cannot be unpacked
 │   └── NoNoiseError  it has no noise that could be measured
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
@@ -26,6 +27,10 @@ class PlanError(DenoiseError):
 
 class ImageError(DenoiseError):
     """An image (file or array) cannot be read or denoised."""
+
+
+class DamagedImageError(ImageError):
+    """The file of an image breaks off, or its pixels cannot be unpacked."""
 
 
 class NoNoiseError(ImageError):

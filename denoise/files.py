@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise.earlier_results import is_whole, is_whole_extra
 from denoise.errors import (
     DeviceError,
     ImageError,
@@ -53,8 +55,11 @@ def denoise_file(
     started = time.perf_counter()
     job.check(settings)
     noisy = _read(job, settings)
-    if settings.skip_existing and _is_there(job, noisy, settings):
-        return FileReport(job.input_name, job.output_name, "skipped")
+    kept: frozenset[Path] = frozenset()
+    if settings.skip_existing:
+        kept = _whole_files(job, noisy, settings)
+        if job.output is not None and kept.issuperset(job.outputs):
+            return FileReport(job.input_name, job.output_name, "skipped")
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
@@ -72,10 +77,12 @@ def denoise_file(
     # The image comes last: where it is, the job is done.
     overwrite = settings.may_replace
     if output is not None:
-        write_extras(job, noisy, denoised, reference, quality, output.own, overwrite=overwrite)
+        missing = job.without_extras(kept)
+        write_extras(missing, noisy, denoised, reference, quality, output.own, overwrite=overwrite)
     elif job.extras:
         notes = (*notes, "no other files were written either")
-    _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
+    if job.output not in kept:
+        _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
     report = _report(job, settings, noisy, noise, output)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
@@ -104,15 +111,13 @@ def _write(
         raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None
 
 
-def _is_there(job: FileJob, noisy: ImageFile, settings: Settings) -> bool:
-    """Whether the output exists, opens, and has the size of the input, and the extras exist."""
-    if job.output is None or not all(path.exists() for path in job.outputs):
-        return False
-    try:
-        found = read_image(job.output, max_pixels=settings.max_pixels)
-    except ImageError:
-        return False
-    return found.pixels.shape == noisy.pixels.shape
+def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:
+    """The files of a job that are there and whole; they stay as they are."""
+    whole = {path for path in job.extras if is_whole_extra(path)}
+    output = job.output
+    if output is not None and is_whole(output, noisy, max_pixels=settings.max_pixels):
+        whole.add(output)
+    return frozenset(whole)
 
 
 def _denoise(

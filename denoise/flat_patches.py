@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError
+from denoise.extremes import ordinary_range
 
 SMALLEST_SIDE = 16
 PATCH_SIZE = 7
@@ -31,6 +32,8 @@ QUIET_SHARE = 0.25
 FLATNESS = 0.9
 # Where fewer are flat, this share and at least this number of the flattest patches are taken.
 LEAST_SHARE, LEAST_PATCHES = 0.01, 40
+# As a multiple of the range of the other values: larger ones only have to be large.
+GIANT = 1e6
 # A limit of the range counts as clipping if this share of the values lies on it.
 CLIPPED_SHARE = 1e-3
 
@@ -85,12 +88,21 @@ def noisy_patches(image: ArrayLike) -> NoisyPatches:
         )
     if np.isinf(pixels).any():
         raise ImageError("the image holds infinite values; mark missing ones as NaN")
-    pixels = pixels.reshape(height, width, -1)
+    pixels = _without_giants(pixels.reshape(height, width, -1))
     values, fold = _extract(pixels)
     complete = ~np.isnan(values.sum((1, 2)))
     patches = NoisyPatches(values, fold, *_clipped_range(pixels))[complete]
     patches.check_enough()
     return patches
+
+
+def _without_giants(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values brought near the range of the others, so that their squares stay finite."""
+    if np.isnan(pixels).all():
+        return pixels
+    lowest, highest = ordinary_range(pixels)
+    reach = GIANT * (highest - lowest)
+    return pixels if reach == 0 else np.clip(pixels, lowest - reach, highest + reach)
 
 
 def _extract(pixels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from denoise.errors import ImageError, OutputError
+from denoise.errors import DamagedImageError, ImageError, OutputError
 from denoise.formats.image_file import (
     ImageFile,
     Metadata,
@@ -64,9 +64,11 @@ def read_image(
 
     Raises
     ------
+    DamagedImageError
+        If its file breaks off, or its pixels cannot be unpacked.
     ImageError
         If there is no such file, or it is not an image that can be denoised: of another format,
-        damaged, too large, one of several, or of a colour space or sample type that is unknown.
+        too large, one of several, or of a colour space or sample type that is unknown.
     """
     path = Path(name) if isinstance(source, bytes) else source
     data = source if isinstance(source, bytes) else _read_bytes(source)
@@ -77,12 +79,14 @@ def read_image(
             warnings.simplefilter("ignore")  # of metadata that is not quite right
             decoded = format_.decode(data, frame, limit)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: too many pixels; cut it into smaller images") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: damaged {format_.name} file: {reason}") from None
+        if isinstance(error, NotImplementedError) or "support" in reason:
+            raise ImageError(f"{path}: this kind of {format_.name} is not read: {reason}") from None
+        raise DamagedImageError(f"{path}: damaged {format_.name} file: {reason}") from None
     samples, alpha, metadata, notes = decoded
     pixels = to_pixels(samples)
     if np.isinf(pixels).sum() > np.isinf(samples).sum():

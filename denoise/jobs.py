@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from denoise.errors import ImageError, ModelFileError, OptionError, OutputError
+from denoise.errors import ModelFileError, OptionError, OutputError
 from denoise.images import IMAGE_SUFFIXES, check_readable
 from denoise.model_files import MODEL_SUFFIXES
 from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
@@ -68,6 +69,11 @@ class FileJob:
         """All files that are written."""
         return self.extras if self.output is None else (self.output, *self.extras)
 
+    def without_extras(self, paths: Collection[Path]) -> FileJob:
+        """The same job, but for these files besides the image."""
+        names = ("figure", "curve", "uncertainty", "save_model", "show_model")
+        return replace(self, **{name: None for name in names if getattr(self, name) in paths})
+
     @property
     def in_place(self) -> bool:
         """Whether the result replaces the input."""
@@ -105,19 +111,6 @@ class FileJob:
         for path, suffixes in outputs:
             if path is not None:
                 check_output(path, suffixes, overwrite=settings.may_replace)
-        if settings.skip_existing and self.output is not None and os.path.exists(self.output):
-            _check_earlier_result(self.output)
-
-
-def _check_earlier_result(path: Path) -> None:
-    """Raise if what may be replaced is no image, damaged or not."""
-    try:
-        check_readable(path)
-    except ImageError:
-        if path.stat().st_size > 0:
-            raise OutputError(
-                f"{path}: is there and no image; use --overwrite to replace it"
-            ) from None
 
 
 @dataclass(frozen=True)

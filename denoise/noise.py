@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import OptionError
+from denoise.extremes import ordinary_range
 
-# As a share of the range of the image: weaker noise is lost in float32.
+# As a share of the range of the image: weaker noise is lost in the rounding of its values.
 LEAST_SIGMA = 1e-6
+# As a multiple of the largest value: stronger noise leaves nothing of an image.
+LARGEST_SIGMA = 1e3
 
 
 def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
@@ -19,13 +22,23 @@ def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
     Raises
     ------
     OptionError
-        If it is not positive and finite, or lost in float32.
+        If it is not positive and finite, too small for the range of the values, or too large
+        for the values.
     """
     if not 0 < sigma < math.inf:
         raise OptionError(f"sigma must be a positive finite number, got {sigma}")
-    extent = float(np.nanmax(pixels) - np.nanmin(pixels))
-    if sigma < LEAST_SIGMA * extent:
-        raise OptionError(f"sigma {sigma:g} is nothing to values that differ by {extent:g}")
+    lowest, highest = ordinary_range(pixels)
+    if sigma < LEAST_SIGMA * (highest - lowest):
+        raise OptionError(
+            f"sigma {sigma:g} is too small for values that differ by {highest - lowest:g};"
+            " give the noise in the units of the image"
+        )
+    largest = float(np.nanmax(np.abs(pixels)))
+    if 0 < LARGEST_SIGMA * largest < sigma:
+        raise OptionError(
+            f"sigma {sigma:g} is too large for values of at most {largest:g};"
+            " give the noise in the units of the image"
+        )
 
 
 def add_gaussian_noise(

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from denoise.extremes import ordinary_range
 from denoise.flat_patches import (
     LEAST_PATCHES,
     NoisyPatches,
@@ -60,7 +61,8 @@ def estimate_sigma(image: ArrayLike) -> float:
             kept = min(CLIPPING_DISTANCE * math.sqrt(variance), farthest)
             variance = _noise_variance(patches[distance >= kept])
     sigma = math.sqrt(variance)
-    return sigma if sigma > NEGLIGIBLE * float(np.ptp(patches.values)) else 0.0
+    lowest, highest = ordinary_range(patches.values)
+    return sigma if sigma > NEGLIGIBLE * (highest - lowest) else 0.0
 
 
 def sigma_of_255(sigma: float, image: ArrayLike) -> float:

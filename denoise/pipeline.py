@@ -14,6 +14,7 @@ from torch import Tensor
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.extremes import without_extremes, working_sigma
 from denoise.noise import check_sigma
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.presets import DEFAULT_PRESET, preset
@@ -22,6 +23,9 @@ from denoise.refinement import pass_count, refine_image
 from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.training import EpochStats
 from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
+
+# In units of sigma: noise is hardly ever stronger.
+LARGEST_CHANGE = 3.0
 
 
 @memory_told()
@@ -42,7 +46,8 @@ def denoise_image(
     Parameters
     ----------
     image : (height, width) or (height, width, C) real numbers of any range; NaN marks a
-        missing value, which is filled in
+        missing value, which is filled in; values more than a thousand sigma outside the range of
+        the others are kept as they are
     sigma : standard deviation of the white Gaussian noise, in the units of `image`
     options : settings; by default the preset "balanced" for `sigma` on the 0..255 scale, so
         give `options=preset("balanced", 25)` or the like for images of another range
@@ -86,7 +91,9 @@ def denoise_image(
     check_sigma(sigma, pixels)
     options = options or preset(DEFAULT_PRESET, sigma)
     compute_device = pick_device(device)
-    noisy = torch.as_tensor(pixels, dtype=_float_type(compute_device), device=compute_device)
+    ordinary, kept = without_extremes(pixels, sigma)
+    level = working_sigma(ordinary, sigma)
+    noisy = torch.as_tensor(ordinary, dtype=_float_type(compute_device), device=compute_device)
 
     if models is not None:
         _check_models(models, noisy)
@@ -94,13 +101,13 @@ def denoise_image(
         if not 0 < time_budget < math.inf:
             raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
         options = fit_to_time(
-            options, noisy, sigma, time_budget, models=models, with_variance=with_uncertainty
+            options, noisy, level, time_budget, models=models, with_variance=with_uncertainty
         )
     clock = _Clock()
     rebuilt: list[Reconstruction] = []
     used: list[LearnedVAE] = []
     # One model at a time: the states of its training patches take the most memory.
-    for vae in _models(noisy, sigma, options, models, seed, on_progress):
+    for vae in _models(noisy, level, options, models, seed, on_progress):
         clock.lap("train")
         rebuilt.append(
             apply_vae(
@@ -116,17 +123,22 @@ def denoise_image(
         clock.lap("rebuild")
     pilot = averaged(rebuilt)
     denoised = _refine(noisy, pilot.image, used[0].sigma, options.refinement, on_progress)
+    result = np.where(kept, pixels, denoised.cpu().numpy())  # waits for a GPU
+    if level > sigma:  # the models saw more noise than there is
+        result = _near(result, pixels, LARGEST_CHANGE * sigma)
+    uncertainty = None
+    if pilot.variance is not None:
+        uncertainty = np.where(kept, sigma, pilot.variance.sqrt().cpu().numpy())
     shape = np.shape(image)
-    result = _to_array(denoised, shape)  # waits for a GPU
     clock.lap("refine")
 
     history = used[0].history if models is None else ()
     return DenoiseResult(
-        image=result,
+        image=_to_array(result, shape),
         sigma=sigma,
         learned_sigma=used[0].residual_sigma if history else math.nan,
         elbo_history=tuple(stats.elbo for stats in history),
-        uncertainty=None if pilot.variance is None else _to_array(pilot.variance.sqrt(), shape),
+        uncertainty=None if uncertainty is None else _to_array(uncertainty, shape),
         models=tuple(used),
         seconds=clock.seconds,
         device=describe_device(compute_device),
@@ -222,8 +234,16 @@ def _check_models(models: Sequence[LearnedVAE], noisy: Tensor) -> None:
             )
 
 
-def _to_array(image: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return image.cpu().numpy().astype(np.float32).reshape(shape)
+def _near(
+    result: NDArray[np.floating], pixels: NDArray[np.float64], distance: float
+) -> NDArray[np.float64]:
+    """`result`, nowhere further than `distance` from `pixels` but where these are missing."""
+    near = np.clip(result, pixels - distance, pixels + distance)
+    return np.where(np.isnan(pixels), result, near)
+
+
+def _to_array(image: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return image.astype(np.float32).reshape(shape)
 
 
 def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ class FileReport:
     ----------
     status : "done", "skipped" (the output was there) or "failed"
     error : one line, why it failed
+    traceback : where, if it is a bug of ours; not in the JSON
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     sigma : noise level that was used, on 0..255 or, of float images, in their own units
     sigma_source : "given" or "estimated"
@@ -72,6 +73,7 @@ class FileReport:
     quality: Quality | None = None
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
+    traceback: str | None = None
 
     def summary(self) -> str:
         """One line for people."""
@@ -103,6 +105,7 @@ class FileReport:
     def json(self) -> str:
         """One line of JSON; quality is flattened, null where unknown or infinite."""
         fields = asdict(self)
+        del fields["traceback"]
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
         return json.dumps(_finite(fields | quality), allow_nan=False)
 

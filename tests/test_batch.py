@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import contents, noisy_file, run_cli
 from image_samples import tiff_bytes
+from PIL import Image
 
 from denoise.errors import OutputError
+from denoise.files import denoise_file
 from denoise.images import read_image, write_image
-from denoise.jobs import Settings
+from denoise.jobs import FileJob, Settings
 from denoise.report import FileReport
 
 
@@ -86,7 +90,7 @@ def test_json_has_one_object_for_each_image_whatever_became_of_it() -> None:
 
 def test_skip_existing_leaves_whole_results_alone_and_replaces_damaged_ones() -> None:
     write_image(Path("out/a.png"), np.zeros((24, 24)), overwrite=False)
-    write_image(Path("out/b.png"), np.zeros((9, 24)), overwrite=False)  # another size
+    Path("out/b.png").write_bytes(b"")  # as a full disk leaves it
     Path("out/sub").mkdir()
     Path("out/sub/c.png").write_bytes(Path("out/a.png").read_bytes()[:50])  # truncated
     kept = Path("out/a.png").read_bytes()
@@ -97,6 +101,79 @@ def test_skip_existing_leaves_whole_results_alone_and_replaces_damaged_ones() ->
     assert Path("out/a.png").read_bytes() == kept
     for name in ("b.png", "sub/c.png"):
         assert read_image(Path("out") / name).pixels.std() > 1
+
+
+def other_files() -> dict[str, bytes]:
+    """Files of the user's at the place of the result of a 24×24 gray image."""
+    gray = np.arange(576, dtype=np.uint8).reshape(24, 24)
+
+    def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    def tiff(array: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, array, photometric="minisblack")
+        return buffer.getvalue()
+
+    small = Image.fromarray(gray[:9])
+    return {
+        "another size": saved(small, "PNG"),
+        "another size, cut short": saved(small, "PNG")[:-30],
+        "colour": saved(Image.fromarray(gray).convert("RGB"), "PNG"),
+        "animation": saved(small, "GIF"),
+        "stack": tiff(np.stack([gray] * 3)),
+        "stack, cut short": tiff(np.stack([gray] * 3))[:-600],
+        "32 bits": tiff(gray.astype(np.uint32)),
+        "CMYK": saved(Image.fromarray(np.stack([gray] * 4, -1), "CMYK"), "JPEG"),
+        "text": b"important",
+        "zeros": bytes(600),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*mode.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", list(other_files()))
+def test_files_that_are_no_results_are_never_replaced_by_skip_existing(kind: str) -> None:
+    Path("out").mkdir()
+    Path("out/a.png").write_bytes(other_files()[kind])
+    before = contents(Path("out"))
+    code, stdout, stderr = run_cli("in", "-o", "out", "--skip-existing", *SIGMA)
+    assert code == 1
+    assert stdout.splitlines()[-2:][0].startswith("1 done, 0 skipped, 1 failed")
+    assert "error: out/a.png: exists already and " in stderr
+    assert before.items() <= contents(Path("out")).items()
+
+
+def test_other_files_that_are_there_are_never_replaced_by_skip_existing() -> None:
+    for name in ("f.png", "c.csv", "m.npz"):
+        Path(name).write_bytes(Path("clean/a.png").read_bytes())
+    before = contents(Path())
+    extras = ("--figure", "f.png", "--curve", "c.csv", "--save-model", "m.npz")
+    code, _, _ = run_cli("in/a.png", "-o", "a.png", "--skip-existing", *SIGMA, *extras)
+    assert (code, Path("a.png").exists()) == (0, True)
+    assert before.items() <= contents(Path()).items()
+    assert "skipped" in run_cli("in/a.png", "-o", "a.png", "--skip-existing", *SIGMA, *extras)[1]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), MemoryError(), KeyError("bug")])
+def test_whatever_happens_to_one_image_the_others_go_on(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_once(job: FileJob, *arguments: object, **more: object) -> FileReport:
+        if str(job.image) == "in/a.png":
+            raise error
+        return denoise_file(job, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("denoise.batch.denoise_file", fail_once)
+    code, stdout, stderr = run_cli("in", "-o", "out", "-r", *SIGMA)
+    assert code == 1
+    assert "2 done, 0 skipped, 1 failed" in stdout
+    wanted = "out of memory" if isinstance(error, MemoryError) else "internal error, please report"
+    assert f"error: in/a.png: {wanted}" in stderr
+    assert "Traceback" not in stdout + stderr
+    code, _, stderr = run_cli("in/a.png", "-o", "out/", "--verbose", *SIGMA)
+    assert ("Traceback" in stderr) == (not isinstance(error, MemoryError))
 
 
 def test_fail_fast_stops_at_the_first_failure() -> None:
@@ -152,7 +229,8 @@ def test_nothing_but_an_image_is_replaced_by_skip_existing() -> None:
     Path("notes.png").write_text("important")
     code, _, stderr = run_cli("in/a.png", "-o", "notes.png", "--skip-existing", *SIGMA)
     assert code == 1
-    assert stderr.startswith("error: notes.png: is there and no image; use --overwrite")
+    assert stderr.startswith("error: notes.png: exists already and is no result of this image: ")
+    assert stderr.rstrip().endswith("use --overwrite or another name")
     assert Path("notes.png").read_text() == "important"
     code, _, stderr = run_cli("in/a.png", "-o", "in/a.png", "--skip-existing", *SIGMA)
     assert code == 1

@@ -285,6 +285,9 @@ def accumulate(projections, gram, active, weights, latents, products, amplitudes
         for s in range(size):
             if weights[n, s] >= LEAST_WEIGHT * largest:
                 kept += weights[n, s]
+        if kept == np.float32(0.0):  # NaN weights: the check of the ELBO reports them
+            amplitudes[n] = np.nan
+            continue
         for s in range(size):
             weight = weights[n, s] / kept
             if weights[n, s] < LEAST_WEIGHT * largest:

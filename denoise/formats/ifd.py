@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError
 
 # TIFF 6.0, section 2: size in bytes of each type of value; 13 is an offset to a directory.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -91,10 +91,10 @@ def directory_offsets(block: bytes) -> list[int]:
             size = struct.calcsize("=" + count_code) + count * struct.calcsize("=" + entry)
             room -= size
             if room < 0:
-                raise ImageError("damaged image file: its directories overlap")
+                raise DamagedImageError("damaged image file: its directories overlap")
             (offset,) = struct.unpack_from(order + pointer, block, offset + size)
     except struct.error:
-        raise ImageError("truncated image file: a directory is missing") from None
+        raise DamagedImageError("truncated image file: a directory is missing") from None
     return offsets
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError, ImageError
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise an ImageError if there is nothing to denoise, or more than `max_pixels`."""
     if width < 1 or height < 1:
-        raise ImageError(f"damaged image file: its size is {width}x{height}")
+        raise DamagedImageError(f"damaged image file: its size is {width}x{height}")
     if width * height > max_pixels:
         raise ImageError(
             f"{width}x{height} is more than {max_pixels} pixels; cut it into smaller images or"

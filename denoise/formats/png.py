@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError, ImageError
 from denoise.formats.image_file import (
     Decoded,
     Metadata,
@@ -53,7 +53,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     """
     chunks = tuple(_read_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise ImageError("damaged image file: it does not start with a header")
+        raise DamagedImageError("damaged image file: it does not start with a header")
     width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
     check_size(width, height, max_pixels)
     kinds = {kind for kind, _ in chunks}
@@ -91,10 +91,10 @@ def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = len(SIGNATURE)
     while True:
         if place + 12 > len(data):
-            raise ImageError("truncated image file: it breaks off between chunks")
+            raise DamagedImageError("truncated image file: it breaks off between chunks")
         length, kind = struct.unpack_from(">I4s", data, place)
         if place + 12 + length > len(data):
-            raise ImageError(
+            raise DamagedImageError(
                 f"truncated image file: it breaks off in chunk {kind.decode('latin-1')!r}"
             )
         (checksum,) = struct.unpack_from(">I", data, place + 8 + length)
@@ -102,7 +102,7 @@ def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if checksum == zlib.crc32(content, zlib.crc32(kind)):
             yield kind, content
         elif not kind[0] & 32:
-            raise ImageError(f"damaged image file: wrong checksum in chunk {kind!r}")
+            raise DamagedImageError(f"damaged image file: wrong checksum in chunk {kind!r}")
         if kind == b"IEND":
             return
         place += 12 + length

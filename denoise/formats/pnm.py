@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError, ImageError
 from denoise.formats.image_file import Decoded, Metadata
 from denoise.formats.limits import check_frame, check_size
 
@@ -33,17 +33,17 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     kind = int(data[1:2])
     header = (_BITMAP_HEADER if kind in (1, 4) else _HEADER).match(data)
     if header is None:
-        raise ImageError("damaged image file: its header is not that of a PNM file")
+        raise DamagedImageError("damaged image file: its header is not that of a PNM file")
     width, height, *rest = map(int, header.groups())
     largest = rest[0] if rest else 1
     check_size(width, height, max_pixels)
     if not 1 <= largest <= 65_535:
-        raise ImageError(f"damaged image file: its largest value is {largest}, not 1..65535")
+        raise DamagedImageError(f"damaged image file: its largest value is {largest}, not 1..65535")
     shape = (height, width, 3) if kind in (3, 6) else (height, width)
     body = data[header.end() :]
     values = _plain(body, kind, shape) if kind < 4 else _binary(body, kind, shape, largest)
     if values.max() > largest:
-        raise ImageError(f"damaged image file: a value is above the largest one, {largest}")
+        raise DamagedImageError(f"damaged image file: a value is above the largest one, {largest}")
     if kind in (1, 4):
         values = 1 - values  # 1 is black
     full = 255 if largest < 256 else 65_535
@@ -70,11 +70,11 @@ def _plain(body: bytes, kind: int, shape: tuple[int, ...]) -> NDArray[Any]:
     count = int(np.prod(shape))
     words = re.findall(rb"[01]", body) if kind == 1 else body.split(None, count)
     if len(words) < count:
-        raise ImageError(f"truncated image file: {len(words)} of {count} values")
+        raise DamagedImageError(f"truncated image file: {len(words)} of {count} values")
     try:
         return np.array(words[:count]).astype(np.uint32).reshape(shape)
     except (ValueError, OverflowError):
-        raise ImageError("damaged image file: a value is not a number") from None
+        raise DamagedImageError("damaged image file: a value is not a number") from None
 
 
 def _binary(body: bytes, kind: int, shape: tuple[int, ...], largest: int) -> NDArray[Any]:
@@ -83,7 +83,7 @@ def _binary(body: bytes, kind: int, shape: tuple[int, ...], largest: int) -> NDA
     dtype = np.dtype("u1" if largest < 256 else ">u2")
     size = int(np.prod((height, row, *shape[2:]))) * dtype.itemsize
     if len(body) < size:
-        raise ImageError(f"truncated image file: {len(body)} of {size} bytes")
+        raise DamagedImageError(f"truncated image file: {len(body)} of {size} bytes")
     if is_pnm(body[size : size + 3]):
         raise ImageError("holds several images; save the one you want on its own")
     if kind == 4:

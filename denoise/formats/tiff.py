@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError, ImageError
 from denoise.formats import ifd
 from denoise.formats.image_file import (
     Decoded,
@@ -131,7 +131,7 @@ def _check(page: TiffPage, max_pixels: int) -> None:
             " 16-bit integers or float32"
         )
     if photometric == PALETTE and (dtype not in ("uint8", "uint16") or page.colormap is None):
-        raise ImageError("damaged image file: no palette for its pixels")
+        raise DamagedImageError("damaged image file: no palette for its pixels")
 
 
 def _expand(
@@ -148,7 +148,7 @@ def _expand(
             raise ImageError("is a palette image with alpha; convert it to RGBA first")
         colours = np.asarray(page.colormap)
         if array.max() >= colours.shape[1]:
-            raise ImageError("damaged image file: a pixel is beyond the palette")
+            raise DamagedImageError("damaged image file: a pixel is beyond the palette")
         if colours.max() > 255:
             colours = colours >> 8  # some write n * 256 for n, others n * 257
         array = without_gray_colours(colours.T.astype(np.uint8)[array])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.extremes import without_extremes, working_sigma
 from denoise.merging import PatchMerger
 from denoise.noise import check_sigma
 from denoise.patches import PatchGrid
@@ -123,7 +124,9 @@ def denoise_with_peer(
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
     compute_device = pick_device(device)
-    scaled = torch.as_tensor(pixels / sigma, dtype=torch.float32, device=compute_device)
+    ordinary, kept = without_extremes(pixels, sigma)
+    level = working_sigma(ordinary, sigma)
+    scaled = torch.as_tensor(ordinary / level, dtype=torch.float32, device=compute_device)
     height, width, channels = scaled.shape
     grid = PatchGrid((height, width, channels), patch_size, compute_device)
 
@@ -145,9 +148,9 @@ def denoise_with_peer(
         rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
         merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
         on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
-    denoised = merger.image() * sigma
+    denoised = np.where(kept, pixels, (merger.image() * level).cpu().numpy())
     return PeerResult(
-        image=denoised.cpu().numpy().astype(np.float32).reshape(np.shape(image)),
+        image=denoised.astype(np.float32).reshape(np.shape(image)),
         stats=stats,
         seconds=time.perf_counter() - started,
         device=describe_device(compute_device),

@@ -1,0 +1,55 @@
+"""Values that are out of proportion to the rest: hot pixels, cosmic rays, the sun.
+
+The arithmetic of the models is float32, in units of sigma, and squares are taken: it holds up
+to a range of some ten thousand sigma. A value far outside the range of the others has so little
+noise, relative to its size, that nothing can be gained by denoising it. It is kept as it is, and
+the model sees the nearest ordinary pixel in its place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+# The ordinary range holds all but this share of the values at either end.
+TAIL = 0.01
+# In units of sigma: values further outside the ordinary range are extreme.
+REACH = 1000.0
+# The models see noise of at least this share of the range.
+LEAST_NOISE_SHARE = 1e-4
+
+
+def ordinary_range(pixels: NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest value without the tails: NaN does not count, a few outliers neither."""
+    lowest, highest = np.nanquantile(pixels, [TAIL, 1 - TAIL])
+    return float(lowest), float(highest)
+
+
+def without_extremes(
+    pixels: NDArray[np.float64], sigma: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Replace extreme values by those of the nearest ordinary pixel.
+
+    Parameters
+    ----------
+    pixels : (height, width, C), NaN where missing
+    sigma : standard deviation of the noise
+
+    Returns
+    -------
+    pixels : the same without extreme values; the array itself if there are none
+    extreme : (height, width, C), where there were; the caller keeps the values there
+    """
+    lowest, highest = ordinary_range(pixels)
+    reach = REACH * sigma
+    extreme = (pixels < lowest - reach) | (pixels > highest + reach)
+    if not extreme.any():
+        return pixels, extreme
+    _, (rows, columns) = distance_transform_edt(extreme.any(2), return_indices=True)
+    return np.where(extreme, pixels[rows, columns], pixels), extreme
+
+
+def working_sigma(pixels: NDArray[np.float64], sigma: float) -> float:
+    """Sigma, or what float32 can tell from nothing beside values of this range."""
+    return max(sigma, LEAST_NOISE_SHARE * float(np.nanmax(pixels) - np.nanmin(pixels)))

@@ -1,0 +1,109 @@
+"""Values out of proportion, huge ranges and senseless levels: a picture or one clear error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import TINY, TINY_AMPLITUDE, step_image
+
+from denoise.errors import OptionError
+from denoise.extremes import REACH, without_extremes, working_sigma
+from denoise.noise import add_gaussian_noise
+from denoise.noise_level import estimate_sigma
+from denoise.options import DenoiseOptions
+from denoise.peers.options import peer_options
+from denoise.peers.pipeline import denoise_with_peer
+from denoise.pipeline import denoise_image
+
+SIGMA = 5.0
+
+
+def noisy_image(side: int = 24, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return add_gaussian_noise(step_image(side, side), SIGMA, generator=generator)
+
+
+def test_ordinary_images_have_no_extreme_values() -> None:
+    pixels = noisy_image()[..., None]
+    same, extreme = without_extremes(pixels, SIGMA)
+    assert same is pixels
+    assert not extreme.any()
+    assert working_sigma(pixels, SIGMA) == SIGMA
+
+
+def test_extreme_values_are_seen_as_the_nearest_ordinary_pixel() -> None:
+    pixels = np.repeat(noisy_image()[..., None], 3, axis=2)
+    pixels[10, 11, 1] = pixels.max() + 1.001 * REACH * SIGMA
+    pixels[4, 4] = np.nan
+    found, extreme = without_extremes(pixels, SIGMA)
+    assert [*map(tuple, np.argwhere(extreme))] == [(10, 11, 1)]
+    around = pixels[9:12, 10:13, 1].ravel()
+    assert found[10, 11, 1] in around[around < 1e3]
+    assert np.array_equal(found[~extreme], pixels[~extreme], equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [-1e30, 3e3, 65_535.0, 1e9, 1e30])
+@pytest.mark.parametrize("options", [TINY, TINY_AMPLITUDE])
+def test_a_hot_pixel_stays_as_it_is_and_does_not_harm_the_others(
+    size: float, options: DenoiseOptions
+) -> None:
+    noisy = noisy_image()
+    hot = noisy.copy()
+    hot[12, 5] += size * SIGMA
+    denoise = lambda image: denoise_image(  # noqa: E731
+        image, SIGMA, options=options, with_uncertainty=True, device="cpu"
+    )
+    result, plain = denoise(hot), denoise(noisy)
+    assert result.image[12, 5] == np.float32(hot[12, 5])
+    others = np.ones_like(noisy, bool)
+    others[12, 5] = False
+    clean = step_image()
+    with_it, without = (
+        np.sqrt(np.mean((one.image - clean)[others] ** 2)) for one in (result, plain)
+    )
+    assert with_it < 1.1 * without
+    assert result.uncertainty is not None
+    assert result.uncertainty[12, 5] == np.float32(SIGMA)
+
+
+def test_peers_keep_a_hot_pixel_too() -> None:
+    hot = noisy_image()
+    hot[3, 20] = 1e9
+    options = peer_options("vq-vae", epochs=1, patch_budget=100)
+    result = denoise_with_peer(hot, SIGMA, options, device="cpu")
+    assert result.image[3, 20] == np.float32(1e9)
+    assert np.abs(np.delete(result.image.ravel(), 3 * 24 + 20)).max() < 1e3
+
+
+@pytest.mark.parametrize("extent", [1e3, 3e4, 9e5])
+@pytest.mark.parametrize("options", [TINY, TINY_AMPLITUDE])
+def test_images_of_any_range_come_back_near_what_they_were(
+    extent: float, options: DenoiseOptions
+) -> None:
+    clean = step_image() / 255 * extent
+    noisy = add_gaussian_noise(clean, 1.0, generator=np.random.default_rng(1))
+    result = denoise_image(noisy, 1.0, options=options, device="cpu")
+    if working_sigma(noisy[..., None], 1.0) > 1:
+        assert np.abs(result.image - noisy).max() <= 3.0 + 1e-6 * extent
+    assert np.isfinite(result.image).all()
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e30, 1e200, -1e300])
+def test_outliers_do_not_change_the_estimate(size: float) -> None:
+    noisy = noisy_image(64)
+    plain = estimate_sigma(noisy)
+    noisy[40, 50] = size
+    noisy[41, 9] = size / 3
+    assert estimate_sigma(noisy) == pytest.approx(plain, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma", [1e300, 1e7, 1e-9, 1e-300])
+def test_senseless_levels_are_refused_with_the_reason(sigma: float) -> None:
+    what = "large" if sigma > 1 else "small"
+    with pytest.raises(OptionError, match=f"sigma .* is too {what} for values .* units of the"):
+        denoise_image(noisy_image(), sigma, options=TINY)
+
+
+def test_a_black_image_can_have_any_noise() -> None:
+    black = denoise_image(np.zeros((24, 24)), 25.0, options=TINY_AMPLITUDE, device="cpu")
+    assert np.abs(black.image).max() < 1
