@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from denoise.noise_level import estimate_sigma
+    from denoise.noise.level import estimate_sigma
+    from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
+    from denoise.noise.signal_dependent import denoise_poisson_gaussian
     from denoise.options import DenoiseOptions
     from denoise.pipeline import denoise_image
-    from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
     from denoise.presets import preset
     from denoise.results import DenoiseResult, Progress
-    from denoise.signal_dependent import denoise_poisson_gaussian
 
 __version__ = "0.1.0"
 
@@ -31,12 +31,12 @@ __all__ = [
 _HOMES = {
     "DenoiseOptions": "options",
     "DenoiseResult": "results",
-    "PoissonGaussian": "poisson_gaussian",
+    "PoissonGaussian": "noise.poisson_gaussian",
     "Progress": "results",
     "denoise_image": "pipeline",
-    "denoise_poisson_gaussian": "signal_dependent",
-    "estimate_poisson_gaussian": "poisson_gaussian",
-    "estimate_sigma": "noise_level",
+    "denoise_poisson_gaussian": "noise.signal_dependent",
+    "estimate_poisson_gaussian": "noise.poisson_gaussian",
+    "estimate_sigma": "noise.level",
     "preset": "presets",
 }
 

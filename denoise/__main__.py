@@ -1,5 +1,5 @@
 """`python -m denoise` is the same as `denoise`."""
 
-from denoise.cli import main
+from denoise.cli.main import main
 
 main()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from denoise.options import DenoiseOptions
-from denoise.refinement import pass_count, refine_image
-from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
+from denoise.refinement.refine import pass_count, refine_image
+from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 
 # The preset's amount of learning is multiplied by these, largest first.
 SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from denoise.errors import DeviceError
-from denoise.gpu.launching import works_on
+from denoise.kernels.launching import works_on
 
 
 def pick_device(name: str) -> torch.device:

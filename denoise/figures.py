@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise.formats.image_file import PEAK, ImageFile, to_8bit
-from denoise.report import Quality
-from denoise.vae import LearnedVAE
+from denoise.cli.report import Quality
+from denoise.files.image_file import PEAK, ImageFile, to_8bit
+from denoise.vae.learned import LearnedVAE
 
 CAPTION_HEIGHT, GAP = 24, 8
 # Panels are shrunk to at most this size, or enlarged by a whole factor to at least that one.

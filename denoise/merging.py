@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from denoise.gpu import merging as on_gpu
+from denoise.kernels import merging_gpu as on_gpu
 from denoise.patches import PatchGrid
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from denoise.formats.image_file import PEAK
+from denoise.files.image_file import PEAK
 
 
 def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> float:

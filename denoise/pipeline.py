@@ -14,15 +14,15 @@ from torch import Tensor
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, memory_told, pick_device
 from denoise.errors import ImageError, OptionError
-from denoise.extremes import without_extremes, working_sigma
-from denoise.noise import check_sigma
+from denoise.noise.extremes import without_extremes, working_sigma
+from denoise.noise.gaussian import check_sigma
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.presets import DEFAULT_PRESET, preset
-from denoise.reconstruction import Reconstruction, averaged
-from denoise.refinement import pass_count, refine_image
+from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import STAGES, DenoiseResult, Progress
-from denoise.training import EpochStats
-from denoise.vae import LearnedVAE, apply_vae, for_another_image, learn_vae
+from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
+from denoise.vae.reconstruction import Reconstruction, averaged
+from denoise.vae.training import EpochStats
 
 # In units of sigma: noise is hardly ever stronger.
 LARGEST_CHANGE = 3.0

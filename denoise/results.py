@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.options import DenoiseOptions
-from denoise.vae import LearnedVAE
+from denoise.vae.learned import LearnedVAE
 
 STAGES = ("train", "rebuild", "refine")
 

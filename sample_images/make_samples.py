@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from denoise.benchmarks.datasets import sample_images
-from denoise.images import write_image
-from denoise.noise import add_gaussian_noise
+from denoise.benchmark.datasets import sample_images
+from denoise.files.images import write_image
+from denoise.noise.gaussian import add_gaussian_noise
 
 SIGMA = 25
 

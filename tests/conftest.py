@@ -13,12 +13,9 @@ import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from denoise.amplitudes import GaussianAmplitudes
-from denoise.cli import app
-from denoise.decoder import MLPDecoder
-from denoise.images import write_image
-from denoise.model import BinaryVAE
-from denoise.noise import add_gaussian_noise
+from denoise.cli.main import app
+from denoise.files.images import write_image
+from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import (
     Decoder,
     DenoiseOptions,
@@ -30,6 +27,9 @@ from denoise.options import (
 )
 from denoise.patches import Patches
 from denoise.presets import preset
+from denoise.vae.amplitudes import GaussianAmplitudes
+from denoise.vae.mlp import MLPDecoder
+from denoise.vae.model import BinaryVAE
 
 # Without a GPU, Triton's kernels run in its interpreter, which it decides when they are imported.
 if not torch.cuda.is_available():
@@ -128,7 +128,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
         return TINY_AMPLITUDE if decoder == "amplitude" else TINY
 
-    monkeypatch.setattr("denoise.jobs.preset", tiny)
+    monkeypatch.setattr("denoise.cli.jobs.preset", tiny)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

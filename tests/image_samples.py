@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from denoise.formats.image_file import ImageFile, Metadata, to_pixels
+from denoise.files.image_file import ImageFile, Metadata, to_pixels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
 

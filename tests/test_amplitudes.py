@@ -11,15 +11,15 @@ from conftest import all_states, make_model, make_patches
 from test_model import exact_posterior
 from torch import Tensor
 
-from denoise import fast_path
-from denoise.amplitude_learning import amplitude_sums
-from denoise.amplitudes import GaussianAmplitudes
-from denoise.model import BinaryVAE
-from denoise.neighbourhood import Extent, explore
 from denoise.patches import Patches
-from denoise.reconstruction import posterior_moments
-from denoise.search import scored
-from denoise.stored_states import SparseStates, no_latents_on
+from denoise.vae import fast_path
+from denoise.vae.amplitudes import GaussianAmplitudes
+from denoise.vae.best_first import Extent, explore
+from denoise.vae.closed_form import amplitude_sums
+from denoise.vae.model import BinaryVAE
+from denoise.vae.reconstruction import posterior_moments
+from denoise.vae.search import scored
+from denoise.vae.stored_states import SparseStates, no_latents_on
 
 CASES = pytest.mark.parametrize(
     ("hidden", "missing"), [(None, False), (None, True), ((5,), False), ((5,), True)]

@@ -13,11 +13,11 @@ from conftest import contents, noisy_file, run_cli
 from image_samples import tiff_bytes
 from PIL import Image
 
+from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.one_file import denoise_file
+from denoise.cli.report import FileReport
 from denoise.errors import OutputError
-from denoise.files import denoise_file
-from denoise.images import read_image, write_image
-from denoise.jobs import FileJob, Settings
-from denoise.report import FileReport
+from denoise.files.images import read_image, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,7 @@ def test_whatever_happens_to_one_image_the_others_go_on(
             raise error
         return denoise_file(job, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("denoise.batch.denoise_file", fail_once)
+    monkeypatch.setattr("denoise.cli.batch.denoise_file", fail_once)
     code, stdout, stderr = run_cli("in", "-o", "out", "-r", *SIGMA)
     assert code == 1
     assert "2 done, 0 skipped, 1 failed" in stdout
@@ -251,7 +251,7 @@ def test_other_files_are_written_before_the_image_which_says_that_all_is_done(
     def full(path: Path, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written: No space left on device")
 
-    monkeypatch.setattr("denoise.extras.write_atomically", full)
+    monkeypatch.setattr("denoise.cli.extras.write_atomically", full)
     code, _, stderr = run_cli("in/a.png", *SIGMA, "--curve", "c.csv")
     assert (code, "error: c.csv: cannot be written" in stderr) == (1, True)
     assert not Path("in/a_denoised.png").exists()
@@ -276,8 +276,8 @@ def test_the_start_of_the_program_counts_for_the_first_image_only(
         budgets.append(settings.time_budget)
         return FileReport("in", "out", "skipped")
 
-    monkeypatch.setattr("denoise.batch.denoise_file", record)
-    monkeypatch.setattr("denoise.cli._uptime", lambda: 4.0)
+    monkeypatch.setattr("denoise.cli.batch.denoise_file", record)
+    monkeypatch.setattr("denoise.cli.main._uptime", lambda: 4.0)
     assert run_cli("in", "-o", "out", "-r", "--time-budget", "10s", *SIGMA)[0] == 0
     assert budgets == [6.0, 10.0, 10.0]
 

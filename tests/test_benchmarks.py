@@ -13,22 +13,22 @@ from conftest import SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
 from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
-from denoise.benchmarks import classic
-from denoise.benchmarks.command import _method_names, app
-from denoise.benchmarks.datasets import clean_images, sample_images
-from denoise.benchmarks.losses import where_we_lose
-from denoise.benchmarks.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
-from denoise.benchmarks.protocol import Protocol, sha256
-from denoise.benchmarks.published import PUBLISHED, published_mean
-from denoise.benchmarks.registry import NAMED_SETS, NamedSet, download, known_name
-from denoise.benchmarks.runner import Benchmark, Cell
-from denoise.benchmarks.tables import means
-from denoise.benchmarks.zs_n2n import ZSN2NOptions, halves, zs_n2n
+from denoise.benchmark.command import _method_names, app
+from denoise.benchmark.datasets import clean_images, sample_images
+from denoise.benchmark.losses import where_we_lose
+from denoise.benchmark.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
+from denoise.benchmark.protocol import Protocol, sha256
+from denoise.benchmark.published import PUBLISHED, published_mean
+from denoise.benchmark.registry import NAMED_SETS, NamedSet, download, known_name
+from denoise.benchmark.runner import Benchmark, Cell
+from denoise.benchmark.tables import means
 from denoise.errors import ImageError, OptionError
-from denoise.images import read_image, write_image
+from denoise.files.images import read_image, write_image
+from denoise.methods import classic
+from denoise.methods.options import PEERS
+from denoise.methods.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.metrics import psnr
 from denoise.options import DenoiseOptions
-from denoise.peers.options import PEERS
 
 
 @pytest.fixture
@@ -231,9 +231,9 @@ def quick_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     def tiny(preset_name: str, sigma: float, decoder: str | None = None) -> DenoiseOptions:
         return TINY if decoder == "mlp" else TINY_AMPLITUDE
 
-    monkeypatch.setattr("denoise.benchmarks.methods.preset", tiny)
-    monkeypatch.setattr("denoise.benchmarks.methods.PATCH_SIZE", 4)
-    monkeypatch.setattr("denoise.benchmarks.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
+    monkeypatch.setattr("denoise.benchmark.methods.preset", tiny)
+    monkeypatch.setattr("denoise.benchmark.methods.PATCH_SIZE", 4)
+    monkeypatch.setattr("denoise.methods.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
     for peer, options in PEERS.items():
         training = replace(options.training, epochs=2)
         monkeypatch.setitem(PEERS, peer, replace(options, training=training))

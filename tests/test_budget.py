@@ -19,7 +19,7 @@ from denoise.budget import (
     scaled,
 )
 from denoise.errors import OptionError
-from denoise.refinement import pass_count
+from denoise.refinement.refine import pass_count
 
 SPEED = Speed(training=1e-5, rebuilding=2e-5, refining=1e-5)
 PIXELS = 256 * 256

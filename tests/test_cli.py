@@ -17,10 +17,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from denoise import __version__
-from denoise.cli import app
-from denoise.images import read_image, write_image
+from denoise.cli.main import app
+from denoise.files.images import read_image, write_image
 from denoise.metrics import psnr
-from denoise.noise import add_gaussian_noise
+from denoise.noise.gaussian import add_gaussian_noise
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
 

@@ -13,7 +13,7 @@ from conftest import run_cli as run
 from image_samples import tiff_bytes
 from PIL import Image
 
-from denoise.images import read_image, write_image
+from denoise.files.images import read_image, write_image
 from denoise.metrics import psnr
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")

@@ -11,8 +11,8 @@ from conftest import contents, noisy_file
 from conftest import run_cli as run
 from image_samples import tiff_bytes
 
-from denoise.images import read_image
-from denoise.peers.options import PEERS
+from denoise.files.images import read_image
+from denoise.methods.options import PEERS
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 from conftest import TINY, TINY_AMPLITUDE, step_image
 
 from denoise.errors import OptionError
-from denoise.extremes import REACH, without_extremes, working_sigma
-from denoise.noise import add_gaussian_noise
-from denoise.noise_level import estimate_sigma
+from denoise.methods.options import peer_options
+from denoise.methods.other_vaes import denoise_with_peer
+from denoise.noise.extremes import REACH, without_extremes, working_sigma
+from denoise.noise.gaussian import add_gaussian_noise
+from denoise.noise.level import estimate_sigma
 from denoise.options import DenoiseOptions
-from denoise.peers.options import peer_options
-from denoise.peers.pipeline import denoise_with_peer
 from denoise.pipeline import denoise_image
 
 SIGMA = 5.0

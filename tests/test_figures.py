@@ -9,10 +9,10 @@ import pytest
 from conftest import TINY_AMPLITUDE, step_image
 
 from denoise import denoise_image
+from denoise.cli.report import Quality
 from denoise.curves import curve_table, draw_curves
 from denoise.figures import CAPTION_HEIGHT, GAP, comparison, most_detailed
-from denoise.images import ImageFile
-from denoise.report import Quality
+from denoise.files.images import ImageFile
 
 
 def image_file(pixels: np.ndarray, sample_type: str = "uint8") -> ImageFile:

@@ -15,19 +15,20 @@ import torch
 from conftest import make_model, make_patches, run_cli
 from torch import Tensor
 
-from denoise import fast_path
-from denoise.amplitude_learning import amplitude_sums
 from denoise.devices import device_note
-from denoise.gpu import amplitude, launching
-from denoise.model import BinaryVAE
-from denoise.neighbourhood import Extent, explore
+from denoise.kernels import amplitude_gpu as amplitude
+from denoise.kernels import launching
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.reconstruction import posterior_moments
-from denoise.search import scored
-from denoise.states import LatentStates
-from denoise.stored_states import SparseStates, no_latents_on
-from denoise.training import train
+from denoise.vae import fast_path
+from denoise.vae.best_first import Extent, explore
+from denoise.vae.closed_form import amplitude_sums
+from denoise.vae.model import BinaryVAE
+from denoise.vae.reconstruction import posterior_moments
+from denoise.vae.search import scored
+from denoise.vae.states import LatentStates
+from denoise.vae.stored_states import SparseStates, no_latents_on
+from denoise.vae.training import train
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
@@ -155,7 +156,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
     """The interpreter takes more than the compiler does."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    command = [sys.executable, "-W", "error", "-m", "denoise.benchmarks.gpu_kernels"]
+    command = [sys.executable, "-W", "error", "-m", "denoise.benchmark.gpu_kernels"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
     kernels = {row[0].strip() for row in rows}
@@ -197,7 +198,7 @@ def test_a_triton_that_cannot_launch_does_without(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("Failed to find C compiler")
 
     launching.works_on.cache_clear()
-    monkeypatch.setattr("denoise.gpu.amplitude_kernels.probe", NoCompiler())
+    monkeypatch.setattr("denoise.kernels.amplitude_triton.probe", NoCompiler())
     assert not launching.works_on(DEVICE)
     launching.works_on.cache_clear()
 

@@ -11,16 +11,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from denoise import fast_path
-from denoise.benchmarks.gpu_kernels import Launch, recorded
-from denoise.gpu import amplitude, perceptron
-from denoise.gpu import refinement as on_gpu
-from denoise.groups import match_patches
+from denoise.benchmark.gpu_kernels import Launch, recorded
+from denoise.kernels import amplitude_gpu as amplitude
+from denoise.kernels import groups_gpu as on_gpu
+from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches
 from denoise.presets import override, preset
-from denoise.training import train
-from denoise.vae import initial_model, initial_states
+from denoise.refinement.block_matching import match_patches
+from denoise.vae import fast_path
+from denoise.vae.learned import initial_model, initial_states
+from denoise.vae.training import train
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
@@ -91,7 +92,7 @@ def cost_of_a_batch(options: DenoiseOptions) -> tuple[float, ...]:
 @pytest.fixture(autouse=True)
 def _no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels that do nothing leave an ELBO of what was in memory."""
-    monkeypatch.setattr("denoise.training._stats", lambda *sums, **count: None)
+    monkeypatch.setattr("denoise.vae.training._stats", lambda *sums, **count: None)
 
 
 def test_a_batch_with_the_published_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_a_batch_of_the_amplitude_model(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_matching_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
-    monkeypatch.setattr("denoise.cpu.matching.supports", lambda pilot: False)
+    monkeypatch.setattr("denoise.kernels.matching_cpu.supports", lambda pilot: False)
     image = torch.zeros(64, 64)
     operations, launches, _ = counted(
         lambda: match_patches(image, 6, group_size=60, window=20, stride=3)

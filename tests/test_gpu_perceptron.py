@@ -10,16 +10,17 @@ import pytest
 import torch
 from conftest import make_model, make_patches
 
-from denoise.gpu import evolution, perceptron
-from denoise.gradient_learning import gradient
-from denoise.model import BinaryVAE
+from denoise.kernels import evolution_gpu as evolution
+from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom
-from denoise.search import improve
-from denoise.states import LatentStates, duplicates, random_states
-from denoise.stored_states import PackedStates
-from denoise.training import train
+from denoise.vae.gradient import gradient
+from denoise.vae.model import BinaryVAE
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.search import improve
+from denoise.vae.states import LatentStates, duplicates, random_states
+from denoise.vae.stored_states import PackedStates
+from denoise.vae.training import train
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 

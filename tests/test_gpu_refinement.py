@@ -9,13 +9,13 @@ import pytest
 import torch
 from conftest import step_image
 
-from denoise.gpu import merging
-from denoise.gpu import refinement as on_gpu
-from denoise.group_filters import low_rank_filter
-from denoise.groups import match_patches, match_plainly
-from denoise.noise import add_gaussian_noise
+from denoise.kernels import groups_gpu as on_gpu
+from denoise.kernels import merging_gpu as merging
+from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.refinement import refine_image
+from denoise.refinement.block_matching import match_patches, match_plainly
+from denoise.refinement.filters import low_rank_filter
+from denoise.refinement.refine import refine_image
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
@@ -29,7 +29,7 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the Triton kernels, on a CPU as well."""
     monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
     monkeypatch.setattr(merging, "supports", lambda like: True)
-    monkeypatch.setattr("denoise.cpu.matching.supports", lambda pilot: False)
+    monkeypatch.setattr("denoise.kernels.matching_cpu.supports", lambda pilot: False)
 
 
 @pytest.mark.parametrize("flat", [False, True])

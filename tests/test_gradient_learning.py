@@ -8,11 +8,11 @@ from conftest import make_model, make_patches
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from denoise.decoder import MLPDecoder
-from denoise.gradient_learning import GradientLearner, _Adam, gradient, learning_rate
 from denoise.options import TrainingOptions
-from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, random_states
+from denoise.vae.gradient import GradientLearner, _Adam, gradient, learning_rate
+from denoise.vae.mlp import MLPDecoder
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.states import LatentStates, random_states
 
 
 def torch_schedule(optimizer: Adam, training: TrainingOptions, steps: int) -> LRScheduler:

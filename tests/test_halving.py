@@ -12,17 +12,12 @@ import pytest
 import torch
 from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
-from denoise import (
-    amplitude_learning,
-    denoise_image,
-    fast_path,
-    gradient_learning,
-    pipeline,
-    reconstruction,
-    training,
-)
+from denoise import denoise_image, pipeline
 from denoise.halving import Halving
 from denoise.options import DenoiseOptions
+from denoise.vae import closed_form as amplitude_learning
+from denoise.vae import fast_path, reconstruction, training
+from denoise.vae import gradient as gradient_learning
 
 LIMIT = 30
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import contents, noisy_file, run_cli
 from image_samples import tiff_bytes
 
-from denoise.images import read_image, write_image
+from denoise.files.images import read_image, write_image
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
 SIGMA = ("--sigma", "20")

@@ -12,9 +12,9 @@ from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
 from denoise.errors import ImageError, OutputError
-from denoise.formats.image_file import ImageFile, Metadata, TiffLayout
-from denoise.formats.table import FORMATS
-from denoise.images import check_writable, encode_image, read_image
+from denoise.files.formats import FORMATS
+from denoise.files.image_file import ImageFile, Metadata, TiffLayout
+from denoise.files.images import check_writable, encode_image, read_image
 
 resource = pytest.importorskip("resource", reason="tells how much memory was used, on Unix only")
 GENEROUS = 2**18  # pixels; more would only make the tests slow

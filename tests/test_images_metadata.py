@@ -13,9 +13,9 @@ import tifffile
 from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from denoise.formats import ifd
-from denoise.formats.image_file import quantised
-from denoise.images import encode_image, read_image
+from denoise.files import ifd
+from denoise.files.image_file import quantised
+from denoise.files.images import encode_image, read_image
 
 PROFILE = bytes(range(256)) * 300  # two segments of a JPEG
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xbc</x:xmpmeta>"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image
 
-from denoise.formats.image_file import Metadata, TiffLayout, join_alpha, quantised, to_pixels
-from denoise.formats.table import FORMATS
-from denoise.formats.tiff import SAMPLE_TYPES
-from denoise.images import encode_image, read_image
+from denoise.files.formats import FORMATS
+from denoise.files.image_file import Metadata, TiffLayout, join_alpha, quantised, to_pixels
+from denoise.files.images import encode_image, read_image
+from denoise.files.tiff import SAMPLE_TYPES
 
 LOSSLESS = [one for one in FORMATS if one.name != "JPEG"]
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))

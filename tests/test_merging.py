@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from denoise import merging
-from denoise.gpu import merging as on_gpu
+from denoise.kernels import merging_gpu as on_gpu
 from denoise.merging import PatchMerger
 from denoise.patches import PatchGrid
 

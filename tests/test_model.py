@@ -10,11 +10,11 @@ import pytest
 import torch
 from conftest import all_states, make_model, make_patches
 
-from denoise.gradient_learning import gradient
-from denoise.model import BinaryVAE
 from denoise.patches import Patches
-from denoise.reconstruction import posterior_mean
-from denoise.states import LatentStates
+from denoise.vae.gradient import gradient
+from denoise.vae.model import BinaryVAE
+from denoise.vae.reconstruction import posterior_mean
+from denoise.vae.states import LatentStates
 
 
 def brute_force(model: BinaryVAE, patches: Patches) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ from denoise import DenoiseOptions, denoise_image
 from denoise.errors import ImageError, ModelFileError, OutputError
 from denoise.figures import draw_models
 from denoise.metrics import psnr
-from denoise.model_files import load_models, save_models
-from denoise.noise import add_gaussian_noise
+from denoise.noise.gaussian import add_gaussian_noise
+from denoise.vae.saved import load_models, save_models
 
 CPU = torch.device("cpu")
 CLEAN = step_image(32, 32)

@@ -11,8 +11,8 @@ from image_samples import random_samples
 from PIL import Image
 
 from denoise.errors import OutputError
-from denoise.images import IMAGE_SUFFIXES, read_image, write_image
-from denoise.outputs import check_output
+from denoise.files.images import IMAGE_SUFFIXES, read_image, write_image
+from denoise.files.outputs import check_output
 
 
 def pixels(*shape: int) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from denoise.peers.gm_wae import MixtureVAE, mmd
-from denoise.peers.gumbel_vae import binary_concrete
-from denoise.peers.nash_vae import NashVAE
-from denoise.peers.networks import bernoulli_divergence, perplexity
-from denoise.peers.options import MixtureOptions, NashOptions, VQOptions
-from denoise.peers.vq_vae import VQVAE, nearest_codes, straight_through
+from denoise.methods.gm_wae import MixtureVAE, mmd
+from denoise.methods.gumbel_vae import binary_concrete
+from denoise.methods.nash_vae import NashVAE
+from denoise.methods.networks import bernoulli_divergence, perplexity
+from denoise.methods.options import MixtureOptions, NashOptions, VQOptions
+from denoise.methods.vq_vae import VQVAE, nearest_codes, straight_through
 
 
 def seeded(seed: int = 0) -> torch.Generator:

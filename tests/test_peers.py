@@ -9,9 +9,7 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.metrics import psnr
-from denoise.noise import add_gaussian_noise
-from denoise.peers.options import (
+from denoise.methods.options import (
     GumbelOptions,
     MixtureOptions,
     NashOptions,
@@ -20,8 +18,10 @@ from denoise.peers.options import (
     VQOptions,
     peer_options,
 )
-from denoise.peers.pipeline import denoise_with_peer, make_peer, mean_free_basis
-from denoise.peers.training import fit
+from denoise.methods.other_vaes import denoise_with_peer, make_peer, mean_free_basis
+from denoise.methods.training import fit
+from denoise.metrics import psnr
+from denoise.noise.gaussian import add_gaussian_noise
 
 SHORT = PeerTraining(epochs=12, batch_size=128, learning_rate=5e-3)
 TINY: dict[str, PeerOptions] = {

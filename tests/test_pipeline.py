@@ -13,7 +13,7 @@ from PIL import Image
 from denoise import DenoiseOptions, Progress, denoise_image, preset
 from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
 from denoise.metrics import psnr
-from denoise.noise import add_gaussian_noise
+from denoise.noise.gaussian import add_gaussian_noise
 
 SIGMA = 20.0
 BOTH = pytest.mark.parametrize("tiny", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from denoise.cli.plan import Plan, plan_jobs
 from denoise.errors import PlanError
-from denoise.plan import Plan, plan_jobs
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from conftest import SAMPLES, SHARED_DATA
 
 from denoise import denoise_image, preset
 from denoise.errors import ImageError, OptionError
-from denoise.formats.image_file import to_8bit
-from denoise.images import read_image
+from denoise.files.image_file import to_8bit
+from denoise.files.images import read_image
 from denoise.metrics import psnr
-from denoise.noise_level import estimate_sigma
-from denoise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian, noise_curve
+from denoise.noise.level import estimate_sigma
+from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian, noise_curve
 
 # Photons, where the transform is a good one.
 PHOTONS = (0.0, 0.2, 1.0, 3.0, 10.0, 40.0, 150.0)

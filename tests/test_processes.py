@@ -15,7 +15,7 @@ import pytest
 from conftest import contents, noisy_file
 from PIL import Image
 
-from denoise.images import read_image
+from denoise.files.images import read_image
 
 COMMAND = (sys.executable, "-m", "denoise")
 QUICK = ("--sigma", "20", "--preset", "fast", "--epochs", "2", "--device", "cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from denoise.progress import show_progress
+from denoise.cli.progress import show_progress
 from denoise.results import Progress
 
 EVENTS = [Progress("train", n, 10, 7, elbo=-50.0 + n) for n in range(1, 11)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from denoise.randomness import PatchRandom, choose_by_weight
+from denoise.vae.randomness import PatchRandom, choose_by_weight
 
 
 def test_numbers_do_not_depend_on_batch_neighbours() -> None:

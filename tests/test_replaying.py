@@ -11,15 +11,16 @@ import torch
 from conftest import make_model, make_patches
 from simulated_graphs import SimulatedRecorder
 
-from denoise.gpu import perceptron, replaying
-from denoise.gpu.replaying import Recorder, Replayed
-from denoise.model import BinaryVAE
+from denoise.kernels import mlp_gpu as perceptron
+from denoise.kernels import replaying
+from denoise.kernels.replaying import Recorder, Replayed
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, random_states
-from denoise.stored_states import PackedStates
-from denoise.training import train
+from denoise.vae.model import BinaryVAE
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.states import LatentStates, random_states
+from denoise.vae.stored_states import PackedStates
+from denoise.vae.training import train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SEARCH = SearchOptions(

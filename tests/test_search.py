@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import all_states, make_model, make_patches
 
-from denoise.flips import flip_bits, flip_log_joints
 from denoise.options import Mutation, ParentSelection, SearchOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom, choose_by_weight
-from denoise.search import breed, cross_over, evolve, select_parents, sparse_flips
-from denoise.states import LatentStates, duplicates, random_states
+from denoise.vae.flips import flip_bits, flip_log_joints
+from denoise.vae.randomness import PatchRandom, choose_by_weight
+from denoise.vae.search import breed, cross_over, evolve, select_parents, sparse_flips
+from denoise.vae.states import LatentStates, duplicates, random_states
 
 SELECTIONS: tuple[ParentSelection, ...] = ("fitness", "best", "uniform")
 MUTATIONS: tuple[Mutation, ...] = ("guided", "random", "sparse")

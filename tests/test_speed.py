@@ -15,8 +15,8 @@ from conftest import TINY, TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
-from denoise.benchmarks.gpu_kernels import Launch, kernels_replaced, recorded
-from denoise.benchmarks.speed import (
+from denoise.benchmark.gpu_kernels import Launch, kernels_replaced, recorded
+from denoise.benchmark.speed import (
     amplitude_stages,
     command,
     perceptron_stages,
@@ -24,17 +24,18 @@ from denoise.benchmarks.speed import (
     stages,
     whole_runs,
 )
-from denoise.benchmarks.speed.paths import on_path, plain_tensors
-from denoise.benchmarks.speed.stages import Limits, StageTime, Work
-from denoise.benchmarks.speed.whole_runs import WholeRun, comparison
-from denoise.cpu import amplitude, matching
-from denoise.gpu import refinement as on_gpu
-from denoise.groups import match_patches
+from denoise.benchmark.speed.paths import on_path, plain_tensors
+from denoise.benchmark.speed.stages import Limits, StageTime, Work
+from denoise.benchmark.speed.whole_runs import WholeRun, comparison
+from denoise.kernels import amplitude_cpu as amplitude
+from denoise.kernels import groups_gpu as on_gpu
+from denoise.kernels import matching_cpu as matching
 from denoise.options import SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.pipeline import denoise_image
-from denoise.states import LatentStates
-from denoise.stored_states import SparseStates, no_latents_on
+from denoise.refinement.block_matching import match_patches
+from denoise.vae.states import LatentStates
+from denoise.vae.stored_states import SparseStates, no_latents_on
 
 
 @pytest.mark.usefixtures("small")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import all_states
 
-from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, duplicates, random_states, sparsest_states
-from denoise.stored_states import PackedStates, SparseStates, most_used_states, no_latents_on
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.states import LatentStates, duplicates, random_states, sparsest_states
+from denoise.vae.stored_states import PackedStates, SparseStates, most_used_states, no_latents_on
 
 
 def random_sets(count: int, size: int, latents: int, seed: int) -> torch.Tensor:

@@ -8,16 +8,16 @@ import pytest
 import torch
 from conftest import TINY
 
-from denoise.amplitudes import GaussianAmplitudes
-from denoise.decoder import MLPDecoder
 from denoise.errors import TrainingError
-from denoise.model import BinaryVAE
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.randomness import PatchRandom
-from denoise.states import LatentStates, random_states
-from denoise.stored_states import PackedStates, no_latents_on
-from denoise.training import EpochStats, train
+from denoise.vae.amplitudes import GaussianAmplitudes
+from denoise.vae.mlp import MLPDecoder
+from denoise.vae.model import BinaryVAE
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.states import LatentStates, random_states
+from denoise.vae.stored_states import PackedStates, no_latents_on
+from denoise.vae.training import EpochStats, train
 
 LATENTS, VALUES, COUNT, SIGMA = 6, 16, 1500, 0.3
 

@@ -1,0 +1,235 @@
+"""What the compiler makes of the Triton kernels, for a GPU that need not be there.
+
+`python -m denoise.benchmark.gpu_kernels` prints a Markdown table: registers and bytes of stack of
+a thread, and shared memory, for what the presets launch. Launches are taken down, not made.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from denoise.kernels import amplitude_gpu as amplitude
+from denoise.kernels import evolution_gpu as evolution
+from denoise.kernels import groups_gpu as refinement
+from denoise.kernels import merging_gpu as merging
+from denoise.kernels import mlp_gpu as perceptron
+from denoise.options import DenoiseOptions
+from denoise.patches import Patches, PatchGrid
+from denoise.presets import preset
+from denoise.vae.best_first import Extent
+from denoise.vae.learned import initial_model, initial_states
+from denoise.vae.stored_states import PackedStates, no_latents_on
+
+# Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
+CAPABILITY = 90
+_TYPES = {
+    torch.float32: "*fp32",
+    torch.float64: "*fp64",
+    torch.int64: "*i64",
+    torch.int16: "*i16",
+    torch.uint8: "*u8",
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel and what it would be launched with.
+
+    Attributes
+    ----------
+    purpose : whose launch it is
+    kernel : a Triton function
+    arguments : of the function, by name
+    options : of the launch
+    """
+
+    purpose: str
+    kernel: Any
+    arguments: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Registers and bytes of stack of a thread, and bytes of shared memory of a program."""
+
+    registers: int
+    stack: int
+    shared: int
+
+
+class _Recorder:
+    """Stands in for a kernel and takes down its launches."""
+
+    def __init__(self, purpose: str, kernel: Any, launches: list[Launch]) -> None:
+        self._purpose, self._kernel, self._launches = purpose, kernel, launches
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        def launch(*positional: Any, **named: Any) -> None:
+            names = self._kernel.arg_names
+            given = dict(zip(names, positional, strict=False)) | named
+            arguments = {name: given.pop(name) for name in names}
+            self._launches.append(Launch(self._purpose, self._kernel, arguments, given))
+
+        return launch
+
+
+@contextmanager
+def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
+    """Launch what `by` makes of a kernel instead of the kernel."""
+    from denoise.kernels import (
+        amplitude_triton,
+        breeding_triton,
+        evolution_triton,
+        groups_triton,
+        merging_triton,
+        mlp_triton,
+    )
+
+    kernels = {
+        amplitude_triton: ("explore", "accumulate"),
+        breeding_triton: ("breed",),
+        evolution_triton: ("score", "drop_repeats", "keep_best"),
+        merging_triton: ("merge",),
+        mlp_triton: ("back_propagate",),
+        groups_triton: ("match", "low_rank"),
+    }
+    originals = [
+        (module, name, getattr(module, name)) for module in kernels for name in kernels[module]
+    ]
+    for module, name, kernel in originals:
+        setattr(module, name, by(kernel))
+    try:
+        yield
+    finally:
+        for module, name, kernel in originals:
+            setattr(module, name, kernel)
+
+
+def recorded(purpose: str, launches: list[Launch]) -> AbstractContextManager[None]:
+    """Take down launches instead of making them."""
+    return kernels_replaced(lambda kernel: _Recorder(purpose, kernel, launches))
+
+
+def launches_of_presets() -> list[Launch]:
+    """One launch of each kind that a preset makes, on one patch or group."""
+    launches: list[Launch] = []
+    for latents in (256, 512):
+        with recorded(f"{latents} latents", launches):
+            _launch_search(latents)
+        for amplitudes_only in (False, True):
+            purpose = "means" if amplitudes_only else "sums"
+            with recorded(f"{latents} latents, {purpose}", launches):
+                _launch_sums(latents, amplitudes_only=amplitudes_only)
+    for purpose, options in {
+        "published, sigma 25": preset("paper", 25),
+        "published, sigma 50": preset("paper", 50),
+        "decoder mlp": preset("balanced", 25, decoder="mlp"),
+    }.items():
+        with recorded(purpose, launches):
+            _launch_perceptron(options)
+    for name in ("balanced", "best"):
+        with recorded(name, launches):
+            _launch_refinement(preset(name, 25))
+    return launches
+
+
+def _launch_search(latents: int) -> None:
+    projections, gram = torch.zeros(1, latents), torch.eye(latents)
+    sets = no_latents_on(16, latents, 8, projections)
+    amplitude.explore(projections, gram, torch.zeros(latents), sets, Extent(2, 6, 5.0))
+
+
+def _launch_sums(latents: int, *, amplitudes_only: bool) -> None:
+    projections, gram = torch.zeros(1, latents), torch.eye(latents)
+    sets = no_latents_on(16, latents, 8, projections)
+    amplitude.posterior_sums(projections, gram, sets, amplitudes_only=amplitudes_only)
+
+
+def _launch_perceptron(options: DenoiseOptions) -> None:
+    size = options.model.patch_sizes[0]
+    patches = Patches.from_raw(torch.zeros(1, size**2), torch.arange(1))
+    model = initial_model(options.model, patches, 1.0, torch.Generator())
+    sets = initial_states(options, patches, seed=0)
+    assert isinstance(sets, PackedStates)
+    found = evolution.improve(model, patches, sets, options.search, key=(0,), steps=1)
+    perceptron.gradient(model, patches, found)
+
+
+def _launch_refinement(options: DenoiseOptions) -> None:
+    assert options.refinement is not None
+    window, size = options.refinement.window, max(options.refinement.patch_sizes)
+    one = torch.zeros(1, dtype=torch.int64)
+    refinement.match(torch.zeros(100, 100), size, window, one, one, 70)
+    refinement.low_rank_filter(torch.zeros(1, 70, size**2), torch.ones(1))
+    sums = merging.IntegerSums(PatchGrid((100, 100, 1), size, one.device), torch.ones(1))
+    sums.add(torch.zeros(1, size**2), one, torch.ones(1))
+
+
+def compile_launch(launch: Launch, capability: int) -> Compiled:
+    """Compile as a launch would; needs Triton, and its interpreter switched off."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature, constants, divisible = _specialised(launch)
+    source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=divisible)
+    target = GPUTarget("cuda", capability, 32)
+    compiled = triton.compile(source, target=target, options=launch.options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+        command = [str(tool), "--dump-resource-usage", file.name]
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = (int(number) for number in re.findall(r"(?:REG|STACK):(\d+)", usage))
+    return Compiled(registers, stack, compiled.metadata.shared)
+
+
+def _specialised(
+    launch: Launch,
+) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], list[list[Any]]]]:
+    """Types, constants, and arguments that 16 divides: Triton compiles for each of these."""
+    signature, constants, divisible = {}, {}, {}
+    for place, (name, value) in enumerate(launch.arguments.items()):
+        fixed = launch.kernel.params[place].do_not_specialize
+        if name.isupper() or (isinstance(value, int) and value == 1 and not fixed):
+            signature[name], constants[name] = "constexpr", value
+        elif isinstance(value, float):
+            signature[name] = "fp32"
+        else:
+            tensor = isinstance(value, torch.Tensor)
+            signature[name] = _TYPES[value.dtype] if tensor else "i32"
+            if tensor or (value % 16 == 0 and not fixed):
+                divisible[(place,)] = [["tt.divisibility", 16]]
+    return signature, constants, divisible
+
+
+def main(
+    *, capability: Annotated[int, typer.Option(help="90 is an H100 or H200.")] = CAPABILITY
+) -> None:
+    """Print the table."""
+    typer.echo("| kernel | for | warps | registers | bytes of stack | shared bytes |")
+    typer.echo("|---" * 6 + "|")
+    told = set()
+    for launch in launches_of_presets():
+        one = compile_launch(launch, capability)
+        name, warps = launch.kernel.fn.__name__, launch.options["num_warps"]
+        cells = (name, launch.purpose, warps, one.registers, one.stack, one.shared)
+        if cells not in told:
+            typer.echo("| " + " | ".join(str(cell) for cell in cells) + " |")
+        told.add(cells)
+
+
+if __name__ == "__main__":
+    typer.run(main)

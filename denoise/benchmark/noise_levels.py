@@ -1,0 +1,116 @@
+"""How well the noise level is estimated: `python -m denoise.benchmark.noise_levels IMAGE...`.
+
+Protocol: white Gaussian noise, neither clipped nor rounded unless asked for, drawn in float64 by
+`numpy.random.default_rng(seed)`, seed k for the k-th image, then k + 1000 and so on. Errors are
+relative to the sigma that was added: noise that the clean image has itself counts as an error.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from denoise.files.image_file import to_8bit
+from denoise.files.images import read_image
+from denoise.metrics import psnr
+from denoise.noise.gaussian import add_gaussian_noise
+from denoise.noise.level import estimate_sigma
+from denoise.pipeline import denoise_image
+from denoise.presets import preset
+
+# From one noise seed of an image to its next.
+SEED_STEP = 1000
+
+Image = NDArray[Any]
+# Of the clean image, the noisy one, and sigma.
+Measure = Callable[[Image, Image, float], float]
+
+
+def relative_error(clean: Image, noisy: Image, sigma: float) -> float:
+    """Error of our estimate, in percent."""
+    return 100 * (estimate_sigma(noisy) / sigma - 1)
+
+
+def wavelet_error(clean: Image, noisy: Image, sigma: float) -> float:
+    """The same for scikit-image, which takes the finest diagonal wavelet coefficients."""
+    from skimage.restoration import estimate_sigma as estimate
+
+    axis = -1 if noisy.ndim == 3 else None
+    return 100 * (float(estimate(noisy, channel_axis=axis, average_sigmas=True)) / sigma - 1)
+
+
+def decibels_lost(clean: Image, noisy: Image, sigma: float, *, preset_name: str) -> float:
+    """PSNR with the given sigma less that with our estimate."""
+    given, estimated = (
+        psnr(clean, denoise_image(noisy, level, options=preset(preset_name, level)).image)
+        for level in (sigma, estimate_sigma(noisy))
+    )
+    return given - estimated
+
+
+def mean_over_seeds(
+    measure: Measure, clean: Image, sigma: float, *, first_seed: int, seeds: int, clip: bool
+) -> float:
+    """Mean of a measure over several draws of the noise."""
+    values = []
+    for seed in range(first_seed, first_seed + seeds * SEED_STEP, SEED_STEP):
+        noisy: Image = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
+        values.append(measure(clean, to_8bit(noisy) if clip else noisy, sigma))
+    return statistics.mean(values)
+
+
+def main(
+    images: Annotated[list[Path], typer.Argument(help="Clean images.")],
+    *,
+    sigmas: Annotated[
+        str, typer.Option(help="Noise levels, separated by commas.")
+    ] = "5,10,15,25,50",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of the noise per image.")] = 1,
+    first_seed: Annotated[
+        int, typer.Option(help="Noise seed of the first image; the next one has the next.")
+    ] = 1,
+    clip: Annotated[bool, typer.Option("--clip", help="Round and clip to 8 bits.")] = False,
+    with_psnr: Annotated[
+        bool, typer.Option("--psnr", help="Also denoise with sigma and with its estimate.")
+    ] = False,
+    preset_name: Annotated[str, typer.Option("--preset", help="For --psnr.")] = "fast",
+) -> None:
+    """Print a Markdown table of errors by image and noise level."""
+    measures: dict[str, Measure] = {"error, %": relative_error}
+    if find_spec("pywt"):
+        measures["error of scikit-image, %"] = wavelet_error
+    if with_psnr:
+        measures["PSNR lost, dB"] = partial(decibels_lost, preset_name=preset_name)
+    levels = [float(sigma) for sigma in sigmas.split(",")]
+    typer.echo(f"| | image | {' | '.join(f'sigma {level:g}' for level in levels)} |")
+    typer.echo("|---" * (len(levels) + 2) + "|")
+    for name, measure in measures.items():
+        rows = []
+        for number, path in enumerate(images):
+            average = partial(mean_over_seeds, measure, read_image(path).pixels)
+            first = first_seed + number
+            rows.append(
+                [average(level, first_seed=first, seeds=seeds, clip=clip) for level in levels]
+            )
+            typer.echo(_row(name, path.name, rows[-1]))
+        columns = list(zip(*rows, strict=True))
+        typer.echo(_row(name, "mean", [statistics.mean(column) for column in columns]))
+        sizes = [[abs(value) for value in column] for column in columns]
+        typer.echo(_row(name, "mean size", [statistics.mean(column) for column in sizes]))
+        typer.echo(_row(name, "largest size", [max(column) for column in sizes]))
+
+
+def _row(measure: str, image: str, values: list[float]) -> str:
+    return f"| {measure} | {image} | {' | '.join(f'{value:.2f}' for value in values)} |"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,91 @@
+"""How the benchmark makes noise and measures: the part that decides the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from denoise import __version__
+from denoise.errors import OptionError
+from denoise.noise.gaussian import add_gaussian_noise
+
+ProtocolName = Literal["unclipped", "clipped8"]
+PROTOCOLS: dict[str, str] = {
+    "unclipped": "the noisy image is float, neither clipped nor rounded",
+    "clipped8": "the noisy image is rounded and clipped to whole gray levels 0..255",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The noise of a benchmark.
+
+    Attributes
+    ----------
+    name : "unclipped" or "clipped8"
+    """
+
+    name: str = "unclipped"
+
+    def __post_init__(self) -> None:
+        if self.name not in PROTOCOLS:
+            raise OptionError(f"there is no protocol {self.name!r}; use {' or '.join(PROTOCOLS)}")
+
+    def noisy(
+        self, clean: NDArray[np.float32], sigma: float, *, number: int, repeat: int
+    ) -> NDArray[np.float64]:
+        """The `number`-th image, from 1, with noise for the `repeat`-th time, from 0."""
+        generator = np.random.default_rng(number + 1000 * repeat)
+        image = add_gaussian_noise(clean, sigma, generator=generator)
+        return image if self.name == "unclipped" else np.clip(np.rint(image), 0, 255)
+
+    def describe(self) -> list[str]:
+        """Lines that say all that a number depends on."""
+        return [
+            "Noise: white Gaussian, numpy.random.default_rng(k + 1000 r) for the k-th image and the"
+            f" r-th repeat, float64; {PROTOCOLS[self.name]}.",
+            "PSNR: range 255, of the float result, not clipped. SSIM: 11×11 Gaussian window of"
+            " sigma 1.5, range 255, mean over channels.",
+            "Seconds: wall time of the method alone, in a warm process.",
+        ]
+
+
+def machine() -> str:
+    """Versions, processor and threads in one line."""
+    names = ("torch", "numpy", "scikit-image", "numba")
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return (
+        f"denoise {__version__}, {versions}, Python {platform.python_version()};"
+        f" {_processor()}{gpu}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    )
+
+
+def sha256(data: bytes) -> str:
+    """Hash in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,139 @@
+"""Measured and published numbers as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean, median
+
+from denoise.benchmark.published import PUBLISHED, PUBLISHED_SOURCE, published, published_mean
+from denoise.benchmark.runner import Cell
+
+HEADER = "| method | image | sigma | PSNR dB | SSIM | seconds | GB | of itself |"
+
+
+def cell_row(cell: Cell) -> str:
+    """Line of a Markdown table for one cell."""
+    start = f"| {cell.method} | {cell.image} | {cell.sigma:g}"
+    if cell.error is not None:
+        return f"{start} | failed: {cell.error} | | | | |"
+    details = ", ".join(f"{key} {value:.4g}" for key, value in (cell.details or {}).items())
+    numbers = f"{_number(cell.psnr, 2)} | {_number(cell.ssim, 4)} | {_number(cell.seconds, 1)}"
+    return f"{start} | {numbers} | {_number(cell.memory, 2)} | {details} |"
+
+
+def markdown(
+    cells: Sequence[Cell],
+    description: Sequence[str],
+    known: Mapping[str, str | None],
+    *,
+    losses: Sequence[str] = (),
+    pictures: Sequence[str] = (),
+) -> str:
+    """The whole report: conditions, means by method, PSNR by image, every cell.
+
+    Parameters
+    ----------
+    description : lines on protocol, machine and images
+    known : images by name, and what they are called in a named set, such as "set12/02.png";
+        there are published values for some
+    losses : paragraphs on where we lose
+    pictures : addresses of pictures to show
+    """
+    parts = [
+        "# Methods side by side",
+        "",
+        *(f"{line}  " for line in description),
+        "",
+        *(line for picture in pictures for line in (f"![]({picture})", "")),
+        "## Means",
+        "",
+        means(cells, known),
+        "",
+        *(["## Where we lose", "", *losses] if losses else []),
+        "## PSNR by image",
+        "",
+        *_by_image(cells, known),
+        "## Every run",
+        "",
+        HEADER,
+        "|---" * 8 + "|",
+        *(cell_row(cell) for cell in cells),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def means(cells: Sequence[Cell], known: Mapping[str, str | None]) -> str:
+    """Table of mean PSNR, mean SSIM, median seconds and largest memory by method and sigma."""
+    sigmas = list(dict.fromkeys(cell.sigma for cell in cells))
+    columns = [f"sigma {sigma:g}, dB | SSIM | seconds | GB" for sigma in sigmas]
+    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (1 + 4 * len(sigmas)) + "|"]
+    for method in dict.fromkeys(cell.method for cell in cells):
+        parts = [
+            _mean([one for one in cells if (one.method, one.sigma) == (method, s)]) for s in sigmas
+        ]
+        lines.append(f"| {method} | " + " | ".join(parts) + " |")
+    names = [name or "" for name in known.values()]
+    for method in PUBLISHED:
+        values = [published_mean(method, sigma, names) for sigma in sigmas]
+        if any(value is not None for value in values):
+            parts = [f"{_number(value, 2)} | | |" for value in values]
+            lines.append(f"| *{method}, published* | " + " | ".join(parts) + " |")
+    if lines[-1].startswith("| *"):
+        lines += ["", PUBLISHED_SOURCE]
+    return "\n".join(lines)
+
+
+def table_csv(cells: Sequence[Cell], conditions: dict[str, str]) -> str:
+    """One line per cell, details left out; `conditions` are the same in every line."""
+    buffer = io.StringIO()
+    rows = [
+        {k: v for k, v in asdict(cell).items() if k != "details"} | conditions for cell in cells
+    ]
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def mean_quality(cells: Sequence[Cell]) -> tuple[float, float] | None:
+    """Mean PSNR and median seconds of the cells, None if one of them failed."""
+    if any(cell.psnr is None or cell.seconds is None for cell in cells) or not cells:
+        return None
+    return fmean(cell.psnr or 0 for cell in cells), median(cell.seconds or 0 for cell in cells)
+
+
+def _by_image(cells: Sequence[Cell], known: Mapping[str, str | None]) -> list[str]:
+    """A table of PSNR for each sigma, images in columns, the mean over repeated noise."""
+    lines = []
+    for sigma in dict.fromkeys(cell.sigma for cell in cells):
+        lines += [f"| sigma {sigma:g} | " + " | ".join(known) + " |"]
+        lines += ["|---" * (1 + len(known)) + "|"]
+        for method in dict.fromkeys(cell.method for cell in cells):
+            chosen = [cell for cell in cells if (cell.method, cell.sigma) == (method, sigma)]
+            qualities = [mean_quality([c for c in chosen if c.image == image]) for image in known]
+            values = ["failed" if one is None else f"{one[0]:.2f}" for one in qualities]
+            lines.append(f"| {method} | " + " | ".join(values) + " |")
+        for method in PUBLISHED:
+            numbers = [published(method, sigma, name or "") for name in known.values()]
+            if any(number is not None for number in numbers):
+                values = [_number(number, 2) for number in numbers]
+                lines.append(f"| *{method}, published* | " + " | ".join(values) + " |")
+        lines.append("")
+    return lines
+
+
+def _mean(cells: Sequence[Cell]) -> str:
+    quality = mean_quality(cells)
+    if quality is None:
+        return "failed | | |"
+    similarities = [cell.ssim for cell in cells if cell.ssim is not None]
+    similarity = f"{fmean(similarities):.4f}" if similarities else ""
+    memory = max((cell.memory for cell in cells if cell.memory is not None), default=None)
+    return f"{quality[0]:.2f} | {similarity} | {quality[1]:.1f} | {_number(memory, 2)}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

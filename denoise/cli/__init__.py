@@ -1,0 +1,1 @@
+"""The command: options, plan, one job after the other, reports."""

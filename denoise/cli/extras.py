@@ -1,0 +1,72 @@
+"""The files that a job can write besides the image: figure, curve, uncertainty, model."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.cli.jobs import FileJob
+from denoise.cli.report import Quality
+from denoise.curves import curve_table, draw_curves
+from denoise.figures import comparison, draw_models
+from denoise.files.image_file import ImageFile
+from denoise.files.images import write_image
+from denoise.files.outputs import write_atomically
+from denoise.results import DenoiseResult
+from denoise.vae.saved import save_models
+
+
+def write_extras(
+    job: FileJob,
+    noisy: ImageFile,
+    denoised: ImageFile,
+    reference: ImageFile | None,
+    quality: Quality | None,
+    result: DenoiseResult | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write what the job asks for besides the image.
+
+    Parameters
+    ----------
+    result : of our own model; without it there is nothing to write but the figure
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    if job.figure is not None:
+        figure = comparison(noisy, denoised, reference, quality)
+        write_image(job.figure, figure, overwrite=overwrite)
+    if result is None:
+        return
+    if job.curve is not None:
+        _write_curve(job.curve, result, overwrite=overwrite)
+    if job.uncertainty is not None and result.uncertainty is not None:
+        _write_uncertainty(job.uncertainty, result.uncertainty, overwrite=overwrite)
+    if job.save_model is not None:
+        save_models(job.save_model, result.models)
+    if job.show_model is not None:
+        write_image(job.show_model, draw_models(result.models), overwrite=overwrite)
+
+
+def _write_curve(path: Path, result: DenoiseResult, *, overwrite: bool) -> None:
+    if path.suffix.lower() == ".csv":
+        write_atomically(path, curve_table(result.models).encode())
+    else:
+        write_image(path, draw_curves(result.models), overwrite=overwrite)
+
+
+def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrite: bool) -> None:
+    if path.suffix.lower() == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, uncertainty)
+        write_atomically(path, buffer.getvalue())
+    else:
+        scale = 255 / max(float(uncertainty.max()), 1e-6)
+        write_image(path, uncertainty * scale, overwrite=overwrite)

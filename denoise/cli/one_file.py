@@ -1,0 +1,231 @@
+"""One image file in, one denoised file out."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.cli.earlier_results import is_whole, is_whole_extra
+from denoise.cli.extras import write_extras
+from denoise.cli.file_model import ModelOutput, run_model
+from denoise.cli.file_noise import FileNoise, doubts, find_noise
+from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.report import FileReport, Quality
+from denoise.errors import (
+    DeviceError,
+    ImageError,
+    NoNoiseError,
+    OptionError,
+    OutputError,
+    TrainingError,
+)
+from denoise.files.image_file import ImageFile, quantised, to_pixels
+from denoise.files.images import check_writable, encode_image, read_image, write_image
+from denoise.metrics import psnr, ssim
+from denoise.results import Progress
+
+# Seconds; a budget that is used up gets the quickest version.
+LEAST_TIME = 1e-3
+
+
+def denoise_file(
+    job: FileJob,
+    settings: Settings,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> FileReport:
+    """Denoise a file, write the result and measure it.
+
+    All that can be checked is checked before the work starts. Quality is that of
+    the pixels as written, rounded and clipped; for float images its peak is the range of the
+    reference. An image in which no noise is found is written as it is.
+
+    Raises
+    ------
+    DenoiseError
+        With a message that names the file and what to do.
+    """
+    started = time.perf_counter()
+    job.check(settings)
+    noisy = _read(job, settings)
+    kept: frozenset[Path] = frozenset()
+    if settings.skip_existing:
+        kept = _whole_files(job, noisy, settings)
+        if job.output is not None and kept.issuperset(job.outputs):
+            return FileReport(job.input_name, job.output_name, "skipped")
+    if job.output is not None:
+        check_writable(job.output, noisy, strip=settings.strip)
+    noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
+    reference = None if job.reference is None else _read_reference(job, noisy, settings)
+    try:
+        noise = find_noise(noisy, settings)
+        notes = (*noisy.notes, *doubts(noisy, noise))
+        output = _denoise(noisy, noise, job, settings, started, on_progress)
+    except (ImageError, OptionError, DeviceError, TrainingError) as error:
+        raise type(error)(f"{job.input_name}: {error}") from None
+    denoised = noisy
+    if output is not None:
+        denoised = replace(noisy, pixels=to_pixels(quantised(output.image, noisy.sample_type)))
+    quality = None if reference is None else _quality(noisy, denoised, reference)
+    # The image comes last: where it is, the job is done.
+    overwrite = settings.may_replace
+    if output is not None:
+        missing = job.without_extras(kept)
+        write_extras(missing, noisy, denoised, reference, quality, output.own, overwrite=overwrite)
+    elif job.extras:
+        notes = (*notes, "no other files were written either")
+    if job.output not in kept:
+        _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
+    report = _report(job, settings, noisy, noise, output)
+    seconds = time.perf_counter() - started
+    return replace(report, quality=quality, seconds=seconds, notes=notes)
+
+
+def _read(job: FileJob, settings: Settings) -> ImageFile:
+    frame, max_pixels = settings.frame, settings.max_pixels
+    if job.image is not None:
+        return read_image(job.image, frame=frame, max_pixels=max_pixels)
+    if sys.stdin is None:
+        raise ImageError("stdin: is closed; send an image")
+    return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
+
+
+def _write(
+    job: FileJob, denoised: ImageFile, noisy: ImageFile, *, strip: bool, overwrite: bool
+) -> None:
+    if job.output is not None:
+        write_image(job.output, denoised.pixels, like=noisy, strip=strip, overwrite=overwrite)
+        return
+    data = encode_image(denoised.pixels, noisy, strip=strip)
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None
+
+
+def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:
+    """The files of a job that are there and whole; they stay as they are."""
+    whole = {path for path in job.extras if is_whole_extra(path)}
+    output = job.output
+    if output is not None and is_whole(output, noisy, max_pixels=settings.max_pixels):
+        whole.add(output)
+    return frozenset(whole)
+
+
+def _denoise(
+    noisy: ImageFile,
+    noise: FileNoise,
+    job: FileJob,
+    settings: Settings,
+    started: float,
+    on_progress: Callable[[Progress], None],
+) -> ModelOutput | None:
+    """What the model makes of the image, or None if there is no noise."""
+    if noise.sigma == 0:
+        if np.isnan(noisy.pixels).any():
+            raise NoNoiseError("has no noise to estimate; give --sigma to fill in missing pixels")
+        return None
+    budget = settings.time_budget
+    if budget is not None:
+        budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
+    return run_model(noisy, noise, job, settings, budget, on_progress)
+
+
+def _report(
+    job: FileJob,
+    settings: Settings,
+    noisy: ImageFile,
+    noise: FileNoise,
+    output: ModelOutput | None,
+) -> FileReport:
+    height, width = noisy.pixels.shape[:2]
+    report = FileReport(
+        job.input_name,
+        job.output_name,
+        "done",
+        width=width,
+        height=height,
+        channels=noisy.channels,
+        dtype=noisy.sample_type,
+        sigma=None if noise.sensor is not None else noise.sigma,
+        sigma_source="estimated" if noise.estimated else "given",
+        sensor=noise.sensor,
+        model=settings.model,
+        preset=None if settings.is_peer else settings.preset,
+        seed=settings.seed,
+    )
+    if output is None:
+        return report
+    report = replace(
+        report, device=output.device, diagnostics=output.diagnostics, settings=output.settings
+    )
+    if output.own is None:
+        return report
+    sigma, history = output.own.learned_sigma, output.own.elbo_history
+    return replace(
+        report,
+        learned_sigma=None if math.isnan(sigma) else sigma,
+        elbo=history[-1] if history else None,
+    )
+
+
+def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.float32]:
+    """The pixels, NaN where they are missing."""
+    missing = noisy.find_non_finite()
+    if missing is None:
+        return noisy.pixels
+    if not fill_missing:
+        raise ImageError(
+            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
+            f" column {missing.column}); use --fill-missing"
+        )
+    height, width = noisy.pixels.shape[:2]
+    if missing.count == height * width:
+        raise ImageError(f"{noisy.path}: the image holds no value at all")
+    return np.where(np.isfinite(noisy.pixels), noisy.pixels, np.float32(np.nan))
+
+
+def _read_reference(job: FileJob, noisy: ImageFile, settings: Settings) -> ImageFile:
+    path = job.reference
+    assert path is not None
+    try:
+        reference = read_image(path, max_pixels=settings.max_pixels)
+    except ImageError:
+        if settings.frame is None:
+            raise
+        reference = read_image(path, frame=settings.frame, max_pixels=settings.max_pixels)
+    if reference.find_non_finite() is not None:
+        raise ImageError(f"{path}: the reference has pixels that are not finite")
+    if reference.is_float != noisy.is_float:
+        raise ImageError(
+            f"{path}: the reference holds {reference.sample_type} pixels, but {noisy.path}"
+            f" {noisy.sample_type}; give both as integers or both as floats"
+        )
+    if reference.data_range == 0:
+        raise ImageError(f"{path}: the reference is the same everywhere, PSNR needs a range")
+    if reference.pixels.shape != noisy.pixels.shape:
+        raise ImageError(
+            f"{path}: the reference is {reference.description}, but {noisy.path} is"
+            f" {noisy.description}; give the clean version of the same image"
+        )
+    return reference
+
+
+def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:
+    """Of the noisy image only the pixels that are not missing count."""
+    clean, peak = reference.pixels, reference.data_range
+    seen = ~np.isnan(noisy.pixels)
+    return Quality(
+        psnr_noisy=psnr(clean[seen], noisy.pixels[seen], peak),
+        psnr=psnr(clean, denoised.pixels, peak),
+        ssim_noisy=ssim(clean, noisy.pixels, peak) if seen.all() else None,
+        ssim=ssim(clean, denoised.pixels, peak),
+    )

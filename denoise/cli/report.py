@@ -1,0 +1,149 @@
+"""Results as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+from denoise import __version__
+from denoise.files.image_file import COLOUR_NAMES
+from denoise.noise.poisson_gaussian import PoissonGaussian
+
+Status = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """An image against the clean reference, before and after; SSIM is None for tiny images."""
+
+    psnr_noisy: float
+    psnr: float
+    ssim_noisy: float | None
+    ssim: float | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What was done to one file; what does not apply is None.
+
+    Attributes
+    ----------
+    status : "done", "skipped" (the output was there) or "failed"
+    error : one line, why it failed
+    traceback : where, if it is a bug of ours; not in the JSON
+    width, height, channels, dtype : of the image; dtype is the sample type of input and output
+    sigma : noise level that was used, on 0..255 or, of float images, in their own units
+    sigma_source : "given" or "estimated"
+    sensor : parameters of Poisson-Gaussian noise; sigma is None then
+    learned_sigma : the model's own estimate of sigma; None if the model was learned before
+    elbo : mean ELBO per training patch in the last epoch, in nats
+    model : "tvae", our own, or the name of a peer
+    preset : of our own model
+    seconds : from reading the input to writing the output
+    notes : what the user should know, such as how the image was converted on the way
+    quality : only if there is a reference
+    diagnostics : what a peer tells of its training, by name
+    settings : all settings of the method, nested
+    """
+
+    input: str
+    output: str
+    status: Status
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    channels: int | None = None
+    dtype: str | None = None
+    sigma: float | None = None
+    sigma_source: Literal["given", "estimated"] | None = None
+    sensor: PoissonGaussian | None = None
+    learned_sigma: float | None = None
+    elbo: float | None = None
+    device: str | None = None
+    model: str | None = None
+    preset: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    version: str = __version__
+    notes: tuple[str, ...] = ()
+    quality: Quality | None = None
+    diagnostics: dict[str, float] | None = None
+    settings: dict[str, Any] | None = None
+    traceback: str | None = None
+
+    def summary(self) -> str:
+        """One line for people."""
+        if self.status == "failed":
+            return f"error: {self.error}"
+        if self.status == "skipped":
+            return f"{self.input}: skipped, {self.output} is there"
+        parts = [f"{self.input}: {self.width}x{self.height} {COLOUR_NAMES[self.channels or 1]}"]
+        if self.dtype != "uint8":
+            parts.append(str(self.dtype))
+        if self.device is not None:
+            parts.append(self.device)
+        parts += [self._noise_text(), f"{self.seconds:.1f} s"]
+        if self.diagnostics is not None:
+            parts += [f"{name} {value:.4g}" for name, value in self.diagnostics.items()]
+        if self.elbo is not None:
+            parts.append(f"ELBO {self.elbo:.2f}")
+        if self.quality is not None:
+            parts += _quality_text(self.quality)
+        return ", ".join(parts) + f" -> {self.output}"
+
+    def _noise_text(self) -> str:
+        if self.sensor is not None:
+            return f"gain {self.sensor.gain:.3g}, read sigma {self.sensor.read_sigma:.3g}"
+        estimated = " (estimated)" if self.sigma_source == "estimated" else ""
+        scale = "" if str(self.dtype).startswith("float") else " of 255"
+        return f"sigma {self.sigma:.4g}{scale}{estimated}"
+
+    def json(self) -> str:
+        """One line of JSON; quality is flattened, null where unknown or infinite."""
+        fields = asdict(self)
+        del fields["traceback"]
+        quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
+        return json.dumps(_finite(fields | quality), allow_nan=False)
+
+
+def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequence[str]) -> str:
+    """What became of many files, and why some failed.
+
+    Parameters
+    ----------
+    planned : number of images; those without a report have not been tried
+    problems : reasons of inputs in which there was no image
+    """
+    reasons = [*problems, *(one.error or "" for one in reports if one.status == "failed")]
+    done = sum(one.status == "done" for one in reports)
+    skipped = sum(one.status == "skipped" for one in reports)
+    parts = [f"{done} done, {skipped} skipped, {len(reasons)} failed"]
+    if len(reports) < planned:
+        parts.append(f"{planned - len(reports)} not tried")
+    measured = [one.quality for one in reports if one.quality is not None]
+    if measured:
+        before = fmean(one.psnr_noisy for one in measured)
+        after = fmean(one.psnr for one in measured)
+        parts.append(f"mean PSNR {before:.2f} -> {after:.2f} dB over {len(measured)}")
+    return "\n".join([", ".join(parts), *(f"failed: {reason}" for reason in reasons)])
+
+
+def _quality_text(quality: Quality) -> list[str]:
+    parts = [f"PSNR {quality.psnr_noisy:.2f} -> {quality.psnr:.2f} dB"]
+    if quality.ssim is not None:
+        before = "" if quality.ssim_noisy is None else f"{quality.ssim_noisy:.3f} -> "
+        parts.append(f"SSIM {before}{quality.ssim:.3f}")
+    return parts
+
+
+def _finite(value: Any) -> Any:
+    """The same with null instead of NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,190 @@
+"""Reading TIFF: pixels of every depth through tifffile, tags as raw bytes.
+
+Pillow halves deep colour and turns pixels by the orientation tag, so it has no part in this.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPage
+
+from denoise.errors import DamagedImageError, ImageError
+from denoise.files import ifd
+from denoise.files.image_file import (
+    Decoded,
+    Metadata,
+    TiffLayout,
+    split_alpha,
+    without_gray_colours,
+)
+from denoise.files.limits import check_frame, check_size
+from denoise.files.tiff_writer import (
+    BLACK_IS_ZERO,
+    DEFLATE,
+    DESCRIPTION,
+    LZW,
+    NONE,
+    PROFILE,
+    RESOLUTION,
+    RESOLUTION_UNIT,
+    RGB,
+    STORAGE,
+    XMP,
+)
+
+# tifffile reports what it skips to this logger, which otherwise prints to stderr.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+PACKBITS = 32_773
+# Codecs that unpack no more than they are asked for.
+COMPRESSIONS = {NONE, 2, 3, 4, LZW, DEFLATE, PACKBITS, 32_946, 34_925, 50_000}
+WHITE_IS_ZERO, PALETTE = 0, 3
+COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32_803: "camera raw"}
+SAMPLE_TYPES = {"uint8", "uint16", "int8", "int16", "float16", "float32", "float64"}
+CAMERA_RAW = 50_706
+# ImageJ's description of a stack, of which only one image is left.
+STACK = {DESCRIPTION, 50_838, 50_839}
+
+
+def is_tiff(data: bytes) -> bool:
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
+    """Samples, alpha and tags of one page.
+
+    Raises
+    ------
+    ImageError
+        If the page is larger than `max_pixels` or of a kind that cannot be denoised.
+    """
+    if data[8:10] == b"CR":
+        raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
+    order = ifd.byte_order(data)
+    pages = {}  # number of the directory: its tags
+    for number, offset in enumerate(ifd.directory_offsets(data)):
+        tags = ifd.read_directory(data, offset)
+        if not _is_preview(tags, order):
+            pages[number] = tags
+    with TiffFile(io.BytesIO(data)) as file:
+        count = max(len(pages), _stack_size(file))
+        if not pages:
+            raise ImageError("holds only previews, as a camera's raw file does; convert it first")
+        chosen = check_frame(frame, count)
+        if chosen >= len(pages):
+            raise ImageError("is a stack in one piece, of which only image 1 can be read")
+        number, tags = list(pages.items())[chosen]
+        if any(tag.code == CAMERA_RAW for tag in tags):
+            raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
+        page = file.pages[number]
+        assert isinstance(page, TiffPage)
+        _check(page, max_pixels)
+        array = page.asarray()
+        in_stack = count > 1 and (file.is_imagej or file.is_shaped or file.is_ome)
+    samples, alpha, notes = _expand(np.asarray(array), page)
+    return Decoded(samples, alpha, _metadata(tags, order, page, in_stack=in_stack), notes)
+
+
+def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:
+    """A reduced copy (1) of another image, or a mask (4)."""
+    kinds = [t.data for t in tags if t.code == 254 and t.type == ifd.LONG]
+    return bool(kinds) and bool(struct.unpack_from(order + "I", kinds[0])[0] & 5)
+
+
+def _stack_size(file: TiffFile) -> int:
+    """Images in a stack whose pages after the first one have no directory of their own."""
+    if not (file.is_imagej or file.is_shaped):
+        return 1
+    first, series = file.pages.first, file.series
+    return series[0].size // max(first.size, 1) if series else 1
+
+
+def _check(page: TiffPage, max_pixels: int) -> None:
+    """Refuse what cannot be denoised or would need too much memory, from the header alone."""
+    check_size(page.imagewidth, page.imagelength, max_pixels)
+    if page.imagedepth > 1:
+        raise ImageError("is a volume; save the slice you want on its own")
+    check_size(max(page.tilewidth, 1), max(page.tilelength, 1), max(max_pixels, 2**20))
+    photometric, compression = int(page.photometric), int(page.compression)
+    if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE):
+        name = COLOURS.get(photometric, f"of TIFF's kind {photometric}")
+        raise ImageError(f"colours are {name}; convert the image to RGB or gray first")
+    if compression not in COMPRESSIONS:
+        name = getattr(page.compression, "name", str(compression))
+        raise ImageError(f"compression {name} of TIFF is not read; use LZW, deflate or none")
+    colours = 3 if photometric == RGB else 1
+    if page.samplesperpixel not in (colours, colours + 1):
+        raise ImageError(
+            f"has {page.samplesperpixel} channels; gray or RGB, with or without alpha, can be read"
+        )
+    dtype = None if page.dtype is None else page.dtype.name
+    if dtype not in SAMPLE_TYPES and dtype != "bool":
+        bits, kind = page.bitspersample, getattr(page.sampleformat, "name", page.sampleformat)
+        raise ImageError(
+            f"pixels of {bits}-bit type {dtype or kind} cannot be denoised; convert the image to"
+            " 16-bit integers or float32"
+        )
+    if photometric == PALETTE and (dtype not in ("uint8", "uint16") or page.colormap is None):
+        raise DamagedImageError("damaged image file: no palette for its pixels")
+
+
+def _expand(
+    array: NDArray[Any], page: TiffPage
+) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
+    """Full colour of full range, channels last."""
+    notes: list[str] = []
+    if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
+        array = np.moveaxis(array, 0, -1)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    photometric, bits = int(page.photometric), int(page.bitspersample)
+    if photometric == PALETTE:
+        if array.ndim == 3:
+            raise ImageError("is a palette image with alpha; convert it to RGBA first")
+        colours = np.asarray(page.colormap)
+        if array.max() >= colours.shape[1]:
+            raise DamagedImageError("damaged image file: a pixel is beyond the palette")
+        if colours.max() > 255:
+            colours = colours >> 8  # some write n * 256 for n, others n * 257
+        array = without_gray_colours(colours.T.astype(np.uint8)[array])
+        return array, None, ("the palette is written as full colour",)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    whole = array.dtype.kind == "u"
+    if whole and bits < 8 * array.itemsize:
+        full = np.iinfo(array.dtype).max
+        array = np.rint(array * (full / (2**bits - 1))).astype(array.dtype)
+        notes.append(f"{bits}-bit pixels are written as {8 * array.itemsize}-bit ones")
+    samples, alpha = split_alpha(array)
+    if photometric == WHITE_IS_ZERO and whole:
+        samples = np.iinfo(samples.dtype).max - samples
+        notes.append("gray levels that count from white are written counting from black")
+    return samples, alpha, tuple(notes)
+
+
+def _metadata(tags: tuple[ifd.Tag, ...], order: str, page: TiffPage, *, in_stack: bool) -> Metadata:
+    kept = tuple(t for t in tags if t.code not in STORAGE and not (in_stack and t.code in STACK))
+    raw = {tag.code: tag.data for tag in kept}
+    unit = raw.get(RESOLUTION_UNIT, struct.pack(order + "H", 2))
+    scale = {2: 1.0, 3: 2.54}.get(struct.unpack_from(order + "H", unit)[0]) if len(unit) > 1 else 0
+    across, down = (ifd.first_rational(kept, RESOLUTION + n, order) for n in (0, 1))
+    has_alpha = page.samplesperpixel in (2, 4)
+    compression = int(page.compression)
+    return Metadata(
+        exif=ifd.exif_block((t for t in kept if t.code not in (XMP, PROFILE)), order),
+        icc_profile=raw.get(PROFILE, b""),
+        xmp=raw.get(XMP, b""),
+        dpi=(across * scale, down * scale) if scale and across and down else None,
+        tiff=TiffLayout(
+            byte_order=order,
+            compression=compression if compression in (NONE, LZW) else DEFLATE,
+            planar=int(page.planarconfig) == 2,
+            extra_sample=int(page.extrasamples[0]) if has_alpha and page.extrasamples else 0,
+            tags=kept,
+        ),
+    )

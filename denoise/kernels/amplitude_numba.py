@@ -1,0 +1,303 @@
+"""Compiled loops over patches for the amplitude model on a CPU; `amplitude.py` calls them.
+
+The arithmetic per patch is small linear algebra that stays in the innermost
+cache, which batched tensor calls cannot exploit. Every function here has a
+plain-torch twin in `denoise/amplitudes.py` or `denoise/neighbourhood.py` that gives
+the same numbers, explains them, and runs on any device.
+
+Units: the noise variance is 1 (amplitude vectors and patches come divided by
+sigma). A state is a list of the `count` latents that are on; at rest it is filled
+up with the number of latents. `gram` is W W^T, `projections` are W x, `log_odds`
+the logit of pi.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from denoise.kernels.compiling import compile_loop
+
+ABSENT = np.float32(-1e30)
+# States that are less likely than the likeliest by this factor do not enter the posterior sums.
+LEAST_WEIGHT = np.float32(1e-3)
+
+
+@compile_loop
+def _evidence(latents, count, gram, projections, matrix, right):
+    """Log evidence 1/2 c^T M^-1 c - 1/2 log det M; `matrix` and `right` are work space.
+
+    M = I + G_zz is positive definite, so elimination needs no pivoting: but for rounding, no
+    pivot is below 1.
+    """
+    for i in range(count):
+        right[i] = projections[latents[i]]
+        for j in range(i):
+            matrix[i, j] = gram[latents[i], latents[j]]
+        matrix[i, i] = np.float32(1.0) + gram[latents[i], latents[i]]
+    determinant, fit = 1.0, np.float32(0.0)
+    for p in range(count):
+        pivot = max(matrix[p, p], np.float32(1.0))
+        determinant *= pivot
+        fit += right[p] * right[p] / pivot
+        for i in range(p + 1, count):
+            factor = matrix[i, p] / pivot
+            right[i] -= factor * right[p]
+            for j in range(p + 1, i + 1):
+                matrix[i, j] -= factor * matrix[j, p]
+    return np.float32(0.5) * fit - np.float32(0.5 * math.log(determinant))
+
+
+@compile_loop
+def _solve(latents, count, gram, projections, inverse, means):
+    """Posterior of the amplitudes by Gauss-Jordan: `inverse` = M^-1, `means` = M^-1 c."""
+    for i in range(count):
+        for j in range(count):
+            inverse[i, j] = gram[latents[i], latents[j]]
+        inverse[i, i] += np.float32(1.0)
+    for p in range(count):
+        pivot = max(inverse[p, p], np.float32(1.0))
+        inverse[p, p] = 1.0
+        for j in range(count):
+            inverse[p, j] /= pivot
+        for i in range(count):
+            if i != p:
+                factor = inverse[i, p]
+                inverse[i, p] = 0.0
+                for j in range(count):
+                    inverse[i, j] -= factor * inverse[p, j]
+    for i in range(count):
+        mean = np.float32(0.0)
+        for j in range(count):
+            mean += inverse[i, j] * projections[latents[j]]
+        means[i] = mean
+
+
+@compile_loop
+def _count(active, number):
+    """How many latents are on in a state."""
+    count = 0
+    while count < len(active) and active[count] < number:
+        count += 1
+    return count
+
+
+@compile_loop
+def _rank(best, found, gain, flip):
+    """Put a flip among the best ones, sorted by falling gain; returns their number."""
+    gains, flips = best
+    place = found
+    if found == len(gains):
+        if gain <= gains[found - 1]:
+            return found
+        place -= 1
+    else:
+        found += 1
+    while place > 0 and gains[place - 1] < gain:
+        gains[place], flips[place] = gains[place - 1], flips[place - 1]
+        place -= 1
+    gains[place], flips[place] = gain, flip
+    return found
+
+
+@compile_loop
+def _rank_additions(
+    latents, count, gram, lengths, projections, log_odds, solution, work, needed, best
+):
+    """Rank the flips that switch a latent on and gain more than `needed`; returns their number.
+
+    The gain in log joint follows from the Schur complement; flip j is latent j.
+    """
+    inverse, means = solution
+    rho, v = work
+    number = len(log_odds)
+    for j in range(number):
+        v[j] = lengths[j]
+        rho[j] = projections[j]
+    for i in range(count):
+        row, mean = gram[latents[i]], means[i]
+        for j in range(number):
+            rho[j] -= mean * row[j]
+        for other in range(i + 1):
+            second = gram[latents[other]]
+            weight = inverse[i, other] * np.float32(1.0 if other == i else 2.0)
+            for j in range(number):
+                v[j] -= weight * row[j] * second[j]
+    for j in range(number):
+        v[j] = max(v[j], np.float32(1.0))
+        rho[j] = np.float32(0.5) * rho[j] * rho[j] / v[j] + log_odds[j]
+    for i in range(count):
+        rho[latents[i]] = ABSENT
+    found = 0
+    for j in range(number):
+        if rho[j] > needed:
+            # The logarithm is never negative: most latents are ruled out without it.
+            gain = rho[j] - np.float32(0.5) * np.float32(math.log(v[j]))
+            if gain > needed:
+                found = _rank(best, found, gain, j)
+                if found == len(best[0]):
+                    needed = max(needed, best[0][found - 1])
+    return found
+
+
+@compile_loop
+def _insert(places, new, count, score, code):
+    """Put a state into the set, unless it is there or too unlikely.
+
+    Scores fall from rank to rank; what else is known of a state stays in its slot, and `order`
+    tells the slots of the ranks.
+    """
+    scores, order, lists, counts, hashes, expanded = places
+    size = len(scores)
+    if score <= scores[size - 1]:
+        return
+    for s in range(size):
+        if hashes[s] == code and counts[s] >= 0:
+            return
+    slot, rank = order[size - 1], size - 1
+    while rank > 0 and scores[rank - 1] < score:
+        scores[rank] = scores[rank - 1]
+        order[rank] = order[rank - 1]
+        rank -= 1
+    scores[rank] = score
+    order[rank] = slot
+    for i in range(count):
+        lists[slot, i] = new[i]
+    counts[slot] = count
+    hashes[slot] = code
+    expanded[slot] = False
+
+
+@compile_loop
+def _load(places, active, old_scores, gram, own, log_odds, keys, work):
+    """Score the states of a patch and sort them into the empty set."""
+    inverse, means = work[2]
+    scores, order, _, counts, _, _ = places
+    for s in range(len(scores)):
+        scores[s], order[s], counts[s] = ABSENT, s, -1
+    for s in range(len(old_scores)):
+        if old_scores[s] <= ABSENT:
+            continue
+        state = active[s]
+        count = _count(state, len(log_odds))
+        code = np.int64(0)
+        score = _evidence(state, count, gram, own, inverse, means)
+        for i in range(count):
+            code ^= keys[state[i]]
+            score += log_odds[state[i]]
+        _insert(places, state, count, score, code)
+
+
+@compile_loop
+def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
+    """Offer the best single-bit neighbours of the state at `rank` to the set."""
+    scores, order, lists, counts, hashes, expanded = places
+    child, parent, solution, rho_and_v, best = work
+    inverse, means = solution
+    slot = order[rank]
+    expanded[slot] = True
+    count, score, code = counts[slot], scores[rank], hashes[slot]
+    parent[:count] = lists[slot, :count]
+    _solve(parent, count, gram, own, inverse, means)
+    needed = scores[len(scores) - 1] - score
+    found = 0
+    if count < len(parent):
+        found = _rank_additions(
+            parent, count, gram, lengths, own, log_odds, solution, rho_and_v, needed, best
+        )
+    for i in range(count):
+        v = inverse[i, i]
+        loss = 0.5 * means[i] * means[i] / v + 0.5 * math.log(v) + log_odds[parent[i]]
+        found = _rank(best, found, np.float32(-loss), -1 - i)
+    for c in range(found):
+        gain, flip = best[0][c], best[1][c]
+        if flip >= 0:
+            child[:count] = parent[:count]
+            child[count] = flip
+            _insert(places, child, count + 1, score + gain, code ^ keys[flip])
+        else:
+            removed = -1 - flip
+            child[:removed] = parent[:removed]
+            child[removed : count - 1] = parent[removed + 1 : count]
+            _insert(places, child, count - 1, score + gain, code ^ keys[parent[removed]])
+
+
+@compile_loop
+def _store(places, active, new_scores, number):
+    """Write the set back."""
+    scores, order, lists, counts, _, _ = places
+    for rank in range(len(scores)):
+        new_scores[rank] = scores[rank]
+        active[rank, :] = number
+        slot = order[rank]
+        for i in range(counts[slot]):
+            active[rank, i] = lists[slot, i]
+
+
+@compile_loop
+def explore(projections, gram, log_odds, keys, active, scores, expansions, children, reach):
+    """Score the states `active` (N, S, K) and search on from them; both outputs in place.
+
+    `scores` (N, S) is the log joint without what all states share; where it
+    comes as ABSENT, the place is empty.
+    """
+    patches, size, max_active = active.shape
+    number = len(log_odds)
+    places = (
+        np.empty(size, np.float32),
+        np.empty(size, np.int64),
+        np.empty((size, max_active), np.int16),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.bool_),
+    )
+    work = (
+        np.empty(max_active, np.int16),
+        np.empty(max_active, np.int16),
+        (np.empty((max_active, max_active), np.float32), np.empty(max_active, np.float32)),
+        (np.empty(number, np.float32), np.empty(number, np.float32)),
+        (np.empty(children, np.float32), np.empty(children, np.int64)),
+    )
+    lengths = 1 + np.diag(gram)
+    for n in range(patches):
+        own = projections[n]
+        _load(places, active[n], scores[n], gram, own, log_odds, keys, work)
+        for _ in range(expansions):
+            rank = 0
+            while rank < size and places[0][rank] > ABSENT and places[5][places[1][rank]]:
+                rank += 1
+            if rank == size or places[0][rank] <= max(ABSENT, places[0][0] - reach):
+                break
+            _expand(places, rank, gram, lengths, own, log_odds, keys, work)
+        _store(places, active[n], scores[n], number)
+
+
+@compile_loop
+def accumulate(projections, gram, active, weights, latents, products, amplitudes):
+    """Add <z> to `latents` (H,), <a a^T> to `products` (H, H), <a> to `amplitudes` (N, H)."""
+    patches, size, max_active = active.shape
+    inverse = np.empty((max_active, max_active), np.float32)
+    means = np.empty(max_active, np.float32)
+    for n in range(patches):
+        largest = weights[n].max()
+        kept = np.float32(0.0)
+        for s in range(size):
+            if weights[n, s] >= LEAST_WEIGHT * largest:
+                kept += weights[n, s]
+        if kept == np.float32(0.0):  # NaN weights: the check of the ELBO reports them
+            amplitudes[n] = np.nan
+            continue
+        for s in range(size):
+            weight = weights[n, s] / kept
+            if weights[n, s] < LEAST_WEIGHT * largest:
+                continue
+            state = active[n, s]
+            count = _count(state, len(latents))
+            _solve(state, count, gram, projections[n], inverse, means)
+            for i in range(count):
+                h = state[i]
+                latents[h] += weight
+                amplitudes[n, h] += weight * means[i]
+                for j in range(count):
+                    products[h, state[j]] += weight * (inverse[i, j] + means[i] * means[j])

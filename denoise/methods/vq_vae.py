@@ -1,0 +1,151 @@
+"""VAE with vector-quantised latents (van den Oord, Vinyals, Kavukcuoglu 2017, arXiv 1711.00937).
+
+The encoder gives one vector for each of M slots, which the nearest of the slot's K codes
+replaces; the decoder turns the M codes into the mean of the patch. The codebooks of the
+slots are separate, since the slots of a patch, other than places of an image, differ in kind.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from denoise.methods.interface import Diagnostics, PeerModel
+from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
+from denoise.methods.options import VQOptions
+
+# Dead codes are looked for every so many gradient steps.
+RESTART_STEPS = 50
+
+
+def nearest_codes(vectors: Tensor, codebooks: Tensor) -> Tensor:
+    """Number of the code with the least Euclidean distance (eq. 1).
+
+    Parameters
+    ----------
+    vectors : (N, M, d)
+    codebooks : (M, K, d)
+
+    Returns
+    -------
+    (N, M) int64
+    """
+    products = torch.einsum("nmd,mkd->nmk", vectors, codebooks)
+    distances: Tensor = codebooks.square().sum(-1) - 2 * products
+    return distances.argmin(-1)
+
+
+def straight_through(vectors: Tensor, codes: Tensor) -> Tensor:
+    """The value of `codes` with the gradient of `vectors`."""
+    return vectors + (codes - vectors).detach()
+
+
+class VQVAE(PeerModel):
+    """M slots with K codes each: a patch has one of K^M latent states.
+
+    Attributes
+    ----------
+    codebooks : (M, K, d)
+    usage : (M, K), moving share of patches that pick a code
+    """
+
+    codebooks: Tensor
+    usage: Tensor
+    _means: Tensor
+
+    def __init__(self, values: int, options: VQOptions, generator: torch.Generator) -> None:
+        super().__init__()
+        self.options = options
+        slots, codes, size = options.slots, options.codes, options.code_size
+        self.encoder, self.decoder = encoder_and_decoder(
+            values, slots * size, slots * size, options.hidden, generator
+        )
+        books = torch.randn(slots, codes, size, generator=generator)
+        if options.codebook == "loss":
+            self.codebooks = nn.Parameter(books)
+        else:
+            self.register_buffer("codebooks", books)
+        self.register_buffer("usage", torch.full((slots, codes), 1 / codes))
+        self.register_buffer("_means", books / codes)
+        self._steps = 0
+
+    def encode(self, patches: Tensor) -> Tensor:
+        """The encoder's vectors: (N, D) -> (N, M, d)."""
+        slots, size = self.options.slots, self.options.code_size
+        vectors: Tensor = self.encoder(patches).view(-1, slots, size)
+        return vectors
+
+    def look_up(self, picked: Tensor) -> Tensor:
+        """The codes of numbers (N, M): (N, M, d)."""
+        slots = torch.arange(self.options.slots, device=picked.device)
+        return self.codebooks[slots, picked]
+
+    def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
+        """Eq. 3, with the Gaussian likelihood of the known noise; sums over values and slots."""
+        vectors = self.encode(patches)
+        if self._steps % RESTART_STEPS == 0:
+            self._restart_dead_codes(vectors.detach(), generator)
+        self._steps += 1
+        picked = nearest_codes(vectors.detach(), self.codebooks.detach())
+        codes = self.look_up(picked)
+        self._count(vectors.detach(), picked)
+        means = self.decoder(straight_through(vectors, codes).flatten(1))
+        commitment = (vectors - codes.detach()).square().sum((1, 2))
+        loss = gaussian_cost(patches, means) + self.options.commitment * commitment
+        if self.options.codebook == "loss":
+            loss = loss + (vectors.detach() - codes).square().sum((1, 2))
+        return loss.mean()
+
+    @torch.no_grad()
+    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The decoder's mean for the nearest codes: the encoder's distribution is one point."""
+        picked = nearest_codes(self.encode(patches), self.codebooks)
+        means: Tensor = self.decoder(self.look_up(picked).flatten(1))
+        return means
+
+    @torch.no_grad()
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
+        """Perplexity of a codebook, from 1 to K: the mean over slots, and the least one."""
+        picked = nearest_codes(self.encode(patches), self.codebooks)
+        frequencies = self._one_hot(picked).mean(0)
+        by_slot = perplexity(frequencies)
+        return {
+            "perplexity": float(by_slot.mean()),
+            "least perplexity": float(by_slot.min()),
+            "unused codes": float((frequencies == 0).float().mean()),
+        }
+
+    def _one_hot(self, picked: Tensor) -> Tensor:
+        return nn.functional.one_hot(picked, self.options.codes).to(self.usage.dtype)
+
+    @torch.no_grad()
+    def _count(self, vectors: Tensor, picked: Tensor) -> None:
+        """Move the usage and, where the codebooks are moving means, them (appendix A.1)."""
+        chosen = self._one_hot(picked)
+        share = 1 - self.options.decay
+        self.usage.lerp_(chosen.mean(0), share)
+        if self.options.codebook == "ema":
+            sums = torch.einsum("nmk,nmd->mkd", chosen, vectors) / len(vectors)
+            self._means.lerp_(sums, share)
+            self.codebooks.copy_(self._means / self.usage.clamp(min=1e-8)[..., None])
+
+    @torch.no_grad()
+    def _restart_dead_codes(self, vectors: Tensor, generator: torch.Generator) -> None:
+        """Put codes that are hardly picked on outputs of the encoder, drawn at random.
+
+        Not in the paper. Before the first step all codes are put there, which was enough on
+        the images of docs/experiments.md: no code fell out of use later.
+        """
+        codes = self.options.codes
+        dead = self.usage < self.options.least_usage / codes
+        if self._steps == 0:
+            dead = torch.ones_like(dead)
+        slot, code = dead.nonzero(as_tuple=True)
+        row = torch.randint(len(vectors), (len(slot),), generator=generator).to(vectors.device)
+        # Two codes on one vector would never part.
+        spread = vectors.std(0, unbiased=False)[slot]
+        fresh = vectors[row, slot]
+        fresh = fresh + 0.01 * spread * normal(fresh.shape, fresh, generator)
+        self.codebooks.data[slot, code] = fresh
+        self.usage[slot, code] = 1 / codes
+        self._means[slot, code] = fresh / codes

@@ -1,0 +1,1 @@
+"""The non-local stage: groups of similar patches, filtered together."""

@@ -1,0 +1,1 @@
+"""The binary-latent VAE: model, search, learning, reconstruction."""

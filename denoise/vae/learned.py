@@ -1,0 +1,195 @@
+"""A learned VAE: made from the patches of an image, applied to this image or another one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from denoise.options import DenoiseOptions, ModelOptions
+from denoise.patches import Patches, PatchGrid
+from denoise.vae.amplitudes import GaussianAmplitudes
+from denoise.vae.mlp import MLPDecoder
+from denoise.vae.model import BinaryVAE
+from denoise.vae.randomness import PatchRandom
+from denoise.vae.reconstruction import Reconstruction, StartStates, rebuild_image
+from denoise.vae.states import LatentStates, random_states
+from denoise.vae.stored_states import PackedStates, StoredStates, most_used_states, no_latents_on
+from denoise.vae.training import EpochStats, train
+
+# Amplitude vectors start as patches of this length, in units of sigma.
+START_LENGTH = 4.0
+
+
+@dataclass(frozen=True)
+class LearnedVAE:
+    """A model and what is needed to use it on an image.
+
+    Attributes
+    ----------
+    model : its pixels are those of the image divided by `scale`
+    patch_size : side of a patch, in pixels
+    channels : of the image
+    scale : pixel units of the model
+    start : where the search for states begins
+    history : of its training
+    """
+
+    model: BinaryVAE
+    patch_size: int
+    channels: int
+    scale: float
+    start: StartStates
+    history: tuple[EpochStats, ...]
+
+    @property
+    def residual_sigma(self) -> float:
+        """The model's own estimate of sigma, in the units of the image."""
+        return self.scale * math.sqrt(self.history[-1].residual_variance)
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise that the model assumes."""
+        return self.scale * math.sqrt(float(self.model.noise_variance))
+
+
+def learn_vae(
+    image: Tensor,
+    sigma: float,
+    patch_size: int,
+    *,
+    options: DenoiseOptions,
+    seed: int,
+    on_epoch: Callable[[EpochStats], None],
+) -> LearnedVAE:
+    """Train a VAE on the patches of an image.
+
+    Parameters
+    ----------
+    image : (height, width, C) float64, NaN where missing; its device is the run's
+    sigma : standard deviation of the noise
+
+    Raises
+    ------
+    TrainingError
+        If the ELBO leaves the finite numbers.
+    """
+    scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
+    pixels = _to_model_units(image, scale)
+    grid = _grid(pixels, patch_size)
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
+    index = chosen.to(pixels.device)
+    patches = Patches.from_raw(grid.extract(pixels, index), index)
+    model = initial_model(options.model, patches, sigma / scale, generator)
+    states = initial_states(options, patches, seed)
+    history = []
+    for stats in train(
+        model,
+        patches,
+        states,
+        search=options.search,
+        training=options.training,
+        learn_noise_variance=options.model.learn_noise_variance,
+        seed=seed,
+    ):
+        history.append(stats)
+        on_epoch(stats)
+    pool = most_used_states(states, options.inference.pool_size)
+    # Where only some patches were trained on, none is treated better than the others.
+    start = StartStates(pool, states, index) if len(index) == len(grid) else StartStates(pool)
+    return LearnedVAE(model, patch_size, image.shape[2], scale, start, tuple(history))
+
+
+def apply_vae(
+    vae: LearnedVAE,
+    image: Tensor,
+    *,
+    options: DenoiseOptions,
+    seed: int,
+    with_variance: bool,
+    on_patches: Callable[[int], None],
+) -> Reconstruction:
+    """Rebuild an image (height, width, C) from its posterior under the model, same units."""
+    pixels = _to_model_units(image, vae.scale)
+    rebuilt = rebuild_image(
+        vae.model,
+        pixels,
+        _grid(pixels, vae.patch_size),
+        vae.start,
+        search=options.search,
+        inference=options.inference,
+        seed=seed,
+        with_variance=with_variance,
+        on_patches=on_patches,
+    )
+    variance = rebuilt.variance
+    return Reconstruction(
+        rebuilt.image * vae.scale, None if variance is None else variance * vae.scale**2
+    )
+
+
+def for_another_image(vae: LearnedVAE, sigma: float) -> LearnedVAE:
+    """The same model for noise of level `sigma`, without the states of its own image."""
+    model = copy(vae.model)
+    model.noise_variance = torch.full_like(model.noise_variance, (sigma / vae.scale) ** 2)
+    return replace(vae, model=model, start=StartStates(vae.start.pool))
+
+
+def _to_model_units(image: Tensor, scale: float) -> Tensor:
+    return (image / scale).to(torch.float32)
+
+
+def _grid(image: Tensor, patch_size: int) -> PatchGrid:
+    return PatchGrid((image.shape[0], image.shape[1], image.shape[2]), patch_size, image.device)
+
+
+def initial_model(
+    options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
+) -> BinaryVAE:
+    """A model that has learned nothing yet; `sigma` is that of the noise, in the model's units."""
+    values = patches.values
+    decoder = None
+    if options.hidden is not None:
+        sizes = (options.latents, *options.hidden, values.shape[1])
+        decoder = MLPDecoder(sizes, leak=options.leak, generator=generator).to(values.device)
+    amplitudes = None
+    if options.decoder == "amplitude":
+        vectors = _initial_vectors(options, patches, sigma, generator)
+        amplitudes = GaussianAmplitudes(vectors, free_patch_mean=options.free_patch_mean)
+    prior = options.expected_active / options.latents
+    return BinaryVAE(
+        decoder,
+        prior_probs=values.new_full((options.latents,), prior),
+        noise_variance=values.new_tensor(sigma**2),
+        free_patch_mean=options.free_patch_mean,
+        amplitudes=amplitudes,
+        max_active=options.max_active,
+    )
+
+
+def _initial_vectors(
+    options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
+) -> Tensor:
+    """Patches of the image, drawn at random and brought to one length: (H, D)."""
+    chosen = torch.randperm(len(patches), generator=generator)[: options.latents]
+    chosen = chosen.repeat(-(-options.latents // len(chosen)))[: options.latents]
+    some = patches[chosen.to(patches.values.device)]
+    vectors = (some.centred if options.free_patch_mean else some).values
+    lengths = vectors.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    started: Tensor = vectors * (START_LENGTH * sigma / lengths)
+    return started
+
+
+def initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
+    """The states that training on `patches` starts from."""
+    count, latents = options.search.states, options.model.latents
+    if options.model.decoder == "amplitude":
+        return no_latents_on(count, latents, options.model.max_active, patches.values)
+    states = random_states(count, latents, PatchRandom((seed,), patches.index))
+    scores = patches.values.new_zeros(len(patches), count)
+    return PackedStates.of(LatentStates(states, scores))
