@@ -46,7 +46,7 @@ benchmark: $(INSTALLED)
 # The tables of docs/quality.md, for instance: make quality IMAGES="../shared/data/set12/0[1-7].png"
 quality: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
-	$(BIN)/python -m denoise.benchmark.ablation $(IMAGES) --sigmas 25
+	PYTHONPATH=docs/experiments $(BIN)/python -m ablation $(IMAGES) --sigmas 25
 
 # Makes docs/benchmarks.md with its picture; an hour and a half on two cores. BM3D is added where its package, which is not for
 # commercial use, is there: make comparison COMPARED=noisy,...,bm3d
@@ -62,10 +62,10 @@ bench-gpu: PLAIN_SIZES ?= $(SIZES_GPU)
 bench-cpu: PLAIN_SIZES ?= 128
 bench-gpu bench-cpu: IMAGE_OPTION = $(if $(IMAGE),--image "$(IMAGE)" --seed 2)
 bench-gpu: $(INSTALLED)
-	$(BIN)/python -m denoise.benchmark.speed --device cuda --sizes $(SIZES_GPU) \
+	PYTHONPATH=docs/experiments $(BIN)/python -m speed --device cuda --sizes $(SIZES_GPU) \
 		--plain-sizes $(PLAIN_SIZES) $(IMAGE_OPTION) --json bench-gpu.json
 bench-cpu: $(INSTALLED)
-	$(BIN)/python -m denoise.benchmark.speed --device cpu --sizes 256,512 \
+	PYTHONPATH=docs/experiments $(BIN)/python -m speed --device cpu --sizes 256,512 \
 		--plain-sizes $(PLAIN_SIZES) $(IMAGE_OPTION) --json bench-cpu.json
 
 samples: $(INSTALLED)

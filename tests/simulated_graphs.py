@@ -15,9 +15,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from denoise.benchmark.gpu_kernels import kernels_replaced
 from denoise.kernels import replaying
 from denoise.kernels.replaying import Recorder
+from gpu_kernels import kernels_replaced
 
 Step = Callable[[], object]
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from denoise.benchmark.gpu_kernels import Launch, recorded
 from denoise.kernels import amplitude_gpu as amplitude
 from denoise.kernels import groups_gpu as on_gpu
 from denoise.kernels import mlp_gpu as perceptron
@@ -22,6 +21,7 @@ from denoise.refinement.block_matching import match_patches
 from denoise.vae import fast_path
 from denoise.vae.learned import initial_model, initial_states
 from denoise.vae.training import train
+from gpu_kernels import Launch, recorded
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 

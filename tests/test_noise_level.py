@@ -11,12 +11,12 @@ from conftest import SAMPLES, SHARED_DATA, TINY_AMPLITUDE, step_image
 from typer import Typer
 from typer.testing import CliRunner
 
-from denoise.benchmark.noise_levels import main
 from denoise.errors import ImageError
 from denoise.files.image_file import to_8bit
 from denoise.files.images import read_image, write_image
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.noise.level import estimate_sigma
+from noise_levels import main
 
 
 def white_noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -150,8 +150,8 @@ def test_what_cannot_be_measured_is_refused(image: np.ndarray, message: str) -> 
 def test_the_benchmark_prints_errors_and_what_they_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("denoise.benchmark.noise_levels.preset", lambda name, sigma: TINY_AMPLITUDE)
-    monkeypatch.setattr("denoise.benchmark.noise_levels.find_spec", lambda name: None)
+    monkeypatch.setattr("noise_levels.preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr("noise_levels.find_spec", lambda name: None)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
         write_image(path, step_image(32, 40), overwrite=False)

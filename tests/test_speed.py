@@ -15,18 +15,6 @@ from conftest import TINY, TINY_AMPLITUDE, make_model
 from typer import Typer
 from typer.testing import CliRunner
 
-from denoise.benchmark.gpu_kernels import Launch, kernels_replaced, recorded
-from denoise.benchmark.speed import (
-    amplitude_stages,
-    command,
-    perceptron_stages,
-    refinement_stages,
-    stages,
-    whole_runs,
-)
-from denoise.benchmark.speed.paths import on_path, plain_tensors
-from denoise.benchmark.speed.stages import Limits, StageTime, Work
-from denoise.benchmark.speed.whole_runs import WholeRun, comparison
 from denoise.kernels import amplitude_cpu as amplitude
 from denoise.kernels import groups_gpu as on_gpu
 from denoise.kernels import matching_cpu as matching
@@ -36,6 +24,18 @@ from denoise.pipeline import denoise_image
 from denoise.refinement.block_matching import match_patches
 from denoise.vae.states import LatentStates
 from denoise.vae.stored_states import SparseStates, no_latents_on
+from gpu_kernels import Launch, kernels_replaced, recorded
+from speed import (
+    amplitude_stages,
+    command,
+    perceptron_stages,
+    refinement_stages,
+    stages,
+    whole_runs,
+)
+from speed.paths import on_path, plain_tensors
+from speed.stages import Limits, StageTime, Work
+from speed.whole_runs import WholeRun, comparison
 
 
 @pytest.mark.usefixtures("small")

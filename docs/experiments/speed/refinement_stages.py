@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from denoise.benchmark.speed.stages import StageTime, Work, time_stage
 from denoise.kernels import groups_gpu as on_gpu
 from denoise.kernels import matching_cpu as matching
 from denoise.kernels import merging_gpu as merging
@@ -24,6 +23,7 @@ from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
 from denoise.refinement.block_matching import match_patches
 from denoise.refinement.filters import low_rank_filter, wiener_filter
+from speed.stages import StageTime, Work, time_stage
 
 # Groups that keep a GPU busy.
 GROUPS = 2048

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from denoise.benchmark.speed.stages import StageTime, Work, time_stage
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.vae import fast_path
@@ -26,6 +25,7 @@ from denoise.vae.model import BinaryVAE
 from denoise.vae.reconstruction import posterior_mean
 from denoise.vae.search import extent_of, improve
 from denoise.vae.stored_states import SparseStates, no_latents_on
+from speed.stages import StageTime, Work, time_stage
 
 KEY = (0, 0)
 

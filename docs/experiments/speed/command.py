@@ -1,4 +1,4 @@
-"""The command `python -m denoise.benchmark.speed`."""
+"""The command `PYTHONPATH=docs/experiments python -m speed`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from numpy.typing import NDArray
 
 from denoise.benchmark.datasets import sample_images
 from denoise.benchmark.protocol import machine
-from denoise.benchmark.speed.amplitude_stages import amplitude_stages
-from denoise.benchmark.speed.paths import PATHS, has_kernels
-from denoise.benchmark.speed.perceptron_stages import (
+from denoise.devices import describe_device, pick_device
+from denoise.errors import DenoiseError
+from denoise.files.images import read_image
+from denoise.files.outputs import write_atomically
+from denoise.presets import DEFAULT_PRESET, preset
+from denoise.results import DenoiseResult
+from speed.amplitude_stages import amplitude_stages
+from speed.paths import PATHS, has_kernels
+from speed.perceptron_stages import (
     PublishedTraining,
     measure_published_training,
 )
-from denoise.benchmark.speed.refinement_stages import refinement_stages
-from denoise.benchmark.speed.stages import Limits, StageTime, measure_limits, stage_table
-from denoise.benchmark.speed.whole_runs import (
+from speed.refinement_stages import refinement_stages
+from speed.stages import Limits, StageTime, measure_limits, stage_table
+from speed.whole_runs import (
     RUN_HEADER,
     Setting,
     WholeRun,
@@ -33,12 +39,6 @@ from denoise.benchmark.speed.whole_runs import (
     tile,
     whole_run,
 )
-from denoise.devices import describe_device, pick_device
-from denoise.errors import DenoiseError
-from denoise.files.images import read_image
-from denoise.files.outputs import write_atomically
-from denoise.presets import DEFAULT_PRESET, preset
-from denoise.results import DenoiseResult
 
 # Of the squares, in pixels; an image needs some patches.
 LEAST_SIDE = 16

@@ -1,7 +1,8 @@
 """What the compiler makes of the Triton kernels, for a GPU that need not be there.
 
-`python -m denoise.benchmark.gpu_kernels` prints a Markdown table: registers and bytes of stack of
-a thread, and shared memory, for what the presets launch. Launches are taken down, not made.
+`PYTHONPATH=docs/experiments python -m gpu_kernels` prints a Markdown table: registers and bytes of
+stack of a thread, and shared memory, for what the presets launch. Launches are taken down, not
+made.
 """
 
 from __future__ import annotations

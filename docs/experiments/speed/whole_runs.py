@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from denoise.benchmark.memory import watch_memory
-from denoise.benchmark.speed.paths import PATHS, on_path
 from denoise.files.images import write_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import DenoiseOptions
 from denoise.pipeline import denoise_image
 from denoise.results import STAGES, DenoiseResult
+from speed.paths import PATHS, on_path
 
 RUN_HEADER = (
     "| size | path | train s | rebuild s | refine s | all s | pixels/s | GB | ELBO | PSNR dB |\n"

@@ -1,4 +1,6 @@
-"""How well the noise level is estimated: `python -m denoise.benchmark.noise_levels IMAGE...`.
+"""How well the noise level is estimated.
+
+`PYTHONPATH=docs/experiments python -m noise_levels IMAGE...` prints Markdown tables.
 
 Protocol: white Gaussian noise, neither clipped nor rounded unless asked for, drawn in float64 by
 `numpy.random.default_rng(seed)`, seed k for the k-th image, then k + 1000 and so on. Errors are

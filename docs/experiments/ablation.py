@@ -1,8 +1,9 @@
-"""What the VAE is worth: `python -m denoise.benchmark.ablation IMAGE...` prints a Markdown table.
+"""What the VAE is worth beside the refinement.
 
-The non-local refinement is run from the VAE's image and, with the same settings, from a trivial
-pilot: total variation, with the weight that is best for each image (an advantage that a user
-does not have). Protocol as in protocol.py.
+`PYTHONPATH=docs/experiments python -m ablation IMAGE...` prints a Markdown table. The non-local
+refinement is run from the VAE's image and, with the same settings, from a trivial pilot: total
+variation, with the weight that is best for each image (an advantage that a user does not have).
+Protocol as in protocol.py.
 """
 
 from __future__ import annotations

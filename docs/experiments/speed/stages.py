@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from denoise.benchmark.speed.paths import PathError, on_path
+from speed.paths import PathError, on_path
 
 REPEATS = 5
 # Values that are copied, and side of the matrices that are multiplied, to learn the limits.

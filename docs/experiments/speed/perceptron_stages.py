@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from denoise.benchmark.speed.paths import on_path
-from denoise.benchmark.speed.stages import StageTime, Work, time_stage
 from denoise.kernels import evolution_gpu as evolution
 from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import DenoiseOptions, SearchOptions
@@ -30,6 +28,8 @@ from denoise.vae.search import improve
 from denoise.vae.states import LatentStates, random_states
 from denoise.vae.stored_states import PackedStates
 from denoise.vae.training import EpochStats
+from speed.paths import on_path
+from speed.stages import StageTime, Work, time_stage
 
 # Epochs and patches of a short training, whose last epoch tells the pace of the long one: in the
 # first one, the noise falls, and a GPU compiles; in each, it makes one recording.

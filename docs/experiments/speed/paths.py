@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from denoise.benchmark.gpu_kernels import kernels_replaced
 from denoise.kernels import groups_gpu as refinement
 from denoise.kernels import matching_cpu as matching
 from denoise.kernels import merging_gpu as merging
 from denoise.kernels import mlp_gpu as perceptron
 from denoise.kernels.launching import works_on
 from denoise.vae import fast_path
+from gpu_kernels import kernels_replaced
 
 # Of whole runs.
 PATHS = ("kernels", "plain")
