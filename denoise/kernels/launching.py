@@ -44,9 +44,14 @@ def _launch(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any]) -> No
 _launchers: list[Launcher] = [_launch]
 
 
+def current_launcher() -> Launcher:
+    """What `launch` calls."""
+    return _launchers[-1]
+
+
 @contextmanager
 def launches_handed_to(launcher: Launcher) -> Iterator[None]:
-    """Call `launcher` instead of launching: to count, record or change launches."""
+    """Let `launch` call `launcher` instead of launching: to count, record or change launches."""
     _launchers.append(launcher)
     try:
         yield

@@ -96,7 +96,7 @@ def _filter_groups(
         weights = weights[:, None].expand(estimates.shape[:2])
         merger.add(estimates.flatten(0, 1), groups[chosen].flatten(), weights.flatten())
 
-    if groups.device.type == "cpu":
+    if not _keeps_busy(groups.device):
         starts = range(0, len(groups), GROUPS_AT_A_TIME)
         chunks = [slice(start, start + GROUPS_AT_A_TIME) for start in starts]
         for chosen, found in zip(chunks, on_all_cores(filter_some, chunks), strict=True):
@@ -105,6 +105,11 @@ def _filter_groups(
         parts = PartsThatFit(at_first=GROUPS_AT_A_TIME_ON_GPU)
         parts.results(lambda chosen: add(chosen, filter_some(chosen)), len(groups))
     return merger.image().to(torch.float32)
+
+
+def _keeps_busy(device: torch.device) -> bool:
+    """Whether one piece of work keeps a whole device busy; a CPU has several cores."""
+    return device.type != "cpu"
 
 
 def _extract(image: Tensor, grid: PatchGrid, index: Tensor) -> Tensor:

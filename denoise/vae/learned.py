@@ -88,8 +88,7 @@ def learn_vae(
     chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
     index = chosen.to(pixels.device)
     patches = Patches.from_raw(grid.extract(pixels, index), index)
-    start = _start_mlp if options.model.decoder == "mlp" else _start_amplitudes
-    model, learner, states = start(options, patches, sigma / scale, generator, seed)
+    model, learner, states = untrained(options, patches, sigma / scale, generator, seed)
     history = []
     for stats in train(
         model,
@@ -152,10 +151,17 @@ def _to_model_units(image: Tensor, scale: float) -> Tensor:
 Start = tuple[BinaryVAE, Learner, StoredStates]
 
 
+def untrained(
+    options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
+) -> Start:
+    """What training on patches begins with, for noise of level `sigma` in their units."""
+    start = _start_mlp if options.model.decoder == "mlp" else _start_amplitudes
+    return start(options, patches, sigma, generator, seed)
+
+
 def _start_amplitudes(
     options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
 ) -> Start:
-    """The amplitude model, for noise of level `sigma` in the units of the patches."""
     shape = options.model
     model = AmplitudeVAE(
         _initial_vectors(shape, patches, sigma, generator),
@@ -171,7 +177,6 @@ def _start_amplitudes(
 def _start_mlp(
     options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
 ) -> Start:
-    """The published model; parameters as above."""
     shape, count = options.model, options.search.states
     assert shape.hidden is not None
     sizes = (shape.latents, *shape.hidden, patches.values.shape[1])

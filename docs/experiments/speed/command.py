@@ -23,11 +23,11 @@ from denoise.files.outputs import write_atomically
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.results import DenoiseResult
 from speed.amplitude_stages import amplitude_stages
-from speed.paths import PATHS, has_kernels
-from speed.perceptron_stages import (
+from speed.mlp_stages import (
     PublishedTraining,
     measure_published_training,
 )
+from speed.paths import PATHS, has_kernels
 from speed.refinement_stages import refinement_stages
 from speed.stages import Limits, StageTime, measure_limits, stage_table
 from speed.whole_runs import (
