@@ -11,11 +11,12 @@ from conftest import all_states, make_amplitude_vae, make_mlp_vae, make_patches
 from test_model import exact_posterior
 from torch import Tensor
 
+from denoise.kernels.amplitude import Extent
 from denoise.kernels.choice import use
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.vae.amplitude_vae import AmplitudeVAE
-from denoise.vae.best_first import Extent, explore
+from denoise.vae.best_first import explore
 from denoise.vae.closed_form import amplitude_sums
 from denoise.vae.model import BinaryVAE
 from denoise.vae.stored_states import SparseStates, no_latents_on

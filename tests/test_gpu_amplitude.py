@@ -22,7 +22,7 @@ from denoise.kernels.choice import use
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.vae.amplitude_vae import AmplitudeVAE
-from denoise.vae.best_first import Extent, explore
+from denoise.vae.best_first import explore, extent_of
 from denoise.vae.closed_form import ClosedFormLearner, amplitude_sums
 from denoise.vae.states import LatentStates
 from denoise.vae.stored_states import SparseStates, no_latents_on
@@ -71,7 +71,7 @@ def twin_search(
     options: SearchOptions = FAR,
 ) -> LatentStates:
     """By plain tensors."""
-    return explore(model, patches, model.scored(patches, sets), Extent.of(options, 1))
+    return explore(model, patches, model.scored(patches, sets), extent_of(options, 1))
 
 
 def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:

@@ -23,7 +23,7 @@ from torch.nn.functional import pad
 from denoise.kernels import amplitude
 from denoise.options import SearchOptions
 from denoise.patches import Patches
-from denoise.vae.best_first import Extent
+from denoise.vae.best_first import extent_of
 from denoise.vae.model import BinaryVAE
 from denoise.vae.stored_states import SparseStates, StateSets, no_latents_on
 
@@ -180,14 +180,8 @@ class AmplitudeVAE(BinaryVAE):
         """As `BinaryVAE.compiled_search`; best first, whatever the random numbers."""
         if patches.observed is not None or not isinstance(sets, SparseStates):
             return None
-        extent = Extent.of(options, steps)
-        found = amplitude.explore(
-            *self._projections(patches),
-            self.prior_probs.logit(),
-            sets.active,
-            sets.log_joints,
-            **extent._asdict(),
-        )
+        problem, extent = self._problem(patches), extent_of(options, steps)
+        found = amplitude.explore(problem, sets.active, sets.log_joints, extent)
         if found is None:
             return None
         active, log_joints = found
@@ -202,7 +196,7 @@ class AmplitudeVAE(BinaryVAE):
         if patches.observed is not None or not isinstance(states, SparseStates):
             return None
         return amplitude.posterior_sums(
-            *self._projections(patches),
+            self._problem(patches),
             states.active,
             states.log_joints,
             amplitudes_only=amplitudes_only,
@@ -218,12 +212,14 @@ class AmplitudeVAE(BinaryVAE):
             return amplitudes @ self.vectors
         return patches.values.mean(1, keepdim=True) + amplitudes @ self._centred_vectors()
 
-    def _projections(self, patches: Patches) -> tuple[Tensor, Tensor]:
-        """c = W r (N, H) and G = W W^T (H, H), in units of sigma."""
+    def _problem(self, patches: Patches) -> amplitude.Problem:
+        """c = W r (N, H), G = W W^T (H, H), in units of sigma, and the logit of pi (H,)."""
         vectors = self._centred_vectors() if self.free_patch_mean else self.vectors
         scale = 1 / self.noise_variance
         values = self.residuals(patches)[:, 0]
-        return values @ (vectors.T * scale), vectors @ vectors.T * scale
+        return amplitude.Problem(
+            values @ (vectors.T * scale), vectors @ vectors.T * scale, self.prior_probs.logit()
+        )
 
     def _centred_vectors(self) -> Tensor:
         return self.vectors - self.vectors.mean(1, keepdim=True)

@@ -8,36 +8,20 @@ else they are proposals, and their log joints are evaluated.
 
 from __future__ import annotations
 
-import math
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from denoise.kernels.amplitude import Extent
 from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.vae.states import LatentStates, duplicates
 
 
-class Extent(NamedTuple):
-    """How far a search goes.
-
-    Attributes
-    ----------
-    expansions : states of every patch that are expanded, one after the other
-    children : best neighbours that an expanded state offers to the set
-    reach : in nats; states further below the likeliest are not expanded
-    """
-
-    expansions: int
-    children: int
-    reach: float = math.inf
-
-    @classmethod
-    def of(cls, options: SearchOptions, steps: int) -> Self:
-        """How far this many steps of "neighbours" go."""
-        expansions = options.parents * options.generations * steps
-        return cls(expansions, options.children, options.reach)
+def extent_of(options: SearchOptions, steps: int) -> Extent:
+    """How far this many steps of "neighbours" go."""
+    return Extent(options.parents * options.generations * steps, options.children, options.reach)
 
 
 class NeighbourModel(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denoise.options import SearchOptions
 from denoise.patches import Patches
-from denoise.vae.best_first import Extent, explore
+from denoise.vae.best_first import explore, extent_of
 from denoise.vae.model import BinaryVAE
 from denoise.vae.randomness import PatchRandom, choose_by_weight
 from denoise.vae.states import LatentStates, flip_bits
@@ -49,7 +49,7 @@ def improve(
         return compiled
     sets = model.scored(patches, population)
     if options.mutation == "neighbours":
-        return explore(model, patches, sets, Extent.of(options, steps))
+        return explore(model, patches, sets, extent_of(options, steps))
     for step in range(steps):
         random = PatchRandom((*key, step), patches.index)
         sets = evolve(model, patches, sets, options, random=random)

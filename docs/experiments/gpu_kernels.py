@@ -31,7 +31,7 @@ from denoise.vae.gradient import gradient
 from denoise.vae.learned import untrained
 from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.search import improve
-from denoise.vae.stored_states import no_latents_on
+from denoise.vae.stored_states import SparseStates, no_latents_on
 
 # Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
 CAPABILITY = 90
@@ -109,26 +109,19 @@ def launches_of_presets() -> list[Launch]:
 
 
 def _launch_search(latents: int) -> None:
-    projections, gram = torch.zeros(1, latents), torch.eye(latents)
-    sets = no_latents_on(16, latents, 8, projections)
-    amplitude.explore(
-        projections,
-        gram,
-        torch.zeros(latents),
-        sets.active,
-        sets.log_joints,
-        expansions=2,
-        children=6,
-        reach=5.0,
-    )
+    problem, sets = _problem(latents)
+    amplitude.explore(problem, sets.active, sets.log_joints, amplitude.Extent(2, 6, 5.0))
 
 
 def _launch_sums(latents: int, *, amplitudes_only: bool) -> None:
+    problem, sets = _problem(latents)
+    amplitude.posterior_sums(problem, sets.active, sets.log_joints, amplitudes_only=amplitudes_only)
+
+
+def _problem(latents: int) -> tuple[amplitude.Problem, SparseStates]:
     projections, gram = torch.zeros(1, latents), torch.eye(latents)
-    sets = no_latents_on(16, latents, 8, projections)
-    amplitude.posterior_sums(
-        projections, gram, sets.active, sets.log_joints, amplitudes_only=amplitudes_only
-    )
+    problem = amplitude.Problem(projections, gram, torch.zeros(latents))
+    return problem, no_latents_on(16, latents, 8, projections)
 
 
 def _launch_mlp(options: DenoiseOptions) -> None:

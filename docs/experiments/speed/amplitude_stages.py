@@ -20,7 +20,7 @@ from denoise.kernels.choice import implementation
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.vae.amplitude_vae import AmplitudeVAE
-from denoise.vae.best_first import Extent
+from denoise.vae.best_first import extent_of
 from denoise.vae.closed_form import amplitude_sums, solve_amplitudes
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.search import improve
@@ -57,7 +57,7 @@ def amplitude_stages(
     found = find()
     sums, _ = amplitude_sums(model, patches, found)
     kernels = implementation(patches.values, "numba", "triton") != "plain"
-    expansions = Extent.of(search, steps).expansions
+    expansions = extent_of(search, steps).expansions
     work = _search_work(found, expansions)
     stages = time_stage("search", find, work, device, paths, kernels=kernels)
     stages += time_stage(
