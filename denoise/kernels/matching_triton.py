@@ -47,7 +47,7 @@ def match(
         other = tl.load(pilot + (y + down) * width + x + right, mask=inside, other=0)
         distance += (other - value) * (other - value)
 
-    # Distances are not negative, so their bits are in order; equal ones are told apart by place.
+    # Distances are not negative, so their bits are in order; places break ties.
     key = (distance.to(tl.int32, bitcast=True).to(tl.int64) << PLACE_BITS) | place
     own = (y == row) & (x == column)
     wanted = inside & (own == 0)

@@ -39,7 +39,7 @@ class LearnedVAE:
     channels : of the image
     scale : pixel units of the model
     start : where the search for states begins
-    history : of its training
+    history : statistics of each epoch of its training
     """
 
     model: BinaryVAE

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Multi-layer perceptron from H latents to D patch values, with a linear output.
+    """MLP from H latents to D patch values, with a linear output.
 
     Parameters
     ----------

@@ -105,11 +105,11 @@ def _short_training(
     short = override(options, epochs=EPOCHS, patch_budget=budget)
     size, ends = options.model.patch_sizes[0], list[float]()
 
-    def tell(stats: EpochStats) -> None:
-        ends.append(time.perf_counter())  # the ELBO is there, so a GPU is done
+    def note_end(stats: EpochStats) -> None:
+        ends.append(time.perf_counter())  # the ELBO is known, so a GPU is done
 
     with on_path(path):
-        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=tell)
+        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=note_end)
     share = patches / min(patches, budget)
     seconds = (ends[-1] - ends[-2]) * share * options.training.epochs
     return vae, ShortTraining(path, vae.history[-1].elbo, seconds)
