@@ -25,6 +25,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("refinement_settings", {"table": "anchors", "only": ["Wiener", "anchor 25 %, 4 passes"]}),
     ("refinement_settings", {"table": "weak", "only": ["5x5 and 7x7"]}),
     ("refinement_settings", {"table": "windows", "only": ["20, 24"], "from_noise": True}),
+    ("refinement_time", {"runs": 1}),
     ("search_operators", {"patches": 64}),
     ("search_reach", {"count": 32}),
 ]

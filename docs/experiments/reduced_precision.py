@@ -65,7 +65,7 @@ def precision(name: str) -> AbstractContextManager[object]:
 
 
 def main(images: Images, *, sigma: Sigma = 25, seeds: Seeds = "", epochs: Epochs = None) -> None:
-    """Print the last ELBO and the PSNR of both models, VAE alone, in each format."""
+    """Print the ELBO of the last patch size and the PSNR of both models, in each format."""
     print_header("image", "model", "format", "ELBO", "PSNR")
     decoders: tuple[Decoder, ...] = ("amplitude", "mlp")
     for sample in noisy_samples(images, sigma, seeds):
@@ -74,8 +74,9 @@ def main(images: Images, *, sigma: Sigma = 25, seeds: Seeds = "", epochs: Epochs
             for name in FORMATS:
                 with precision(name):
                     result = denoise_image(sample.noisy, sigma, options=options, device="cpu")
-                elbo, psnr = f"{result.elbo_history[-1]:.3f}", f"{sample.psnr(result.image):.3f}"
-                print_row(sample.name, decoder, name, elbo, psnr)
+                elbo = result.models[-1].history[-1].elbo
+                psnr = sample.psnr(result.image)
+                print_row(sample.name, decoder, name, f"{elbo:.3f}", f"{psnr:.3f}")
 
 
 if __name__ == "__main__":
