@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from denoise.files.image_file import ImageFile, Metadata, to_pixels
+from denoise.files.image_file import ImageFile, Metadata
+from denoise.files.samples import to_pixels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
 

@@ -15,8 +15,9 @@ from PIL import Image
 from denoise.cli.jobs import FileJob, Settings
 from denoise.cli.one_file import denoise_file
 from denoise.errors import ImageError, OutputError
-from denoise.files.image_file import ImageFile, quantised
+from denoise.files.image_file import ImageFile
 from denoise.files.images import encode_image, read_image, write_image
+from denoise.files.samples import quantised
 from denoise.metrics import psnr
 
 

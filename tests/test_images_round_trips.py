@@ -17,8 +17,9 @@ from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image
 
 from denoise.files.formats import FORMATS
-from denoise.files.image_file import Metadata, TiffLayout, join_alpha, quantised, to_pixels
+from denoise.files.image_file import Metadata, TiffLayout
 from denoise.files.images import encode_image, read_image
+from denoise.files.samples import join_alpha, quantised, to_pixels
 from denoise.files.tiff import SAMPLE_TYPES
 
 LOSSLESS = [one for one in FORMATS if one.name != "JPEG"]

@@ -13,7 +13,8 @@ from denoise.benchmark.protocol import sha256
 from denoise.benchmark.registry import NAMED_SETS, download
 from denoise.cli.inputs import find_images, is_pattern
 from denoise.errors import ImageError, OptionError
-from denoise.files.images import IMAGE_SUFFIXES, read_image
+from denoise.files.formats import IMAGE_SUFFIXES
+from denoise.files.images import read_image
 
 
 @dataclass(frozen=True)

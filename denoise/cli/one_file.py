@@ -26,8 +26,9 @@ from denoise.errors import (
     OutputError,
     TrainingError,
 )
-from denoise.files.image_file import ImageFile, quantised, to_pixels
+from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, encode_image, read_image, write_image
+from denoise.files.samples import quantised, to_pixels
 from denoise.metrics import psnr, ssim
 from denoise.results import Progress
 

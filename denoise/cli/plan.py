@@ -10,7 +10,7 @@ from pathlib import Path
 from denoise.cli.inputs import Source, find_images, is_folder, is_pattern
 from denoise.cli.jobs import FileJob
 from denoise.errors import PlanError
-from denoise.files.images import IMAGE_SUFFIXES
+from denoise.files.formats import IMAGE_SUFFIXES
 
 # Written next to its input, a result gets this after its name.
 DEFAULT_SUFFIX = "_denoised"

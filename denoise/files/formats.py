@@ -9,8 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError
-from denoise.files import jpeg, png, pnm, tiff, tiff_writer
-from denoise.files import webp_bmp as simple
+from denoise.files import jpeg, png, pnm, tiff, tiff_writer, webp_bmp
 from denoise.files.image_file import Decoded, ImageFile, Metadata
 
 
@@ -45,10 +44,10 @@ FORMATS = (
            65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
            frozenset(tiff.SAMPLE_TYPES), True),
-    Format("WebP", (".webp",), simple.is_webp, simple.decode_webp,
-           simple.encode_webp, _8_BITS, True, 16_383),
-    Format("BMP", (".bmp",), simple.is_bmp, simple.decode_bmp,
-           simple.encode_bmp, _8_BITS, False),
+    Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp,
+           webp_bmp.encode_webp, _8_BITS, True, 16_383),
+    Format("BMP", (".bmp",), webp_bmp.is_bmp, webp_bmp.decode_bmp,
+           webp_bmp.encode_bmp, _8_BITS, False),
     Format("PNM", (".pgm", ".ppm", ".pnm", ".pbm"), pnm.is_pnm, pnm.decode, pnm.encode,
            _16_BITS, False),
 )

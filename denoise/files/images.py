@@ -21,17 +21,9 @@ from denoise.files.formats import (
     format_of_suffix,
     recognised,
 )
-from denoise.files.image_file import (
-    ImageFile,
-    Metadata,
-    TiffLayout,
-    quantised,
-    to_pixels,
-)
+from denoise.files.image_file import ImageFile, Metadata
 from denoise.files.outputs import check_output, write_atomically
-
-__all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_readable", "check_writable", "encode_image"]
-__all__ += ["quantised", "read_image", "write_image"]
+from denoise.files.samples import quantised, to_pixels
 
 # What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
 # one's errors are RuntimeErrors.
@@ -209,5 +201,5 @@ def write_image(
 
 def _stripped(metadata: Metadata) -> Metadata:
     """Nothing but how the pixels are stored."""
-    layout: TiffLayout = replace(metadata.tiff, tags=())
+    layout = replace(metadata.tiff, tags=())
     return Metadata(jpeg_tables=metadata.jpeg_tables, tiff=layout)

@@ -18,14 +18,9 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
-    join_alpha,
-    split_alpha,
-    without_gray_colours,
-)
+from denoise.files.image_file import Decoded, Metadata
 from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import join_alpha, split_alpha, without_equal_channels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LEAST_ROOM = 65_536
@@ -67,7 +62,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     notes = []
     if colour_type == PALETTE:
         if b"iCCP" not in kinds and samples.ndim == 3:
-            samples = without_gray_colours(samples)
+            samples = without_equal_channels(samples)
         notes.append("the palette is written as full colour")
     elif depth < 8:
         notes.append(f"{depth}-bit pixels are written as 8-bit gray")

@@ -16,14 +16,9 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
-    TiffLayout,
-    split_alpha,
-    without_gray_colours,
-)
+from denoise.files.image_file import Decoded, Metadata, TiffLayout
 from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import split_alpha, without_equal_channels
 from denoise.files.tiff_writer import (
     BLACK_IS_ZERO,
     DEFLATE,
@@ -151,7 +146,7 @@ def _expand(
             raise DamagedImageError("damaged image file: a pixel is beyond the palette")
         if colours.max() > 255:
             colours = colours >> 8  # some write n * 256 for n, others n * 257
-        array = without_gray_colours(colours.T.astype(np.uint8)[array])
+        array = without_equal_channels(colours.T.astype(np.uint8)[array])
         return array, None, ("the palette is written as full colour",)
     if array.dtype == bool:
         array = array.astype(np.uint8)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from denoise.errors import ImageError
 from denoise.files import ifd
-from denoise.files.image_file import Metadata, join_alpha
+from denoise.files.image_file import Metadata
+from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
 BLACK_IS_ZERO, RGB = 1, 2

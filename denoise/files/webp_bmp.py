@@ -12,14 +12,14 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from denoise.errors import ImageError
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
+from denoise.files.image_file import Decoded, Metadata
+from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import (
     join_alpha,
     split_alpha,
-    without_gray_colours,
+    with_equal_channels,
+    without_equal_channels,
 )
-from denoise.files.limits import check_frame, check_size
 
 _EXIF = b"Exif\0\0"  # some writers put it before the block
 
@@ -56,7 +56,7 @@ def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
                 notes = ("1-bit pixels are written as 8-bit gray",)
                 return Decoded(np.array(image.convert("L")), None, metadata, notes)
             case "P":
-                samples = without_gray_colours(np.array(image.convert("RGB")))
+                samples = without_equal_channels(np.array(image.convert("RGB")))
                 return Decoded(samples, None, metadata, ("the palette is written as full colour",))
             case "L" | "RGB" | "RGBA":
                 return Decoded(*split_alpha(np.array(image)), metadata)
@@ -66,7 +66,7 @@ def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
 def encode_webp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
     """A lossless WebP file, RGB also for gray samples; colours under zero alpha stay."""
     if samples.ndim == 2:
-        samples = np.repeat(samples[..., None], 3, axis=2)
+        samples = with_equal_channels(samples)
     buffer = io.BytesIO()
     Image.fromarray(join_alpha(samples, alpha)).save(
         buffer,
