@@ -13,6 +13,7 @@ from denoise.files.ifd import Tag
 from denoise.files.samples import PEAK
 
 COLOUR_NAMES = {1: "gray", 3: "RGB"}
+INCHES_PER_METRE = 1 / 0.0254
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class ImageFile:
     Attributes
     ----------
     path : where it came from, or a name such as "stdin"
-    pixels : (height, width) or (height, width, 3) float32 as `to_pixels` makes them: integers of
-        any depth on the 0..255 scale; floats as they are, NaN included
+    pixels : (height, width) or (height, width, 3) as `to_pixels` makes them: integers of any depth
+        on the 0..255 scale; floats as they are, NaN included
     alpha : (height, width) of the file's sample type, or None; never denoised
     sample_type : NumPy's name of the type in the file, such as "uint16"
     format : "PNG", "JPEG", "TIFF", "WebP", "BMP" or "PNM", by content
@@ -97,7 +98,7 @@ class ImageFile:
     """
 
     path: Path
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.floating]
     alpha: NDArray[Any] | None = None
     sample_type: str = "uint8"
     format: str = "PNG"

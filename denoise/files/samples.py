@@ -8,14 +8,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PEAK = 255.0
+# The range of pixels leaves out this share at either end; FAR is a multiple of it.
+TAIL, FAR = 0.01, 8.0
 
 
-def to_pixels(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples of a file as float32: integers on the 0..255 scale, floats as they are."""
+def to_pixels(samples: NDArray[Any]) -> NDArray[np.floating]:
+    """Samples of a file on the scale of pixels.
+
+    Returns
+    -------
+    array of the same shape: float64 for float64 samples, else float32, which holds all values
+        of 16 bits apart; integers are value * 255 / largest value of their type
+    """
     if samples.dtype.kind == "f":
-        # A float64 that is too large becomes infinite; a signalling NaN is one.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return samples.astype(np.float32)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            return samples.astype(np.float64 if samples.dtype.itemsize == 8 else np.float32)
     scale = np.float32(PEAK / np.iinfo(samples.dtype).max)
     return samples.astype(np.float32) * scale
 
@@ -55,6 +62,24 @@ def without_equal_channels(image: NDArray[Any]) -> NDArray[Any]:
 def with_equal_channels(gray: NDArray[Any]) -> NDArray[Any]:
     """(height, width, 3) of (height, width)."""
     return np.repeat(gray[..., None], 3, axis=2)
+
+
+def far_origin(pixels: NDArray[np.floating]) -> float:
+    """What to subtract from pixels lest float32 rounds them too coarsely.
+
+    Parameters
+    ----------
+    pixels : of any shape, NaN where missing
+
+    Returns
+    -------
+    float, 0.0 unless pixels are float64 and farther from 0 than from each other
+    """
+    if pixels.dtype != np.float64:
+        return 0.0
+    lowest, highest = np.nanquantile(pixels, [TAIL, 1 - TAIL])
+    middle = float(lowest + highest) / 2
+    return middle if abs(middle) > FAR * (highest - lowest) else 0.0
 
 
 def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
