@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise.cli.report import Quality
-from denoise.files.image_file import PEAK, ImageFile, to_8bit
+from denoise.files.image_file import ImageFile
+from denoise.files.samples import PEAK, to_8bit
 from denoise.vae.learned import LearnedVAE
 
 CAPTION_HEIGHT, GAP = 24, 8

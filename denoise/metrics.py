@@ -7,10 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from denoise.files.image_file import PEAK
 
-
-def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> float:
+def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = 255.0) -> float:
     """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), in float64; inf if equal.
 
     Parameters
@@ -30,7 +28,7 @@ def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> fl
     return math.inf if squared_error == 0 else 10 * math.log10(data_range**2 / squared_error)
 
 
-def ssim(reference: ArrayLike, image: ArrayLike, data_range: float = PEAK) -> float | None:
+def ssim(reference: ArrayLike, image: ArrayLike, data_range: float = 255.0) -> float | None:
     """Mean structural similarity with the 11×11 Gaussian window of Wang et al. (2004).
 
     Parameters

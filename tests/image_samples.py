@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from denoise.files.image_file import ImageFile, Metadata, to_pixels
+from denoise.files.image_file import ImageFile, Metadata
+from denoise.files.samples import join_alpha, quantised, to_pixels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
 
@@ -36,6 +37,11 @@ def image_file(
     pixels = to_pixels(samples)
     metadata = metadata or Metadata()
     return ImageFile(Path("in"), pixels, alpha, samples.dtype.name, format_, metadata)
+
+
+def stored(image: ImageFile) -> np.ndarray:
+    """Samples and alpha as they are in the file."""
+    return join_alpha(quantised(image.pixels, image.sample_type), image.alpha)
 
 
 def pillow_bytes(image: Image.Image | np.ndarray, format_: str, **arguments: Any) -> bytes:

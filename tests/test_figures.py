@@ -12,7 +12,7 @@ from denoise import denoise_image
 from denoise.cli.report import Quality
 from denoise.curves import curve_table, draw_curves
 from denoise.figures import CAPTION_HEIGHT, GAP, comparison, most_detailed
-from denoise.files.images import ImageFile
+from denoise.files.image_file import ImageFile
 
 
 def image_file(pixels: np.ndarray, sample_type: str = "uint8") -> ImageFile:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import step_image
-from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
+from image_samples import pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
-from denoise.cli.jobs import FileJob, Settings
-from denoise.cli.one_file import denoise_file
-from denoise.errors import ImageError, OutputError
-from denoise.files.image_file import ImageFile, quantised
-from denoise.files.images import encode_image, read_image, write_image
-from denoise.metrics import psnr
+from denoise.errors import ImageError
+from denoise.files.image_file import ImageFile
+from denoise.files.images import (
+    check_readable,
+    encode_image,
+    read_image,
+    write_image,
+)
+from denoise.files.samples import quantised
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -136,60 +140,36 @@ def test_pixels_that_are_not_finite_are_counted() -> None:
     assert (found.count, found.row, found.column) == (2, 2, 3)
 
 
-@pytest.mark.usefixtures("tiny_preset")
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_deep_colour_with_alpha_is_denoised_as_it_is(tmp_path: Path, suffix: str) -> None:
-    clean = np.stack([step_image()] * 3, -1)
-    noisy = clean + np.random.default_rng(0).normal(0, 20, clean.shape)
-    samples, alpha = quantised(noisy, "uint16"), random_samples("uint16", (24, 24))
-    like = image_file(samples, alpha)
-    write_image(tmp_path / f"in{suffix}", like.pixels, like=like, overwrite=False)
-    run(FileJob(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"), 20)
-    image = read_image(tmp_path / f"out{suffix}")
-    assert image.description == "24x24 RGB, uint16, alpha"
-    assert np.array_equal(image.alpha, alpha)
-    assert len(np.unique(quantised(image.pixels, "uint16"))) > 1000
-    assert psnr(clean, image.pixels) > psnr(clean, noisy) + 3
-
-
-@pytest.mark.usefixtures("tiny_preset")
-def test_floats_keep_their_units_and_missing_pixels_are_filled_if_told(tmp_path: Path) -> None:
-    clean = step_image() / 255
-    noisy = (clean + np.random.default_rng(0).normal(0, 0.08, clean.shape)).astype(np.float32)
-    noisy[3, 4], noisy[5, 5] = np.nan, np.inf
-    (tmp_path / "in.tif").write_bytes(tiff_bytes(noisy))
-    (tmp_path / "clean.tif").write_bytes(tiff_bytes(clean.astype(np.float32)))
-    (tmp_path / "clean.png").write_bytes(pillow_bytes(pixels(24, 24), "PNG"))
-    job = FileJob(tmp_path / "in.tif", tmp_path / "out.tif", reference=tmp_path / "clean.tif")
-    message = r"2 pixels are not finite \(first at row 3, column 4\); use --fill-missing"
-    with pytest.raises(ImageError, match=message):
-        run(job, 0.08)
-    with pytest.raises(ImageError, match=r"holds uint8 pixels, but .* give both as integers or"):
-        run(FileJob(job.image, job.output, tmp_path / "clean.png"), 0.08, fill_missing=True)
-    with pytest.raises(OutputError, match=r"PNG holds no float32 pixels; use \.tif"):
-        run(FileJob(job.image, tmp_path / "out.png"), 0.08, fill_missing=True)
-    figure = tmp_path / "f.png"
-    run(FileJob(job.image, job.output, job.reference, figure), 0.08, fill_missing=True)
-    image = read_image(tmp_path / "out.tif")
-    assert image.sample_type == "float32"
-    assert image.find_non_finite() is None
-    error = np.sqrt(np.mean((image.pixels - clean) ** 2))
-    assert error < 0.06
-    assert read_image(figure).pixels.std() > 30
-
-
-def run(job: FileJob, sigma: float, *, fill_missing: bool = False) -> None:
-    denoise_file(job, Settings(sigma=sigma, device="cpu", fill_missing=fill_missing))
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("none.png", "no such file"), ("folder.png", "cannot be read: Is a directory")],
+    [
+        ("none.png", "no such file"),
+        ("folder.png", "cannot be read: Is a directory"),
+        (f"{'a' * 300}.png", "cannot be read: File name too long"),
+    ],
 )
 def test_files_that_cannot_be_read_are_refused_by_name(
     tmp_path: Path, name: str, message: str
 ) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError) as caught:
-        read_image(tmp_path / name)
-    assert str(caught.value) == f"{tmp_path / name}: {message}"
+    for read in (read_image, check_readable):
+        with pytest.raises(ImageError) as caught:
+            read(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {message}"
+
+
+def test_a_device_is_refused_before_it_is_read() -> None:
+    for read in (read_image, check_readable):
+        with pytest.raises(ImageError, match=r"^/dev/zero: is a device, not a file; use - to read"):
+            read(Path("/dev/zero"))
+
+
+def test_a_pipe_with_a_name_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    data = pillow_bytes(pixels(60, 70, 3), "PNG")
+    writer = Thread(target=path.write_bytes, args=(data,), daemon=True)
+    writer.start()
+    check_readable(path)
+    assert np.array_equal(read_image(path).pixels, pixels(60, 70, 3))
+    writer.join()

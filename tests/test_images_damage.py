@@ -191,7 +191,7 @@ def test_images_of_other_kinds_are_refused(data: bytes, message: str) -> None:
     ("name", "sample_type", "alpha", "message"),
     [
         ("a.jpg", "uint8", True, "JPEG holds no alpha channel; use .png or .tif or .webp"),
-        ("a.bmp", "uint8", True, "BMP holds no alpha channel"),
+        ("a.pgm", "uint8", True, "PNM holds no alpha channel; use .png or .tif or .webp or .bmp"),
         ("a.ppm", "uint16", True, "PNM holds no alpha channel; use .png or .tif"),
         ("a.jpeg", "uint16", False, "JPEG holds no uint16 pixels; use .png or .tif or .pgm"),
         ("a.webp", "uint16", True, "WebP holds no uint16 pixels; use .png or .tif"),

@@ -14,8 +14,8 @@ from image_samples import image_file, pillow_bytes, random_samples
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from denoise.files import ifd
-from denoise.files.image_file import quantised
 from denoise.files.images import encode_image, read_image
+from denoise.files.samples import quantised
 
 PROFILE = bytes(range(256)) * 300  # two segments of a JPEG
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xbc</x:xmpmeta>"

@@ -13,12 +13,14 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from image_samples import image_file, pillow_bytes, random_samples
+from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
+from denoise.errors import ImageError
 from denoise.files.formats import FORMATS
-from denoise.files.image_file import Metadata, TiffLayout, join_alpha, quantised, to_pixels
+from denoise.files.image_file import Metadata, TiffLayout
 from denoise.files.images import encode_image, read_image
+from denoise.files.samples import join_alpha, quantised, to_pixels
 from denoise.files.tiff import SAMPLE_TYPES
 
 LOSSLESS = [one for one in FORMATS if one.name != "JPEG"]
@@ -34,16 +36,17 @@ def test_lossless_formats_keep_every_bit(format_, data, size, colour, with_alpha
     written = encode_image(to_pixels(samples), image_file(samples, alpha, format_=format_.name))
     image = read_image(written)
     assert (image.format, image.sample_type, image.notes) == (format_.name, sample_type, ())
-    assert image.pixels.dtype == np.float32
+    assert image.pixels.dtype == (np.float64 if sample_type == "float64" else np.float32)
     again = quantised(image.pixels, sample_type)
-    if format_.name == "WebP" and not colour:  # which has no gray
+    has_gray = format_.name != "WebP" and (format_.name != "BMP" or alpha is None)
+    if not has_gray and not colour:
         assert again.shape == (*size, 3)
         again = again[..., 0]
     assert np.array_equal(again, samples)
     assert (image.alpha is None) == (alpha is None)
     if alpha is not None:
         assert np.array_equal(image.alpha, alpha)
-    if format_.name != "WebP":
+    if has_gray:
         assert encode_image(image.pixels, image) == written
 
 
@@ -65,6 +68,21 @@ def test_16_bit_files_hold_all_65536_values_of_every_channel() -> None:
         again = read_image(encode_image(image.pixels, image, suffix))
         assert np.array_equal(quantised(again.pixels, "uint16"), samples)
         assert again.alpha is None or np.array_equal(again.alpha, ramp)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e30])
+def test_float64_comes_back_as_it_is(offset: float) -> None:
+    samples = offset + np.random.default_rng(0).normal(1 / 3, 1e-3, (9, 7))
+    image = read_image(tiff_bytes(samples))
+    assert np.array_equal(image.pixels, samples)
+    with tifffile.TiffFile(io.BytesIO(encode_image(image.pixels, image))) as file:
+        assert np.array_equal(file.pages.first.asarray(), samples)
+
+
+def test_float64_that_float32_cannot_tell_from_0_is_refused() -> None:
+    with pytest.raises(ImageError, match="too small for float32; rescale"):
+        read_image(tiff_bytes(random_samples("float64", (9, 7)) * 1e-60))
+    assert not read_image(tiff_bytes(np.zeros((9, 7)))).pixels.any()
 
 
 def test_values_are_rounded_and_clipped_not_wrapped() -> None:
@@ -144,6 +162,17 @@ def test_pillow_agrees_about_8_bits(format_: str, mode: str) -> None:
     assert np.array_equal(join_alpha(quantised(source.pixels, "uint8"), source.alpha), array)
     with Image.open(io.BytesIO(encode_image(source.pixels, source))) as written:
         assert np.array_equal(np.asarray(written), array)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (1, 1, 3)])
+def test_pillow_reads_the_alpha_channel_of_bmp(shape: tuple[int, ...]) -> None:
+    samples, alpha = random_samples("uint8", shape), random_samples("uint8", shape[:2], 1)
+    image = image_file(samples, alpha, format_="BMP", metadata=Metadata(dpi=(300, 150)))
+    with Image.open(io.BytesIO(encode_image(image.pixels, image))) as written:
+        assert written.mode == "RGBA"
+        assert [round(value) for value in written.info["dpi"]] == [300, 150]
+        colour = samples if samples.ndim == 3 else np.stack([samples] * 3, -1)
+        assert np.array_equal(np.asarray(written), np.dstack([colour, alpha]))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

@@ -12,8 +12,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from denoise.errors import ImageError
-from denoise.files.image_file import to_8bit
 from denoise.files.images import read_image, write_image
+from denoise.files.samples import to_8bit
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.noise.level import estimate_sigma
 from noise_levels import main

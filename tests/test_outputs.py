@@ -11,8 +11,9 @@ from image_samples import random_samples
 from PIL import Image
 
 from denoise.errors import OutputError
-from denoise.files.images import IMAGE_SUFFIXES, read_image, write_image
-from denoise.files.outputs import check_output
+from denoise.files.formats import IMAGE_SUFFIXES
+from denoise.files.images import read_image, write_image
+from denoise.files.outputs import check_output, temporary_name, write_atomically
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -71,6 +72,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_image(path, pixels(4, 4), overwrite=True)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path: Path) -> None:
+    """In a container every process may be number 1."""
+    path = tmp_path / "out.png"
+    temporary_name(path).write_bytes(b"half of a file")
+    write_image(path, pixels(4, 4), overwrite=False)
+    assert list(tmp_path.iterdir()) == [path]
+    temporary_name(path).write_bytes(b"half of a file")
+    write_atomically(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

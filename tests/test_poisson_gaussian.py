@@ -10,8 +10,8 @@ from conftest import SAMPLES, SHARED_DATA
 
 from denoise import denoise_image, preset
 from denoise.errors import ImageError, OptionError
-from denoise.files.image_file import to_8bit
 from denoise.files.images import read_image
+from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.noise.level import estimate_sigma
 from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian, noise_curve

@@ -13,7 +13,8 @@ from denoise.benchmark.protocol import sha256
 from denoise.benchmark.registry import NAMED_SETS, download
 from denoise.cli.inputs import find_images, is_pattern
 from denoise.errors import ImageError, OptionError
-from denoise.files.images import IMAGE_SUFFIXES, read_image
+from denoise.files.formats import INPUT_SUFFIXES
+from denoise.files.images import read_image
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _paths(name: str) -> list[Path]:
     if not (Path(name).exists() or is_pattern(name)):
         known = ", ".join(("samples", *NAMED_SETS))
         raise OptionError(f"--images {name}: no such folder or set; the sets are {known}")
-    sources, problems = find_images([name], IMAGE_SUFFIXES, recursive=False)
+    sources, problems = find_images([name], INPUT_SUFFIXES, recursive=False)
     if problems:
         raise ImageError(problems[0])
     return [source.path for source in sources]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from denoise.errors import ModelFileError, OptionError, OutputError
-from denoise.files.images import IMAGE_SUFFIXES, check_readable
+from denoise.files.formats import IMAGE_SUFFIXES
+from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
 from denoise.methods.options import PEERS, PeerOptions, peer_options
 from denoise.noise.poisson_gaussian import PoissonGaussian

@@ -26,8 +26,16 @@ from denoise.errors import (
     OutputError,
     TrainingError,
 )
-from denoise.files.image_file import ImageFile, quantised, to_pixels
+from denoise.files.formats import format_of_suffix, lost_metadata
+from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, encode_image, read_image, write_image
+from denoise.files.samples import (
+    far_origin,
+    quantised,
+    to_pixels,
+    with_equal_channels,
+    without_equal_channels,
+)
 from denoise.metrics import psnr, ssim
 from denoise.results import Progress
 
@@ -65,14 +73,18 @@ def denoise_file(
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
-        noise = find_noise(noisy, settings)
-        notes = (*noisy.notes, *doubts(noisy, noise))
-        output = _denoise(noisy, noise, job, settings, started, on_progress)
+        seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
+        noise = find_noise(seen, settings)
+        notes = (*noisy.notes, *_losses(noisy, job, settings), *doubts(seen, noise))
+        output = _denoise(seen, noise, job, settings, started, on_progress)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
     if output is not None:
-        denoised = replace(noisy, pixels=to_pixels(quantised(output.image, noisy.sample_type)))
+        image = output.image
+        if image.ndim < noisy.pixels.ndim:
+            image = with_equal_channels(image)
+        denoised = replace(noisy, pixels=to_pixels(quantised(image, noisy.sample_type)))
     quality = None if reference is None else _quality(noisy, denoised, reference)
     # The image comes last: where it is, the job is done.
     overwrite = settings.may_replace
@@ -111,6 +123,13 @@ def _write(
         raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None
 
 
+def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ...]:
+    """What the output cannot say about how its pixels show, unless it is not wanted."""
+    if job.output is None or settings.strip:
+        return ()
+    return lost_metadata(format_of_suffix(job.output.suffix), noisy)
+
+
 def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:
     """The files of a job that are there and whole; they stay as they are."""
     whole = {path for path in job.extras if is_whole_extra(path)}
@@ -136,7 +155,15 @@ def _denoise(
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    return run_model(noisy, noise, job, settings, budget, on_progress)
+    origin = far_origin(noisy.pixels)
+    if origin == 0:
+        return run_model(noisy, noise, job, settings, budget, on_progress)
+    if noise.sensor is not None:
+        sensor = replace(noise.sensor, offset=noise.sensor.offset - origin)
+        noise = replace(noise, sensor=sensor)
+    moved = replace(noisy, pixels=noisy.pixels - origin)
+    output = run_model(moved, noise, job, settings, budget, on_progress)
+    return replace(output, image=output.image.astype(np.float64) + origin)
 
 
 def _report(
@@ -177,7 +204,7 @@ def _report(
     )
 
 
-def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.float32]:
+def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.floating]:
     """The pixels, NaN where they are missing."""
     missing = noisy.find_non_finite()
     if missing is None:

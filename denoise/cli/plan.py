@@ -10,7 +10,8 @@ from pathlib import Path
 from denoise.cli.inputs import Source, find_images, is_folder, is_pattern
 from denoise.cli.jobs import FileJob
 from denoise.errors import PlanError
-from denoise.files.images import IMAGE_SUFFIXES
+from denoise.files.formats import INPUT_SUFFIXES
+from denoise.files.images import result_suffix
 
 # Written next to its input, a result gets this after its name.
 DEFAULT_SUFFIX = "_denoised"
@@ -88,7 +89,7 @@ def plan_jobs(
             raise PlanError(f"{name}: several images need a folder, such as results/")
     skip_stem = (suffix if suffix is not None else DEFAULT_SUFFIX) if output is None else ""
     sources, problems = find_images(
-        inputs, IMAGE_SUFFIXES, recursive=recursive, skip_stem=skip_stem
+        inputs, INPUT_SUFFIXES, recursive=recursive, skip_stem=skip_stem
     )
     tasks = _without_results(plan_outputs(sources, output, suffix, several=several))
     jobs, warnings = [], []
@@ -136,7 +137,7 @@ def _pipe_job(
 
 
 def _looks_like_a_file(name: str) -> bool:
-    suffixes = (*IMAGE_SUFFIXES, *EXTRA_SUFFIXES.values())
+    suffixes = (*INPUT_SUFFIXES, *EXTRA_SUFFIXES.values())
     return name.lower().endswith(suffixes) and not is_folder(name)
 
 
@@ -171,18 +172,18 @@ def plan_outputs(
         raise PlanError(f"--suffix {suffix}: is added to names; give the folder with -o")
     if output is None:
         suffix = DEFAULT_SUFFIX if suffix is None else suffix
-        return [Task(one, _with_stem_suffix(one.path, suffix)) for one in sources]
+        return [Task(one, _result_name(one.path, one, suffix)) for one in sources]
     if is_folder(output) or several:
         suffix = suffix or ""
         folder = Path(output)
-        return [Task(one, _with_stem_suffix(folder / one.relative, suffix)) for one in sources]
+        return [Task(one, _result_name(folder / one.relative, one, suffix)) for one in sources]
     if suffix is not None:
         raise PlanError(f"--suffix {suffix}: -o {output} names the file already")
     return [Task(sources[0], Path(output))]
 
 
-def _with_stem_suffix(path: Path, suffix: str) -> Path:
-    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+def _result_name(path: Path, source: Source, suffix: str) -> Path:
+    return path.with_name(f"{path.stem}{suffix}{result_suffix(source.path)}")
 
 
 def _check_collisions(jobs: Sequence[FileJob]) -> None:
@@ -225,6 +226,6 @@ def matching_reference(task: Task, folder: Path) -> Path | None:
     if not os.path.isdir(wanted.parent):
         return None
     for path in sorted(wanted.parent.iterdir()):
-        if path.stem == wanted.stem and path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.stem == wanted.stem and path.suffix.lower() in INPUT_SUFFIXES:
             return path
     return None

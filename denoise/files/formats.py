@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError
-from denoise.files import jpeg, png, pnm, tiff, tiff_writer
-from denoise.files import webp_bmp as simple
+from denoise.files import jpeg, png, pnm, tiff, tiff_writer, webp_bmp
+from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
 
 
@@ -23,7 +23,8 @@ class Format:
     suffixes : of file names, the usual one first
     recognises : whether a file's bytes are of this format
     sample_types : that it holds, by NumPy's names
-    alpha, colour : whether it holds an alpha channel, and several channels
+    alpha : whether it holds an alpha channel
+    metadata : whether it holds EXIF data and a colour profile
     longest : largest width and height in pixels
     """
 
@@ -33,29 +34,32 @@ class Format:
     decode: Callable[[bytes, int | None, int], Decoded]
     encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes]
     sample_types: frozenset[str]
-    alpha: bool
+    alpha: bool = True
+    metadata: bool = True
     longest: int = 2**31 - 1
 
 
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
 # fmt: off
 FORMATS = (
-    Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS, True),
-    Format("JPEG", (".jpg", ".jpeg"), jpeg.is_jpeg, jpeg.decode, jpeg.encode, _8_BITS, False,
-           65_500),
+    Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, jpeg.decode, jpeg.encode,
+           _8_BITS, alpha=False, longest=65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
-           frozenset(tiff.SAMPLE_TYPES), True),
-    Format("WebP", (".webp",), simple.is_webp, simple.decode_webp,
-           simple.encode_webp, _8_BITS, True, 16_383),
-    Format("BMP", (".bmp",), simple.is_bmp, simple.decode_bmp,
-           simple.encode_bmp, _8_BITS, False),
-    Format("PNM", (".pgm", ".ppm", ".pnm", ".pbm"), pnm.is_pnm, pnm.decode, pnm.encode,
-           _16_BITS, False),
+           frozenset(tiff.SAMPLE_TYPES)),
+    Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
+           _8_BITS, longest=16_383),
+    Format("BMP", (".bmp", ".dib"), webp_bmp.is_bmp, webp_bmp.decode_bmp, webp_bmp.encode_bmp,
+           _8_BITS, metadata=False),
+    Format("PNM", (".pgm", ".ppm", ".pnm"), pnm.is_pnm, pnm.decode, pnm.encode,
+           _16_BITS, alpha=False, metadata=False),
 )
 # fmt: on
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
 BY_NAME = {one.name: one for one in FORMATS}
+# Of files that are written, and of those that are found in folders; bitmaps become gray.
 IMAGE_SUFFIXES = tuple(_BY_SUFFIX)
+INPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".pbm")
 
 
 def recognised(data: bytes) -> Format:
@@ -98,3 +102,15 @@ def check_fit(format_: Format, image: ImageFile) -> None:
         raise ImageError(f"{format_.name} holds no {image.sample_type} pixels; {advice()}")
     if image.alpha is not None and not format_.alpha:
         raise ImageError(f"{format_.name} holds no alpha channel; {advice()}")
+
+
+def lost_metadata(format_: Format, image: ImageFile) -> tuple[str, ...]:
+    """One sentence for each tag about how pixels show that a format has no place for."""
+    metadata, lost = image.metadata, []
+    if not format_.metadata and orientation(metadata.exif) > 1:
+        lost.append("the orientation: the picture will show turned or mirrored")
+    if not format_.metadata and metadata.icc_profile:
+        lost.append("the colour profile: colours may show differently")
+    if format_.name != "PNG" and png.has_gamma(metadata.png_chunks):
+        lost.append("the gamma of the PNG file: brightness may show differently")
+    return tuple(f"{format_.name} has no place for {what}" for what in lost)

@@ -14,6 +14,7 @@ from denoise.errors import DamagedImageError
 
 # TIFF 6.0, section 2: size in bytes of each type of value; 13 is an offset to a directory.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+ORIENTATION = 274
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 # Exif, GPS and interoperability directories.
 SUB_DIRECTORIES = {34665, 34853, 40965}
@@ -155,3 +156,11 @@ def first_rational(tags: Iterable[Tag], code: int, order: str) -> float | None:
             numerator, denominator = struct.unpack_from(order + "II", tag.data)
             return numerator / denominator if numerator and denominator else None
     return None
+
+
+def orientation(block: bytes) -> int:
+    """The orientation in an EXIF block (TIFF 6.0, tag 274); 1 if pixels show as they lie."""
+    for tag in read_directory(block):
+        if tag.code == ORIENTATION and tag.type == SHORT:
+            return int(struct.unpack_from(byte_order(block) + "H", tag.data)[0])
+    return 1

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from denoise.files.ifd import Tag
+from denoise.files.samples import PEAK
 
 COLOUR_NAMES = {1: "gray", 3: "RGB"}
-PEAK = 255.0
+INCHES_PER_METRE = 1 / 0.0254
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class ImageFile:
     Attributes
     ----------
     path : where it came from, or a name such as "stdin"
-    pixels : (height, width) or (height, width, 3) float32; integers of any depth on the 0..255
-        scale, value * 255 / largest value of their type; floats as they are, NaN included
+    pixels : (height, width) or (height, width, 3) as `to_pixels` makes them: integers of any depth
+        on the 0..255 scale; floats as they are, NaN included
     alpha : (height, width) of the file's sample type, or None; never denoised
     sample_type : NumPy's name of the type in the file, such as "uint16"
     format : "PNG", "JPEG", "TIFF", "WebP", "BMP" or "PNM", by content
@@ -97,7 +98,7 @@ class ImageFile:
     """
 
     path: Path
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.floating]
     alpha: NDArray[Any] | None = None
     sample_type: str = "uint8"
     format: str = "PNG"
@@ -137,61 +138,3 @@ class ImageFile:
             return None
         row, column = np.unravel_index(int(bad.argmax()), bad.shape)
         return NonFinite(int(bad.sum()), int(row), int(column))
-
-
-def to_pixels(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples of a file as float32: integers on the 0..255 scale, floats as they are."""
-    if samples.dtype.kind == "f":
-        # A float64 that is too large becomes infinite; a signalling NaN is one.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return samples.astype(np.float32)
-    scale = np.float32(PEAK / np.iinfo(samples.dtype).max)
-    return samples.astype(np.float32) * scale
-
-
-def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:
-    """Pixels as they are written: the inverse of `to_pixels`.
-
-    Parameters
-    ----------
-    pixels : finite, integers on the 0..255 scale
-    sample_type : integers are rounded and clipped to the range of their type
-    """
-    values = np.asarray(pixels)
-    dtype = np.dtype(sample_type)
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values * (limits.max / PEAK)), limits.min, limits.max).astype(dtype)
-
-
-def to_8bit(pixels: ArrayLike) -> NDArray[np.uint8]:
-    """Round to whole gray levels and clip to 0..255."""
-    return quantised(pixels, "uint8")
-
-
-def without_gray_colours(samples: NDArray[Any]) -> NDArray[Any]:
-    """(height, width) if the three channels are the same everywhere, else as it is."""
-    gray = samples[..., 0]
-    same = np.array_equal(gray, samples[..., 1]) and np.array_equal(gray, samples[..., 2])
-    return gray if same else samples
-
-
-def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Samples and alpha of gray, gray and alpha, RGB or RGBA."""
-    if array.ndim == 2:
-        return array, None
-    match array.shape[2]:
-        case 1:
-            return array[..., 0], None
-        case 2:
-            return array[..., 0], array[..., 1]
-        case 4:
-            return array[..., :3], array[..., 3]
-    return array, None
-
-
-def join_alpha(samples: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
-    """The inverse of `split_alpha`."""
-    return np.ascontiguousarray(samples if alpha is None else np.dstack([samples, alpha]))

@@ -1,15 +1,18 @@
-"""Image files <-> float arrays: what goes in comes out. The formats have modules of their own."""
+"""Image files <-> pixels: what goes in comes out. The formats have modules of their own."""
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from denoise.errors import DamagedImageError, ImageError, OutputError
@@ -21,17 +24,9 @@ from denoise.files.formats import (
     format_of_suffix,
     recognised,
 )
-from denoise.files.image_file import (
-    ImageFile,
-    Metadata,
-    TiffLayout,
-    quantised,
-    to_pixels,
-)
+from denoise.files.image_file import ImageFile, Metadata
 from denoise.files.outputs import check_output, write_atomically
-
-__all__ = ["IMAGE_SUFFIXES", "ImageFile", "check_readable", "check_writable", "encode_image"]
-__all__ += ["quantised", "read_image", "write_image"]
+from denoise.files.samples import quantised, to_pixels
 
 # What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
 # one's errors are RuntimeErrors.
@@ -39,10 +34,10 @@ DECODER_ERRORS = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
-
-
-# Bytes at the start of a file that tell its format.
+# This many bytes at the start of a file show its format.
 HEAD = 64
+# Of float64 files, the largest value at least and at most: models compute in float32.
+LEAST_LARGEST, MOST_LARGEST = 1e-30, float(np.finfo(np.float32).max)
 
 
 def read_image(
@@ -52,7 +47,7 @@ def read_image(
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> ImageFile:
-    """Read an image; its content tells the format, whatever its name.
+    """Read an image; its content decides the format, whatever its name.
 
     Parameters
     ----------
@@ -67,8 +62,9 @@ def read_image(
     DamagedImageError
         If its file breaks off, or its pixels cannot be unpacked.
     ImageError
-        If there is no such file, or it is not an image that can be denoised: of another format,
-        too large, one of several, or of a colour space or sample type that is unknown.
+        If there is no such file, or it is not an image that can be denoised: of another format
+        or a variant that is not read, too large, one of several, or of a colour space or sample
+        type that is unknown.
     """
     path = Path(name) if isinstance(source, bytes) else source
     data = source if isinstance(source, bytes) else _read_bytes(source)
@@ -78,31 +74,56 @@ def read_image(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata that is not quite right
             decoded = format_.decode(data, frame, limit)
+        _check_range(decoded.samples)
     except ImageError as error:
         raise type(error)(f"{path}: {error}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: too many pixels; cut it into smaller images") from None
+    except NotImplementedError as error:
+        raise ImageError(f"{path}: this kind of {format_.name} is not read: {error}") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, NotImplementedError) or "support" in reason:
-            raise ImageError(f"{path}: this kind of {format_.name} is not read: {reason}") from None
         raise DamagedImageError(f"{path}: damaged {format_.name} file: {reason}") from None
     samples, alpha, metadata, notes = decoded
     pixels = to_pixels(samples)
-    if np.isinf(pixels).sum() > np.isinf(samples).sum():
-        raise ImageError(f"{path}: values are too large for float32; rescale the image")
     return ImageFile(path, pixels, alpha, samples.dtype.name, format_.name, metadata, notes)
 
 
+def _check_range(samples: NDArray[Any]) -> None:
+    """Refuse float64 files that would have to be rescaled first."""
+    if samples.dtype != np.float64:
+        return
+    largest = float(np.abs(samples[np.isfinite(samples)]).max(initial=0))
+    if largest > MOST_LARGEST:
+        raise ImageError("values are too large for float32; rescale the image")
+    if 0 < largest < LEAST_LARGEST:
+        raise ImageError("values are too small for float32; rescale the image")
+
+
 def check_readable(path: Path) -> None:
-    """Find out, from its first bytes, whether a file is an image.
+    """Find out, from its first bytes, whether a file is an image; a pipe is left unread.
 
     Raises
     ------
     ImageError
         If it is not, or there is no such file, or it may not be read.
     """
-    _recognise(path, _read_bytes(path, HEAD))
+    if not stat.S_ISFIFO(_mode(path)):  # which can be read only once
+        _recognise(path, _read_bytes(path, HEAD))
+
+
+def result_suffix(path: Path) -> str:
+    """The suffix for the name of a file that holds the like of an image file.
+
+    It is the file's own one if images are written under it, else the usual one of the format
+    that its content has.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES and os.path.isfile(path):
+        try:
+            return _recognise(path, _read_bytes(path, HEAD)).suffixes[0]
+        except ImageError:
+            pass  # reported when the file is read
+    return path.suffix
 
 
 def _recognise(path: Path, data: bytes) -> Format:
@@ -112,7 +133,17 @@ def _recognise(path: Path, data: bytes) -> Format:
         raise ImageError(f"{path}: {error}") from None
 
 
+def _mode(path: Path) -> int:
+    """What kind of file it is, or 0 if that cannot be found out."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
 def _read_bytes(path: Path, count: int = -1) -> bytes:
+    if stat.S_ISCHR(_mode(path)) or stat.S_ISBLK(_mode(path)):
+        raise ImageError(f"{path}: is a device, not a file; use - to read from standard input")
     try:
         with path.open("rb") as file:
             return file.read(count)
@@ -138,8 +169,6 @@ def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None
         check_fit(format_, image)
         if path.suffix.lower() == ".pgm" and image.channels > 1:
             raise ImageError(".pgm holds gray only; use .ppm")
-        if path.suffix.lower() == ".pbm":
-            raise ImageError(".pbm holds black and white only; use .pgm")
         if max(height, width) > format_.longest:
             raise ImageError(f"{format_.name} holds at most {format_.longest} rows and columns")
         finite = np.nan_to_num(one_row, posinf=0.0, neginf=0.0)
@@ -151,7 +180,7 @@ def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None
 def encode_image(
     pixels: ArrayLike, like: ImageFile, suffix: str | None = None, *, strip: bool = False
 ) -> bytes:
-    """A file's bytes.
+    """The bytes of an image file.
 
     Parameters
     ----------
@@ -209,5 +238,5 @@ def write_image(
 
 def _stripped(metadata: Metadata) -> Metadata:
     """Nothing but how the pixels are stored."""
-    layout: TiffLayout = replace(metadata.tiff, tags=())
+    layout = replace(metadata.tiff, tags=())
     return Metadata(jpeg_tables=metadata.jpeg_tables, tiff=layout)

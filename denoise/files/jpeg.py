@@ -17,7 +17,10 @@ from denoise.files.image_file import Decoded, Metadata
 from denoise.files.limits import check_frame, check_size
 
 QUALITY = 95
-START, END, SCAN, COMMENT, ADOBE = 0xD8, 0xD9, 0xDA, 0xFE, 0xEE
+END, SCAN, COMMENT, ADOBE = 0xD9, 0xDA, 0xFE, 0xEE
+# Frame headers (ITU T.81, table B.1): all, and those of codings that libjpeg-turbo decodes.
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+DECODED_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 JFIF, EXIF, PROFILE = b"JFIF\0", b"Exif\0\0", b"ICC_PROFILE\0"
 XMP, FURTHER_IMAGES = b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0"
 LONGEST = 65_533  # bytes in a segment
@@ -30,6 +33,8 @@ def is_jpeg(data: bytes) -> bool:
 def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     """Gray or RGB samples of the main image; other colour spaces are refused."""
     check_frame(frame, 1)
+    segments = tuple(_segments(data))
+    _check_kind(segments)
     with JpegImageFile(io.BytesIO(data)) as image:
         check_size(*image.size, max_pixels)
         if image.mode not in ("L", "RGB"):
@@ -37,7 +42,6 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         image.load()
         samples = np.array(image)
         tables = tuple(tuple(table) for table in image.quantization.values())
-    segments = tuple(_segments(data))
     notes: tuple[str, ...] = ()
     if any(content.startswith(FURTHER_IMAGES) for _, content in segments):
         notes = ("further pictures in the file (a preview, a depth map) are left out",)
@@ -75,8 +79,25 @@ def _quality_tables(dimensions: int) -> list[list[int]]:
         return [list(table) for table in image.quantization.values()]
 
 
+def _check_kind(segments: Iterable[tuple[int, bytes]]) -> None:
+    """Refuse valid files that are not decoded, by their frame header; damaged ones pass."""
+    for marker, content in segments:
+        if marker not in FRAMES or len(content) < 6:
+            continue
+        depth, height, _, channels = struct.unpack_from(">BHHB", content)
+        if marker not in DECODED_FRAMES:
+            kind = f"SOF{marker - 0xC0}"  # SOF55 is JPEG-LS
+            raise ImageError(f"JPEG with the frame type {kind} is not read; convert it to PNG")
+        if depth != 8:
+            raise ImageError(f"{depth}-bit JPEG is not read; convert it to 16-bit PNG")
+        if channels not in (1, 3, 4):
+            raise ImageError(f"has {channels} channels; gray or RGB can be read")
+        if height == 0:
+            raise ImageError("JPEG with its height after its pixels is not read; convert it to PNG")
+
+
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, content) of application segments and comments before the first scan."""
+    """(marker, content) of the segments before the first scan."""
     place = 2
     while place + 4 <= len(data):
         marker, length = struct.unpack_from(">xBH", data, place)
@@ -85,7 +106,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == 0xFF:  # a fill byte
             place += 1
             continue
-        if (0xE0 <= marker <= 0xEF or marker == COMMENT) and length >= 2:
+        if length >= 2:
             yield marker, data[place + 4 : place + 2 + length]
         place += 2 + length
 
@@ -93,11 +114,12 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _metadata(
     segments: tuple[tuple[int, bytes], ...], tables: tuple[tuple[int, ...], ...]
 ) -> Metadata:
-    """What is to be kept of the segments; Adobe's tells the colours of this very encoding."""
+    """What is kept of application segments and comments; Adobe's is about this very encoding."""
     kept = tuple(
         (marker, content)
         for marker, content in segments
-        if marker != ADOBE and not content.startswith((FURTHER_IMAGES, b"JFXX\0"))
+        if (0xE0 <= marker <= 0xEF and marker != ADOBE) or marker == COMMENT
+        if not content.startswith((FURTHER_IMAGES, b"JFXX\0"))
     )
     exif, profile, xmp, dpi = b"", b"", b"", None
     texts = []

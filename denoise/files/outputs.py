@@ -36,7 +36,7 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
     try:
         with suppress(FileNotFoundError):
             os.lstat(path)  # finds names that are too long
-        probe.touch(exist_ok=False)
+        probe.touch()  # or one is left by a process of our number that was killed
         probe.unlink()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -56,6 +56,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()

@@ -18,14 +18,9 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
-    join_alpha,
-    split_alpha,
-    without_gray_colours,
-)
+from denoise.files.image_file import INCHES_PER_METRE, Decoded, Metadata
 from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import join_alpha, split_alpha, without_equal_channels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LEAST_ROOM = 65_536
@@ -34,10 +29,10 @@ PALETTE = 3
 STILL_TRUE = {b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD"}
 # What the pixels made untrue: transparent colours, histograms, animation.
 UNTRUE = {b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT", b"dSIG"}
+SRGB_GAMMA = struct.pack(">I", 45_455)
 XMP_KEYWORD = "XML:com.adobe.xmp"
-# Compressed metadata may unpack to so many bytes.
+# Compressed metadata may unpack to this many bytes.
 LARGEST_METADATA = 2**26
-INCHES_PER_METRE = 1 / 0.0254
 
 
 def is_png(data: bytes) -> bool:
@@ -52,6 +47,8 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     ImageError, or imagecodecs.PngError if the pixels are damaged
     """
     chunks = tuple(_read_chunks(data))
+    if chunks[:1] and chunks[0][0] == b"CgBI":
+        raise ImageError("Apple's variant of PNG (CgBI) is not read; convert it to usual PNG")
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise DamagedImageError("damaged image file: it does not start with a header")
     width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
@@ -67,7 +64,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     notes = []
     if colour_type == PALETTE:
         if b"iCCP" not in kinds and samples.ndim == 3:
-            samples = without_gray_colours(samples)
+            samples = without_equal_channels(samples)
         notes.append("the palette is written as full colour")
     elif depth < 8:
         notes.append(f"{depth}-bit pixels are written as 8-bit gray")
@@ -84,6 +81,14 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     room = 2 * array.nbytes + LEAST_ROOM  # narrow images of noise grow
     head, *rest = _read_chunks(bytes(imagecodecs.png_encode(array, out=room)))
     return _join([head, *(metadata.png_chunks or _chunks(metadata)), *rest])
+
+
+def has_gamma(chunks: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether PNG chunks alone say how bright pixels show: not as in sRGB, without a profile."""
+    known = dict(chunks)
+    overruled = b"sRGB" in known or b"iCCP" in known
+    odd_gamma = known.get(b"gAMA", SRGB_GAMMA) != SRGB_GAMMA
+    return b"cICP" in known or (odd_gamma and not overruled)
 
 
 def _read_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -16,14 +16,9 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
-    TiffLayout,
-    split_alpha,
-    without_gray_colours,
-)
+from denoise.files.image_file import Decoded, Metadata, TiffLayout
 from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import split_alpha, without_equal_channels
 from denoise.files.tiff_writer import (
     BLACK_IS_ZERO,
     DEFLATE,
@@ -42,8 +37,11 @@ from denoise.files.tiff_writer import (
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 PACKBITS = 32_773
+BITS, SAMPLE_FORMAT = 258, 339
 # Codecs that unpack no more than they are asked for.
 COMPRESSIONS = {NONE, 2, 3, 4, LZW, DEFLATE, PACKBITS, 32_946, 34_925, 50_000}
+# None, horizontal, floating point, and the last one for every second and fourth sample.
+PREDICTORS = {1, 2, 3, 34_894, 34_895}
 WHITE_IS_ZERO, PALETTE = 0, 3
 COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32_803: "camera raw"}
 SAMPLE_TYPES = {"uint8", "uint16", "int8", "int16", "float16", "float32", "float64"}
@@ -71,6 +69,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     for number, offset in enumerate(ifd.directory_offsets(data)):
         tags = ifd.read_directory(data, offset)
         if not _is_preview(tags, order):
+            _check_alike(tags)
             pages[number] = tags
     with TiffFile(io.BytesIO(data)) as file:
         count = max(len(pages), _stack_size(file))
@@ -97,6 +96,14 @@ def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:
     return bool(kinds) and bool(struct.unpack_from(order + "I", kinds[0])[0] & 5)
 
 
+def _check_alike(tags: tuple[ifd.Tag, ...]) -> None:
+    """Refuse channels of several types, which tifffile takes for damage."""
+    for tag in tags:
+        is_type = tag.code in (BITS, SAMPLE_FORMAT) and tag.type == ifd.SHORT
+        if is_type and len(set(struct.iter_unpack("H", tag.data))) > 1:
+            raise ImageError("its channels are of different types; convert them to one")
+
+
 def _stack_size(file: TiffFile) -> int:
     """Images in a stack whose pages after the first one have no directory of their own."""
     if not (file.is_imagej or file.is_shaped):
@@ -118,19 +125,24 @@ def _check(page: TiffPage, max_pixels: int) -> None:
     if compression not in COMPRESSIONS:
         name = getattr(page.compression, "name", str(compression))
         raise ImageError(f"compression {name} of TIFF is not read; use LZW, deflate or none")
+    if int(page.predictor) not in PREDICTORS:
+        raise ImageError(f"predictor {int(page.predictor)} of TIFF is not read; use another one")
     colours = 3 if photometric == RGB else 1
     if page.samplesperpixel not in (colours, colours + 1):
         raise ImageError(
             f"has {page.samplesperpixel} channels; gray or RGB, with or without alpha, can be read"
         )
-    dtype = None if page.dtype is None else page.dtype.name
-    if dtype not in SAMPLE_TYPES and dtype != "bool":
-        bits, kind = page.bitspersample, getattr(page.sampleformat, "name", page.sampleformat)
+    dtype, bits = None if page.dtype is None else page.dtype.name, page.bitspersample
+    is_short_float = page.dtype is not None and page.dtype.kind == "f" and bits % 16
+    if (dtype not in SAMPLE_TYPES and dtype != "bool") or is_short_float:
+        kind = getattr(page.sampleformat, "name", page.sampleformat)
         raise ImageError(
             f"pixels of {bits}-bit type {dtype or kind} cannot be denoised; convert the image to"
             " 16-bit integers or float32"
         )
-    if photometric == PALETTE and (dtype not in ("uint8", "uint16") or page.colormap is None):
+    if photometric == PALETTE and (
+        dtype not in ("bool", "uint8", "uint16") or page.colormap is None
+    ):
         raise DamagedImageError("damaged image file: no palette for its pixels")
 
 
@@ -142,6 +154,8 @@ def _expand(
     if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
         array = np.moveaxis(array, 0, -1)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
     photometric, bits = int(page.photometric), int(page.bitspersample)
     if photometric == PALETTE:
         if array.ndim == 3:
@@ -151,10 +165,8 @@ def _expand(
             raise DamagedImageError("damaged image file: a pixel is beyond the palette")
         if colours.max() > 255:
             colours = colours >> 8  # some write n * 256 for n, others n * 257
-        array = without_gray_colours(colours.T.astype(np.uint8)[array])
+        array = without_equal_channels(colours.T.astype(np.uint8)[array])
         return array, None, ("the palette is written as full colour",)
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
     whole = array.dtype.kind == "u"
     if whole and bits < 8 * array.itemsize:
         full = np.iinfo(array.dtype).max

@@ -1,12 +1,13 @@
 """Writing TIFF: strips of pixels, then one directory with the tags of the source.
 
-By hand, since tifffile refuses to write EXIF directories and Pillow deep colour.
+It is written here since tifffile refuses EXIF directories, and Pillow deep colour.
 """
 
 from __future__ import annotations
 
 import zlib
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
 import imagecodecs
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from denoise.errors import ImageError
 from denoise.files import ifd
-from denoise.files.image_file import Metadata, join_alpha
+from denoise.files.image_file import Metadata
+from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
 BLACK_IS_ZERO, RGB = 1, 2
@@ -28,7 +30,8 @@ STORAGE = {
     *(341, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532, 32_997, 32_998),
 }
 TEXT_TAGS = {"Description": 270, "Software": 305, "Author": 315, "Copyright": 33_432}
-STRIP_BYTES = 2**18
+SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
+HEADER_BYTES, STRIP_BYTES = 8, 2**18
 LARGEST_FILE = 2**32 - 2**24
 
 
@@ -40,49 +43,33 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
         order = ifd.byte_order(metadata.exif) if metadata.exif else order
         tags = _new_tags(metadata, order)
     array = join_alpha(samples, alpha)
-    height, width = array.shape[:2]
-    channels = 1 if array.ndim == 2 else array.shape[2]
     if array.nbytes > LARGEST_FILE:
         raise ImageError("is larger than the 4 GiB that a TIFF file holds")
-    cube = array.reshape(height, width, channels)
-    planes = [cube[..., [n]] for n in range(channels)] if layout.planar else [cube]
-    rows = max(1, STRIP_BYTES // (width * planes[0].shape[2] * array.itemsize))
-    strips = [
-        _packed(plane[top : top + rows], layout.compression, order)
-        for plane in planes
-        for top in range(0, height, rows)
-    ]
+    height, width, channels = np.atleast_3d(array).shape
+    planar = layout.planar and channels > 1
+    rows = max(1, STRIP_BYTES // (width * (1 if planar else channels) * array.itemsize))
+    strips = _strips(array, rows, layout.compression, order, planar=planar)
     lengths = [len(strip) for strip in strips]
-    starts = [8 + int(end) for end in np.cumsum([0, *lengths[:-1]])]
     body = b"".join(strips)
-    body += bytes(len(body) % 2)
-
-    def short(code: int, *values: int) -> ifd.Tag:
-        return ifd.numbers(code, ifd.SHORT, order, *values)
-
-    def long(code: int, *values: int) -> ifd.Tag:
-        return ifd.numbers(code, ifd.LONG, order, *values)
-
-    sample_format = {"u": 1, "i": 2, "f": 3}[array.dtype.kind]
+    body += bytes(len(body) % 2)  # offsets are even
     storage = [
-        long(256, width),
-        long(257, height),
-        short(258, *[8 * array.itemsize] * channels),
-        short(259, layout.compression),
-        short(262, RGB if samples.ndim == 3 else BLACK_IS_ZERO),
-        long(273, *starts),
-        short(277, channels),
-        long(278, rows),
-        long(279, *lengths),
-        short(284, 2 if layout.planar and channels > 1 else 1),
-        short(339, *[sample_format] * channels),
+        (256, ifd.LONG, [width]),
+        (257, ifd.LONG, [height]),
+        (258, ifd.SHORT, [8 * array.itemsize] * channels),
+        (259, ifd.SHORT, [layout.compression]),
+        (262, ifd.SHORT, [RGB if samples.ndim == 3 else BLACK_IS_ZERO]),
+        (273, ifd.LONG, [HEADER_BYTES + end for end in accumulate(lengths[:-1], initial=0)]),
+        (277, ifd.SHORT, [channels]),
+        (278, ifd.LONG, [rows]),
+        (279, ifd.LONG, lengths),
+        (284, ifd.SHORT, [2 if planar else 1]),
+        (317, ifd.SHORT, [2] if _is_predicted(layout.compression, array.dtype) else []),
+        (338, ifd.SHORT, [] if alpha is None else [layout.extra_sample]),
+        (339, ifd.SHORT, [SAMPLE_FORMATS[array.dtype.kind]] * channels),
     ]
-    if alpha is not None:
-        storage.append(short(338, layout.extra_sample))
-    if _is_predicted(layout.compression, array.dtype):
-        storage.append(short(317, 2))
-    at = 8 + len(body)
-    return ifd.header(order, at) + body + ifd.write_directory([*tags, *storage], order, at)
+    written = [ifd.numbers(code, kind, order, *values) for code, kind, values in storage]
+    at = HEADER_BYTES + len(body)
+    return ifd.header(order, at) + body + ifd.write_directory([*tags, *written], order, at)
 
 
 def _new_tags(metadata: Metadata, order: str) -> tuple[ifd.Tag, ...]:
@@ -113,8 +100,20 @@ def _is_predicted(compression: int, dtype: np.dtype[Any]) -> bool:
     return compression != NONE and dtype.kind in "ui"
 
 
+def _strips(
+    array: NDArray[Any], rows: int, compression: int, order: str, *, planar: bool
+) -> list[bytes]:
+    """Pixels as they are stored, in strips of this many rows, each channel on its own if planar."""
+    planes = np.moveaxis(array, 2, 0)[..., None] if planar else [np.atleast_3d(array)]
+    return [
+        _packed(plane[top : top + rows], compression, order)
+        for plane in planes
+        for top in range(0, len(plane), rows)
+    ]
+
+
 def _packed(rows: NDArray[Any], compression: int, order: str) -> bytes:
-    """A strip as it is stored: differences between neighbours in a row, then compressed."""
+    """A strip: differences between neighbours in a row, then compressed."""
     if _is_predicted(compression, rows.dtype):
         rows = imagecodecs.delta_encode(np.ascontiguousarray(rows), axis=-2)
     data = rows.astype(rows.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
-"""WebP and BMP, which hold 8 bits and which Pillow reads and writes without loss."""
+"""WebP and BMP, which hold 8 bits; Pillow reads and writes them, but for BMP with alpha."""
 
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,17 @@ from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from denoise.errors import ImageError
-from denoise.files.image_file import (
-    Decoded,
-    Metadata,
+from denoise.errors import DamagedImageError, ImageError
+from denoise.files.image_file import INCHES_PER_METRE, Decoded, Metadata
+from denoise.files.limits import check_frame, check_size
+from denoise.files.samples import (
     join_alpha,
     split_alpha,
-    without_gray_colours,
+    with_equal_channels,
+    without_equal_channels,
 )
-from denoise.files.limits import check_frame, check_size
 
+BMP_HEADER = 14  # bytes before the size of the second header
 _EXIF = b"Exif\0\0"  # some writers put it before the block
 
 
@@ -45,9 +47,9 @@ def decode_webp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
 
 
 def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
-    """Gray or RGB samples and the resolution; palettes and 1 bit are expanded."""
+    """Gray or RGB samples, alpha and the resolution; palettes and 1 bit are expanded."""
     check_frame(frame, 1)
-    with BmpImageFile(io.BytesIO(data)) as image:
+    with _open_bmp(data) as image:
         check_size(*image.size, max_pixels)
         dpi = image.info.get("dpi")
         metadata = Metadata(dpi=dpi if dpi and min(dpi) > 0 else None)
@@ -56,7 +58,7 @@ def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
                 notes = ("1-bit pixels are written as 8-bit gray",)
                 return Decoded(np.array(image.convert("L")), None, metadata, notes)
             case "P":
-                samples = without_gray_colours(np.array(image.convert("RGB")))
+                samples = without_equal_channels(np.array(image.convert("RGB")))
                 return Decoded(samples, None, metadata, ("the palette is written as full colour",))
             case "L" | "RGB" | "RGBA":
                 return Decoded(*split_alpha(np.array(image)), metadata)
@@ -66,7 +68,7 @@ def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
 def encode_webp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
     """A lossless WebP file, RGB also for gray samples; colours under zero alpha stay."""
     if samples.ndim == 2:
-        samples = np.repeat(samples[..., None], 3, axis=2)
+        samples = with_equal_channels(samples)
     buffer = io.BytesIO()
     Image.fromarray(join_alpha(samples, alpha)).save(
         buffer,
@@ -81,8 +83,33 @@ def encode_webp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Met
 
 
 def encode_bmp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
-    """A BMP file of 8 or 24 bits."""
-    assert alpha is None
+    """A BMP file of 8, 24 or, with alpha, 32 bits."""
+    dpi = metadata.dpi or (0, 0)  # 0 is unknown
+    if alpha is not None:
+        return _bmp_with_alpha(samples, alpha, dpi)
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, "BMP", dpi=metadata.dpi or (0, 0))  # 0 is unknown
+    Image.fromarray(samples).save(buffer, "BMP", dpi=dpi)
     return buffer.getvalue()
+
+
+def _open_bmp(data: bytes) -> BmpImageFile:
+    if len(data) < BMP_HEADER + 4 + int.from_bytes(data[14:18], "little"):
+        raise DamagedImageError("truncated image file: its header breaks off")
+    try:
+        return BmpImageFile(io.BytesIO(data))
+    except OSError as error:  # Pillow's word for header, depth, masks or compression
+        raise ImageError(f"this kind of BMP is not read: {error}") from None
+
+
+def _bmp_with_alpha(samples: NDArray[Any], alpha: NDArray[Any], dpi: tuple[float, float]) -> bytes:
+    """A file with the masks of a BITMAPV4HEADER, which Pillow reads but does not write."""
+    height, width = alpha.shape
+    if samples.ndim == 2:
+        samples = with_equal_channels(samples)
+    body = join_alpha(samples[..., ::-1], alpha)[::-1].tobytes()  # BGRA from the last row on
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    density = [round(value * INCHES_PER_METRE) for value in dpi]
+    second = struct.pack("<IiiHHII", 108, width, height, 1, 32, 3, len(body))
+    second += struct.pack("<IIIIIIII4s48x", *density, 0, 0, *masks, b"BGRs")  # sRGB
+    start = BMP_HEADER + len(second)
+    return struct.pack("<2sIII", b"BM", start + len(body), 0, start) + second + body

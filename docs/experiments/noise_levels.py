@@ -20,8 +20,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from denoise.files.image_file import to_8bit
 from denoise.files.images import read_image
+from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.noise.level import estimate_sigma

@@ -1,0 +1,101 @@
+"""Samples of a file <-> pixels on one scale: integers on 0..255, floats as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PEAK = 255.0
+# The range of pixels leaves out this share at either end; FAR is a multiple of it.
+TAIL, FAR = 0.01, 8.0
+
+
+def to_pixels(samples: NDArray[Any]) -> NDArray[np.floating]:
+    """Samples of a file on the scale of pixels.
+
+    Returns
+    -------
+    array of the same shape: float64 for float64 samples, else float32, which holds all values
+        of 16 bits apart; integers are value * 255 / largest value of their type
+    """
+    if samples.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            return samples.astype(np.float64 if samples.dtype.itemsize == 8 else np.float32)
+    scale = np.float32(PEAK / np.iinfo(samples.dtype).max)
+    return samples.astype(np.float32) * scale
+
+
+def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:
+    """Pixels as they are written: the inverse of `to_pixels`.
+
+    Parameters
+    ----------
+    pixels : finite, integers on the 0..255 scale
+    sample_type : NumPy's name; integers are rounded and clipped to the range of their type
+    """
+    values = np.asarray(pixels)
+    dtype = np.dtype(sample_type)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values * (limits.max / PEAK)), limits.min, limits.max).astype(dtype)
+
+
+def to_8bit(pixels: ArrayLike) -> NDArray[np.uint8]:
+    """Pixels rounded to whole gray levels and clipped to 0..255."""
+    return quantised(pixels, "uint8")
+
+
+def without_equal_channels(image: NDArray[Any]) -> NDArray[Any]:
+    """(height, width) if (height, width, 3) has three equal channels, else as it is."""
+    if image.ndim == 2:
+        return image
+    nan = image.dtype.kind == "f"
+    first, *others = np.moveaxis(image, 2, 0)
+    equal = all(np.array_equal(first, one, equal_nan=nan) for one in others)
+    return first if equal else image
+
+
+def with_equal_channels(gray: NDArray[Any]) -> NDArray[Any]:
+    """(height, width, 3) of (height, width)."""
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def far_origin(pixels: NDArray[np.floating]) -> float:
+    """What to subtract from pixels lest float32 rounds them too coarsely.
+
+    Parameters
+    ----------
+    pixels : of any shape, NaN where missing
+
+    Returns
+    -------
+    float, 0.0 unless pixels are float64 and farther from 0 than from each other
+    """
+    if pixels.dtype != np.float64:
+        return 0.0
+    lowest, highest = np.nanquantile(pixels, [TAIL, 1 - TAIL])
+    middle = float(lowest + highest) / 2
+    return middle if abs(middle) > FAR * (highest - lowest) else 0.0
+
+
+def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Samples and alpha of gray, gray and alpha, RGB or RGBA."""
+    if array.ndim == 2:
+        return array, None
+    match array.shape[2]:
+        case 1:
+            return array[..., 0], None
+        case 2:
+            return array[..., 0], array[..., 1]
+        case 4:
+            return array[..., :3], array[..., 3]
+    return array, None
+
+
+def join_alpha(samples: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    """The inverse of `split_alpha`."""
+    return np.ascontiguousarray(samples if alpha is None else np.dstack([samples, alpha]))
