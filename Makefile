@@ -1,13 +1,13 @@
-# make demo, make test: everything else (environment, installation) happens by itself.
+# Each target makes the environment and installs the program there if it has to.
 PYTHON ?= python3
-# The version that the figures in the docs were measured with; any other from 2.5 on should do.
+# The figures of the docs were measured with this version; any other from 2.5 on should do.
 TORCH ?= torch==2.13.0
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow benchmark quality comparison bench-gpu bench-cpu samples clean
+.PHONY: demo test check format format-check lint types slow benchmark quality comparison bench-gpu bench-cpu experiment samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -38,25 +38,25 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Our default and the cheap peers, for instance: make benchmark IMAGES=../shared/data/set12
+# Measures our presets and cheap methods, for instance: make benchmark IMAGES=set12
 IMAGES ?= samples
 benchmark: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)"
 
-# The tables of docs/quality.md, for instance: make quality IMAGES="../shared/data/set12/0[1-7].png"
+# Prints the tables of docs/quality.md, for instance: make quality IMAGES="set12/0[1-7].png"
 quality: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods fast,balanced,best --sigmas 15,25,50
 	PYTHONPATH=docs/experiments $(BIN)/python -m ablation $(IMAGES) --sigmas 25
 
-# Makes docs/benchmarks.md with its picture; an hour and a half on two cores. BM3D is added where its package, which is not for
-# commercial use, is there: make comparison COMPARED=noisy,...,bm3d
+# Makes docs/benchmarks.md with its picture, in an hour and a half on two cores. BM3D needs its package,
+# which is not for commercial use: make comparison COMPARED=noisy,...,bm3d
 COMPARED ?= noisy,blur,wavelet,tv,nl-means,fast,vae,vae-mlp,balanced,best,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae,zs-n2n
 comparison: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods $(COMPARED) \
 		--json comparison.json --resume --markdown docs/benchmarks.md --plot docs/benchmarks.png
 
-# The tables of docs/performance.md, for instance: make bench-gpu IMAGE=../shared/data/set12/02.png
-# Plain tensors denoise PLAIN_SIZES, too: minutes on a GPU, and on a CPU even for a small one.
+# Prints the tables of docs/performance.md, for instance: make bench-gpu IMAGE=set12/02.png
+# Squares of PLAIN_SIZES are also denoised without kernels, which takes minutes.
 SIZES_GPU ?= 256,512,1024,2048
 bench-gpu: PLAIN_SIZES ?= $(SIZES_GPU)
 bench-cpu: PLAIN_SIZES ?= 128
@@ -67,6 +67,10 @@ bench-gpu: $(INSTALLED)
 bench-cpu: $(INSTALLED)
 	PYTHONPATH=docs/experiments $(BIN)/python -m speed --device cpu --sizes 256,512 \
 		--plain-sizes $(PLAIN_SIZES) $(IMAGE_OPTION) --json bench-cpu.json
+
+# Runs a script behind docs/experiments.md: make experiment SCRIPT=calibration ARGS="house.png --seeds 2"
+experiment: $(INSTALLED)
+	PYTHONPATH=docs/experiments $(BIN)/python -m $(SCRIPT) $(ARGS)
 
 samples: $(INSTALLED)
 	$(BIN)/python sample_images/make_samples.py

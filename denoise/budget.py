@@ -17,9 +17,9 @@ from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_
 SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
 # Below these, one patch size only, fewer refinement passes, no low-rank passes.
 ONE_SIZE_BELOW, SHORTER_BELOW, NO_LOW_RANK_BELOW = 0.6, 0.4, 0.2
-# Nothing that deserves the name of learning takes less than this.
+# Learning needs at least this much.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
-# Share of the time that is planned with; the rest is for surprises.
+# Share of the time that is planned for; the rest absorbs errors of the prediction.
 SAFETY = 0.9
 # Sides of the parts of the image that are timed, in pixels: a large one is more like the whole
 # image, a small one leaves more of a short time.
@@ -35,7 +35,7 @@ class Speed:
     refining: float
 
     def predict(self, options: DenoiseOptions, pixels: int, channels: int) -> float:
-        """Seconds of a whole run on so many pixels."""
+        """Seconds of a whole run on this many pixels."""
         models, training = len(options.model.patch_sizes), options.training
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)

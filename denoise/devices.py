@@ -1,14 +1,17 @@
-"""Choice of the device that a run computes on."""
+"""The device that a run computes on, and what happens when its memory runs out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from denoise.errors import DeviceError
 from denoise.kernels.launching import works_on
+
+Result = TypeVar("Result")
 
 
 def pick_device(name: str) -> torch.device:
@@ -46,17 +49,69 @@ def pick_device(name: str) -> torch.device:
 def device_note(device: torch.device) -> str | None:
     """What the user should know before a run on a device, if anything."""
     if device.type == "cuda" and not works_on(device):
-        return "Triton is missing or does not work here; the GPU takes longer without its kernels"
+        return "Triton is missing or does not work here; without its kernels the GPU takes longer"
     return None
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
-    """Let a GPU that runs out of memory raise a DeviceError."""
+def out_of_memory_reported() -> Iterator[None]:
+    """Raise a DeviceError where a GPU runs out of memory."""
     try:
         yield
     except torch.OutOfMemoryError:
-        raise DeviceError("the memory of the GPU does not suffice; use --device cpu") from None
+        raise DeviceError("out of GPU memory; use the device cpu") from None
+
+
+class PartsThatFit:
+    """Runs a job on a batch; when the GPU runs out of memory, splits the batch and retries.
+
+    It remembers how many rows fit.
+
+    Parameters
+    ----------
+    at_first : rows to try at once; by default all
+    """
+
+    def __init__(self, at_first: int | None = None) -> None:
+        self._fits = at_first
+
+    def results(self, work: Callable[[slice], Result], count: int) -> list[Result]:
+        """Results of `work` on all rows or, if it runs out of memory, on halves, quarters, ...
+
+        Parameters
+        ----------
+        work : takes a slice of the rows 0..`count` - 1; must be able to start again
+        count : at least 1
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If one row is too much.
+        """
+        size = min(self._fits or count, count)
+        waiting = [slice(start, min(start + size, count)) for start in range(0, count, size)][::-1]
+        results: list[Result] = []
+        while waiting:
+            rows = waiting.pop()
+            result = _attempt(work, rows)
+            if result is None:
+                middle = (rows.start + rows.stop) // 2
+                self._fits = middle - rows.start
+                waiting += [slice(middle, rows.stop), slice(rows.start, middle)]
+            else:
+                results.append(result[0])
+        return results
+
+
+def _attempt(work: Callable[[slice], Result], rows: slice) -> tuple[Result] | None:
+    """The result, or None if halves should be tried; the memory of the attempt is free then."""
+    try:
+        return (work(rows),)
+    except torch.OutOfMemoryError:
+        if rows.stop - rows.start <= 1:
+            raise
+    torch.cuda.empty_cache()
+    return None
 
 
 def describe_device(device: torch.device) -> str:

@@ -38,8 +38,7 @@ class ModelOptions:
     decoder : "amplitude" gives every active latent a Gaussian amplitude, "mlp" is the published
         model
     latents : number H of binary latents
-    hidden : widths of the hidden layers of the mean, a multi-layer perceptron; () gives a
-        linear one, None no mean ("amplitude" only)
+    hidden : widths of the hidden layers of the MLP; () gives a linear mean ("mlp" only, else None)
     max_active : most latents on in one patch ("amplitude" only)
     leak : slope of the hidden activation below zero; 0 is a ReLU, 0.01 the usual leaky ReLU
     free_patch_mean : integrate the brightness of each patch out under a flat prior, so that
@@ -67,8 +66,8 @@ class ModelOptions:
         )
         _require_choice("decoder", self.decoder, Decoder)
         _require(
-            self.decoder == "amplitude" or self.hidden is not None,
-            "hidden may be None only with the amplitude decoder",
+            (self.decoder == "mlp") == (self.hidden is not None),
+            "the decoder mlp needs hidden layers, and only this one has them",
         )
         _require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
         _require(1 <= self.latents < 2**15, f"latents must lie in 1..32767, got {self.latents}")

@@ -1,14 +1,16 @@
-"""Image -> overlapping patches; merging.py is the way back."""
+"""Image -> overlapping patches, and back: the two are inverses of each other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from denoise.errors import ImageError
+from denoise.kernels.merging import empty_sums
 
 # Some patches of many: their numbers (B,) int64, or a run of them.
 Rows = Tensor | slice
@@ -37,6 +39,12 @@ class PatchGrid:
     patch_size: int
     device: torch.device
 
+    @classmethod
+    def of(cls, image: Tensor, patch_size: int) -> Self:
+        """The grid of an image (height, width, C)."""
+        height, width, channels = image.shape
+        return cls((height, width, channels), patch_size, image.device)
+
     def __post_init__(self) -> None:
         height, width, _ = self.image_shape
         if min(height, width) < self.patch_size:
@@ -53,7 +61,7 @@ class PatchGrid:
         return (self.image_shape[0] - self.patch_size + 1) * self.columns
 
     @cached_property
-    def _offsets(self) -> Tensor:
+    def offsets(self) -> Tensor:
         """Distance of each value of a patch from its first one, in the flat image: (D,)."""
         _, width, channels = self.image_shape
         steps = torch.arange(self.patch_size, device=self.device)
@@ -61,15 +69,44 @@ class PatchGrid:
         columns = steps[:, None] * channels
         return (rows + columns + torch.arange(channels, device=self.device)).flatten()
 
-    def positions(self, index: Tensor) -> Tensor:
-        """Places in the flat image of patches `index` (N,): (N, D)."""
+    def first(self, index: Tensor) -> Tensor:
+        """Places in the flat image of the first values of patches `index` (N,): (N,)."""
         _, width, channels = self.image_shape
-        first = (index // self.columns * width + index % self.columns) * channels
-        return first[:, None] + self._offsets
+        return (index // self.columns * width + index % self.columns) * channels
 
     def extract(self, image: Tensor, index: Tensor) -> Tensor:
         """Patches number `index` (N,) of `image` (height, width, C): (N, D)."""
-        return image.reshape(-1)[self.positions(index)]
+        return image.reshape(-1)[self.first(index)[:, None] + self.offsets]
+
+
+class PatchMerger:
+    """Averages overlapping patches into an image, a chunk of patches at a time.
+
+    Sums are kept in integers or float64, where adding a few hundred float32 values is
+    practically exact: the order and the size of the chunks do not show.
+
+    Parameters
+    ----------
+    grid : of the image
+    like : tensor with values of the size that patches will have, for the range of integers; None
+        if it is unknown, for floats
+    """
+
+    def __init__(self, grid: PatchGrid, *, like: Tensor | None) -> None:
+        height, width, channels = grid.image_shape
+        self._grid = grid
+        self._sums = empty_sums(height * width * channels, grid.device, like)
+
+    def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
+        """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,), 0..1.
+
+        If memory runs out, nothing has been added.
+        """
+        self._sums.add(patches, self._grid.first(index), self._grid.offsets, weights)
+
+    def image(self) -> Tensor:
+        """Weighted mean of all added values: (height, width, C), NaN where there are none."""
+        return self._sums.means().reshape(self._grid.image_shape)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from denoise.budget import fit_to_time
-from denoise.devices import describe_device, memory_told, pick_device
+from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import ImageError, OptionError
 from denoise.noise.extremes import without_extremes, working_sigma
 from denoise.noise.gaussian import check_sigma
@@ -28,7 +28,7 @@ from denoise.vae.training import EpochStats
 LARGEST_CHANGE = 3.0
 
 
-@memory_told()
+@out_of_memory_reported()
 def denoise_image(
     image: ArrayLike,
     sigma: float,

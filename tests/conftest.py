@@ -27,9 +27,9 @@ from denoise.options import (
 )
 from denoise.patches import Patches
 from denoise.presets import preset
-from denoise.vae.amplitudes import GaussianAmplitudes
-from denoise.vae.mlp import MLPDecoder
-from denoise.vae.model import BinaryVAE
+from denoise.vae.amplitude_vae import AmplitudeVAE
+from denoise.vae.mlp import MLP
+from denoise.vae.mlp_vae import MLPVAE
 
 # Without a GPU, Triton's kernels run in its interpreter, which it decides when they are imported.
 if not torch.cuda.is_available():
@@ -71,34 +71,36 @@ TINY_AMPLITUDE = replace(
 )
 
 
-def make_model(
+def make_mlp_vae(
     latents: int = 4,
     values: int = 6,
     *,
     free_patch_mean: bool = False,
     seed: int = 0,
-    hidden: tuple[int, ...] | None = (5,),
-    amplitudes: bool = False,
-) -> BinaryVAE:
+    hidden: tuple[int, ...] = (5,),
+) -> MLPVAE:
     """A float64 model with distinct random parameters everywhere."""
     generator = torch.Generator().manual_seed(seed)
-    decoder = None
-    if hidden is not None:
-        decoder = MLPDecoder((latents, *hidden, values), leak=0.1, generator=generator).double()
-        with torch.no_grad():
-            for parameter in decoder.parameters():
-                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    prior_probs = 0.1 + 0.5 * torch.rand(latents, generator=generator, dtype=torch.float64)
+    mlp = MLP((latents, *hidden, values), leak=0.1, generator=generator).double()
+    with torch.no_grad():
+        for parameter in mlp.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return MLPVAE(mlp, *_prior_and_noise(latents, generator), free_patch_mean=free_patch_mean)
+
+
+def make_amplitude_vae(
+    latents: int = 4, values: int = 6, *, free_patch_mean: bool = False, seed: int = 0
+) -> AmplitudeVAE:
+    """The same with amplitudes."""
+    generator = torch.Generator().manual_seed(seed)
+    prior, noise = _prior_and_noise(latents, generator)
     vectors = torch.randn(latents, values, generator=generator, dtype=torch.float64)
-    return BinaryVAE(
-        decoder,
-        prior_probs,
-        torch.tensor(0.7, dtype=torch.float64),
-        free_patch_mean=free_patch_mean,
-        amplitudes=GaussianAmplitudes(vectors, free_patch_mean=free_patch_mean)
-        if amplitudes
-        else None,
-    )
+    return AmplitudeVAE(vectors, prior, noise, free_patch_mean=free_patch_mean)
+
+
+def _prior_and_noise(latents: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    prior = 0.1 + 0.5 * torch.rand(latents, generator=generator, dtype=torch.float64)
+    return prior, torch.tensor(0.7, dtype=torch.float64)
 
 
 def make_patches(

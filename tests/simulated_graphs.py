@@ -1,4 +1,4 @@
-"""What a CUDA graph does, on a CPU: operations and launches are taken down, then done again.
+"""What a CUDA graph does, on a CPU: operations and launches are recorded, then done again.
 
 As in a graph, what they read and write are the same places in memory, and numbers of the CPU are
 those of the recording; as for a graph, recording changes nothing and must not wait.
@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from denoise.kernels import replaying
+from denoise.kernels.launching import launches_handed_to
 from denoise.kernels.replaying import Recorder
-from gpu_kernels import kernels_replaced
 
 Step = Callable[[], object]
 
@@ -37,7 +37,7 @@ class SimulatedGraph:
         self.replays = 0
         self._recording = _Recording()
         try:
-            with kernels_replaced(self._recording.launching), self._recording:
+            with launches_handed_to(self._recording.launch), self._recording:
                 work()
         finally:
             self._recording.restore()
@@ -82,21 +82,12 @@ class _Recording(TorchDispatchMode):
                 storage = tensor.untyped_storage()
                 self._before[_place(tensor)] = storage, storage.clone()
 
-    def launching(self, kernel: Any) -> Any:
-        """A kernel whose launches are taken down."""
-        recording = self
-
-        class Launcher:
-            def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-                def launch(*positional: Any, **named: Any) -> None:
-                    with _disable_current_modes():
-                        recording._save((positional, named))
-                        kernel[grid](*positional, **named)
-                    recording.steps.append(lambda: kernel[grid](*positional, **named))
-
-                return launch
-
-        return Launcher()
+    def launch(self, kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any]) -> None:
+        """Launch a kernel, and again at every replay."""
+        with _disable_current_modes():
+            self._save(arguments)
+            kernel[grid](**arguments)
+        self.steps.append(lambda: kernel[grid](**arguments))
 
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: Any = (), options: Any = None

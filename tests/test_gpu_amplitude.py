@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,20 +13,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_model, make_patches, run_cli
+from conftest import make_amplitude_vae, make_patches, run_cli
 from torch import Tensor
 
 from denoise.devices import device_note
-from denoise.kernels import amplitude_gpu as amplitude
 from denoise.kernels import launching
+from denoise.kernels.choice import use
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.vae import fast_path
-from denoise.vae.best_first import Extent, explore
-from denoise.vae.closed_form import amplitude_sums
-from denoise.vae.model import BinaryVAE
-from denoise.vae.reconstruction import posterior_moments
-from denoise.vae.search import scored
+from denoise.vae.amplitude_vae import AmplitudeVAE
+from denoise.vae.best_first import explore, extent_of
+from denoise.vae.closed_form import ClosedFormLearner, amplitude_sums
 from denoise.vae.states import LatentStates
 from denoise.vae.stored_states import SparseStates, no_latents_on
 from denoise.vae.training import train
@@ -34,22 +32,21 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PATCHES, LATENTS, STATES, MOST_ACTIVE = 6, 11, 5, 3
-FAR = Extent(4, 3)
+FAR = SearchOptions(STATES, 4, 3, reach=1e9)
 
 
 @pytest.fixture(autouse=True)
-def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def _kernels() -> Iterator[None]:
     """Take the Triton kernels, on a CPU and for float64 as well."""
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: amplitude)
+    with use("triton"):
+        yield
 
 
-def case(*, noise: float = 0.7, states: int = STATES) -> tuple[BinaryVAE, Patches, SparseStates]:
+def case(*, noise: float = 0.7, states: int = STATES) -> tuple[AmplitudeVAE, Patches, SparseStates]:
     """A float64 model of sizes that are no powers of two, and empty sets."""
-    model = make_model(LATENTS, 9, hidden=None, amplitudes=True, free_patch_mean=True)
-    assert model.amplitudes is not None
-    vectors = model.amplitudes.vectors
-    vectors = vectors - vectors.mean(1, keepdim=True)  # as they are learned
-    model.amplitudes.vectors = vectors.to(DEVICE)
+    model = make_amplitude_vae(LATENTS, 9, free_patch_mean=True)
+    vectors = model.vectors - model.vectors.mean(1, keepdim=True)  # as they are learned
+    model.vectors = vectors.to(DEVICE)
     model.max_active = MOST_ACTIVE
     model.prior_probs = model.prior_probs.to(DEVICE)
     model.noise_variance = torch.tensor(noise, dtype=torch.float64, device=DEVICE)
@@ -59,16 +56,28 @@ def case(*, noise: float = 0.7, states: int = STATES) -> tuple[BinaryVAE, Patche
 
 
 def search(
-    model: BinaryVAE, patches: Patches, sets: SparseStates, extent: Extent = FAR
+    model: AmplitudeVAE, patches: Patches, sets: SparseStates, options: SearchOptions = FAR
 ) -> SparseStates:
     """By the kernel."""
-    return fast_path.explore(amplitude, model, patches, sets, extent)
+    found = model.compiled_search(patches, sets, options, key=(0,), steps=1)
+    assert found is not None
+    return found
+
+
+def twin_search(
+    model: AmplitudeVAE,
+    patches: Patches,
+    sets: LatentStates | SparseStates,
+    options: SearchOptions = FAR,
+) -> LatentStates:
+    """By plain tensors."""
+    return explore(model, patches, model.scored(patches, sets), extent_of(options, 1))
 
 
 def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStates) -> bool:
     """Whether the same states are in the same places; what lies in empty ones does not matter."""
     there = ~one.log_joints.isneginf()
-    return bool((one.states == other.states)[there].all())
+    return bool((one.bits == other.bits)[there].all())
 
 
 @pytest.mark.parametrize(
@@ -77,16 +86,16 @@ def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStat
 def test_search_finds_the_states_of_its_twin(states: int, expansions: int, children: int) -> None:
     """Twice: from nothing, then under other parameters; some places stay empty in the second."""
     model, patches, start = case(states=states)
-    twin = explore(model, patches, scored(model, patches, start), Extent(expansions, children))
-    found = search(model, patches, start, Extent(expansions, children))
+    options = SearchOptions(states, expansions, children, reach=1e9)
+    twin = twin_search(model, patches, start, options)
+    found = search(model, patches, start, options)
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
-    assert int(found.states.sum(-1).max()) <= MOST_ACTIVE
+    assert int(found.bits.sum(-1).max()) <= MOST_ACTIVE
     model.prior_probs = 1 - model.prior_probs
     model.noise_variance = 2 * model.noise_variance
-    again = scored(model, patches, SparseStates.of(twin, MOST_ACTIVE))
-    twin = explore(model, patches, again, Extent(expansions, children))
-    found = search(model, patches, found, Extent(expansions, children))
+    twin = twin_search(model, patches, SparseStates.of(twin, MOST_ACTIVE), options)
+    found = search(model, patches, found, options)
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
     filled = ~found.log_joints.isneginf()
@@ -95,9 +104,9 @@ def test_search_finds_the_states_of_its_twin(states: int, expansions: int, child
 
 def test_states_out_of_reach_are_not_expanded_either() -> None:
     model, patches, start = case()
-    extent = Extent(4, 3, reach=0.5)
-    twin = explore(model, patches, scored(model, patches, start), extent)
-    found = search(model, patches, start, extent)
+    near = replace(FAR, reach=0.5)
+    twin = twin_search(model, patches, start, near)
+    found = search(model, patches, start, near)
     torch.testing.assert_close(found.log_joints, twin.log_joints)
     assert same_sets(twin, found)
     assert not torch.equal(found.active, search(model, patches, start).active)
@@ -114,29 +123,29 @@ def test_a_patch_does_not_depend_on_its_neighbours() -> None:
 def test_the_start_is_left_as_it_was() -> None:
     model, patches, start = case()
     search(model, patches, start)
-    assert not start.states.any()
+    assert not start.bits.any()
     assert start.log_joints[:, 1:].isneginf().all()
 
 
 @pytest.mark.parametrize("noise", [30.0, 0.7, 0.1])
-def test_sums_equal_their_twin(monkeypatch: pytest.MonkeyPatch, noise: float) -> None:
+def test_sums_equal_their_twin(noise: float) -> None:
     """Under strong noise all states are likely; under weak noise many are left out."""
     model, patches, start = case(noise=noise, states=8)
-    states = search(model, patches, start, Extent(2, 3))
+    states = search(model, patches, start, SearchOptions(8, 2, 3, reach=1e9))
     weights = states.posterior_weights()
     kept = weights >= 1e-3 * weights.max(1, keepdim=True).values
     assert bool(kept[~states.log_joints.isneginf()].all()) == (noise == 30.0)
     fast, fast_errors = amplitude_sums(model, patches, states)
-    fast_mean = fast_path.posterior_mean(amplitude, model, patches, states)
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
+    fast_mean = model.posterior_mean(patches, states)
     likely = SparseStates(
         states.active, states.log_joints.masked_fill(~kept, -torch.inf), states.latents
     )
-    twin, errors = amplitude_sums(model, patches, likely)
+    with use("plain"):
+        twin, errors = amplitude_sums(model, patches, likely)
+        mean = model.posterior_mean(patches, likely)
     for name in ("latents", "products", "cross"):
         torch.testing.assert_close(getattr(fast, name), getattr(twin, name), rtol=0, atol=2e-5)
     torch.testing.assert_close(fast_errors, errors, rtol=1e-4, atol=1e-4)
-    mean = posterior_moments(model, patches, likely)[0]
     torch.testing.assert_close(fast_mean, mean, rtol=0, atol=2e-5)
 
 
@@ -146,7 +155,9 @@ def test_sums_are_the_same_in_every_order() -> None:
     order = torch.tensor([3, 0, 5, 1, 4, 2], device=DEVICE)
 
     def sums(rows: Tensor) -> tuple[Tensor, ...]:
-        return fast_path.posterior_sums(amplitude, model, patches[rows], states[rows])
+        found = model.compiled_sums(patches[rows], states[rows])
+        assert found is not None
+        return found
 
     for one, other in zip(sums(order.sort().values)[:2], sums(order)[:2], strict=True):
         assert torch.equal(one, other)
@@ -168,18 +179,16 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
         assert int(shared) <= 64 * 1024  # what small GPUs have
 
 
-def test_training_with_the_kernels_gives_the_elbo_of_its_twin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_training_with_the_kernels_gives_the_elbo_of_its_twin() -> None:
     def elbos() -> list[float]:
         model, patches, start = case()
-        options = SearchOptions(states=STATES, parents=2, children=3)
         settings = TrainingOptions(epochs=3, batch_size=4, prior_hold=0.3)
         stats = train(
             model,
+            ClosedFormLearner(model, memory=settings.memory * len(patches)),
             patches,
             start,
-            search=options,
+            search=SearchOptions(states=STATES, parents=2, children=3),
             training=settings,
             learn_noise_variance=False,
             seed=0,
@@ -187,8 +196,8 @@ def test_training_with_the_kernels_gives_the_elbo_of_its_twin(
         return [one.elbo for one in stats]
 
     fast = elbos()
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
-    assert fast == pytest.approx(elbos(), rel=1e-4)
+    with use("plain"):
+        assert fast == pytest.approx(elbos(), rel=1e-4)
 
 
 def test_a_triton_that_cannot_launch_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,9 +213,7 @@ def test_a_triton_that_cannot_launch_does_without(monkeypatch: pytest.MonkeyPatc
     launching.works_on.cache_clear()
 
 
-def test_a_missing_triton_is_told_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_triton_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
     monkeypatch.setattr("denoise.devices.works_on", lambda device: True)
     assert device_note(gpu) is None
@@ -222,9 +229,7 @@ def test_a_missing_triton_is_told_once(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image() -> None:
     import numpy as np
     from conftest import step_image
 
@@ -234,18 +239,17 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
     clean = step_image(64, 64)
     noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
     options = replace(preset("fast", 25), refinement=None)
-    monkeypatch.undo()
-    launched: list[int] = []
-    explore_once = amplitude.explore
+    launched: list[str] = []
+    launch = launching.current_launcher()
 
-    def counted(*arguments: Any) -> SparseStates:
-        launched.append(1)
-        return explore_once(*arguments)
+    def count(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any]) -> None:
+        launched.append(kernel.fn.__name__)
+        launch(kernel, grid, arguments)
 
-    monkeypatch.setattr(amplitude, "explore", counted)
-    fast = denoise_image(noisy, 25, options=options, device="cuda")
-    assert launched
-    monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
-    plain = denoise_image(noisy, 25, options=options, device="cuda")
+    with use(None), launching.launches_handed_to(count):
+        fast = denoise_image(noisy, 25, options=options, device="cuda")
+    assert {"explore", "accumulate", "merge"} <= set(launched)
+    with use("plain"):
+        plain = denoise_image(noisy, 25, options=options, device="cuda")
     assert abs(psnr(clean, fast.image) - psnr(clean, plain.image)) < 0.02
     assert fast.elbo_history[-1] == pytest.approx(plain.elbo_history[-1], rel=1e-3)

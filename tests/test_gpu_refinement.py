@@ -9,12 +9,11 @@ import pytest
 import torch
 from conftest import step_image
 
-from denoise.kernels import groups_gpu as on_gpu
-from denoise.kernels import merging_gpu as merging
+from denoise.kernels.choice import Implementation, use
+from denoise.kernels.group_filters import low_rank_filter
+from denoise.kernels.matching import match_patches
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.refinement.block_matching import match_patches, match_plainly
-from denoise.refinement.filters import low_rank_filter
 from denoise.refinement.refine import refine_image
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
@@ -24,28 +23,24 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 DTYPE, TOLERANCE = (torch.float64, 1e-5) if DEVICE.type == "cpu" else (torch.float32, 1e-2)
 
 
-@pytest.fixture
-def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the Triton kernels, on a CPU as well."""
-    monkeypatch.setattr(on_gpu, "_on_gpu", lambda values: True)
-    monkeypatch.setattr(merging, "supports", lambda like: True)
-    monkeypatch.setattr("denoise.kernels.matching_cpu.supports", lambda pilot: False)
+IMPLEMENTATIONS: tuple[Implementation, ...] = ("triton", "plain")
+
+
+def matched(name: Implementation, image: torch.Tensor, size: int, **more: int) -> torch.Tensor:
+    with use(name):
+        return match_patches(image, size, **more)
 
 
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize(("size", "window", "group_size"), [(3, 4, 6), (2, 3, 16), (4, 20, 30)])
-def test_groups_are_those_of_its_twin(
-    with_kernels: None, size: int, window: int, group_size: int, flat: bool
-) -> None:
+def test_groups_are_those_of_its_twin(size: int, window: int, group_size: int, flat: bool) -> None:
     """Where all patches are equal, the first ones of the window are taken."""
     image = torch.randn(13, 11, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     image = torch.ones_like(image) if flat else image
-    groups = match_patches(image, size, group_size=group_size, window=window, stride=3)
-    rows, columns = (
-        torch.tensor([*range(0, count, 3), *([] if (count - 1) % 3 == 0 else [count - 1])])
-        for count in (14 - size, 12 - size)
+    groups, twin = (
+        matched(name, image, size, group_size=group_size, window=window, stride=3)
+        for name in IMPLEMENTATIONS
     )
-    twin = match_plainly(image, size, window, rows.to(DEVICE), columns.to(DEVICE), groups.shape[1])
     assert torch.equal(groups[:, 0], twin[:, 0])
     if not flat:
         assert torch.equal(groups.sort(1).values, twin.sort(1).values)
@@ -69,15 +64,15 @@ def test_shrinkage_equals_its_twin(count: int, values: int) -> None:
     groups = noise + 5 * torch.randn(4, count, 1, dtype=torch.float64, generator=generator) * shape
     groups[2] = groups[2, :1]
     levels = torch.tensor([0.01, 0.3, 0.8, 50.0], dtype=torch.float64)
-    twin, twin_weights = low_rank_filter(groups, levels)
-    found, weights = on_gpu.low_rank_filter(groups.to(DEVICE, DTYPE), levels.to(DEVICE, DTYPE))
+    with use("plain"):
+        twin, twin_weights = low_rank_filter(groups, levels)
+    with use("triton"):
+        found, weights = low_rank_filter(groups.to(DEVICE, DTYPE), levels.to(DEVICE, DTYPE))
     torch.testing.assert_close(found.cpu().double(), twin, rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(weights.cpu().double(), twin_weights, rtol=0, atol=TOLERANCE)
 
 
-def test_a_refined_image_is_that_of_its_twin(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_a_refined_image_is_that_of_its_twin() -> None:
     clean = step_image(8, 9)[..., None]
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
     pilot = clean + (noisy - clean) / 2
@@ -87,14 +82,14 @@ def test_a_refined_image_is_that_of_its_twin(
 
     def refined() -> torch.Tensor:
         data, start = (torch.tensor(one, dtype=torch.float32) for one in (noisy, pilot))
-        told: list[int] = []
-        image = refine_image(data.to(DEVICE), start.to(DEVICE), 20.0, options, on_pass=told.append)
+        image = refine_image(
+            data.to(DEVICE), start.to(DEVICE), 20.0, options, on_pass=lambda done: None
+        )
         return image.cpu()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(on_gpu, "_on_gpu", lambda values: False)
+    with use("plain"):
         plain = refined()
-    request.getfixturevalue("with_kernels")
-    fast = refined()
+    with use("triton"):
+        fast = refined()
     torch.testing.assert_close(fast, plain, rtol=0, atol=0.02)
     assert np.abs(fast.numpy() - pilot).max() > 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from conftest import make_model, make_patches
+from conftest import make_mlp_vae, make_patches
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from denoise.options import TrainingOptions
 from denoise.vae.gradient import GradientLearner, _Adam, gradient, learning_rate
-from denoise.vae.mlp import MLPDecoder
+from denoise.vae.mlp import MLP
 from denoise.vae.randomness import PatchRandom
 from denoise.vae.states import LatentStates, random_states
 
@@ -45,45 +47,39 @@ def test_rates_are_those_of_torch(schedule: str, epochs: int, steps: int) -> Non
 
 def test_steps_are_those_of_torch() -> None:
     training = TrainingOptions(epochs=3, learning_rate=(1e-3, 3e-2))
-    ours, twin = make_model(hidden=(5,)), make_model(hidden=(5,))
-    assert ours.decoder is not None
-    assert twin.decoder is not None
+    ours, twin = make_mlp_vae(hidden=(5,)), make_mlp_vae(hidden=(5,))
     patches = make_patches()
     states = random_states(3, 4, PatchRandom((0,), patches.index))
-    learner = GradientLearner(ours, ours.decoder, training, steps_per_epoch=4)
-    optimizer = Adam(twin.decoder.parameters(), lr=training.learning_rate[1])
+    learner = GradientLearner(ours, replace(training, batch_size=2), patch_count=8)
+    optimizer = Adam(twin.mlp.parameters(), lr=training.learning_rate[1])
     scheduler = torch_schedule(optimizer, training, 4)
     for _ in range(12):
         found = (
             LatentStates(states, model.log_joints(patches, states).detach())
             for model in (ours, twin)
         )
-        learner.prepare()
         learner.learn(patches, next(found))
-        slopes, _ = gradient(twin, patches, next(found))
-        for parameter, slope in zip(twin.decoder.parameters(), slopes, strict=True):
-            parameter.grad = slope / len(patches)
+        gradients, _ = gradient(twin, patches, next(found))
+        for parameter, one in zip(twin.mlp.parameters(), gradients, strict=True):
+            parameter.grad = one / len(patches)
         optimizer.step()
         scheduler.step()
-    for one, other in zip(ours.decoder.parameters(), twin.decoder.parameters(), strict=True):
+    for one, other in zip(ours.mlp.parameters(), twin.mlp.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
-    changed = make_model(hidden=(5,)).decoder
-    assert changed is not None
-    assert not torch.allclose(changed.layers[0].weight, ours.decoder.layers[0].weight)
+    changed = make_mlp_vae(hidden=(5,)).mlp
+    assert not torch.allclose(changed.layers[0].weight, ours.mlp.layers[0].weight)
 
 
-def test_slopes_may_lie_in_memory_as_they_like() -> None:
-    weights, slope = torch.zeros(2, 3).T, torch.tensor([[1.0, 0.0], [2.0, 3.0], [4.0, 5.0]])
-    assert slope.stride() != weights.stride()
-    optimizer = _Adam([weights])
-    optimizer.rate.fill_(0.5)
-    optimizer.step((slope,))
+def test_gradients_may_lie_in_memory_as_they_like() -> None:
+    weights, gradient = torch.zeros(2, 3).T, torch.tensor([[1.0, 0.0], [2.0, 3.0], [4.0, 5.0]])
+    assert gradient.stride() != weights.stride()
+    _Adam([weights], [0.5]).step((gradient,))
     torch.testing.assert_close(weights, torch.tensor([[-0.5, 0], [-0.5, -0.5], [-0.5, -0.5]]))
 
 
 def test_weights_lie_as_the_kernels_of_a_gpu_read_them() -> None:
     """And stay so: a copy for each batch would take longer than the batch."""
-    decoder = MLPDecoder((4, 5, 6), leak=0.1, generator=torch.Generator().manual_seed(0))
+    decoder = MLP((4, 5, 6), leak=0.1, generator=torch.Generator().manual_seed(0))
     decoder = decoder.to(torch.float64).to("cpu")
     for layer in decoder.layers[::2]:
         assert layer.weight.T.is_contiguous()

@@ -13,18 +13,17 @@ import torch
 from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
 from denoise import denoise_image, pipeline
-from denoise.halving import Halving
+from denoise.devices import PartsThatFit
+from denoise.errors import DeviceError
+from denoise.kernels.choice import use
 from denoise.options import DenoiseOptions
-from denoise.vae import closed_form as amplitude_learning
-from denoise.vae import fast_path, reconstruction, training
-from denoise.vae import gradient as gradient_learning
 
 LIMIT = 30
 
 
 def test_halves_come_in_order_and_what_fits_is_remembered() -> None:
     tried: list[slice] = []
-    halving = Halving()
+    parts = PartsThatFit()
 
     def work(rows: slice) -> list[int]:
         tried.append(rows)
@@ -34,7 +33,7 @@ def test_halves_come_in_order_and_what_fits_is_remembered() -> None:
 
     def done(count: int) -> list[int]:
         tried.clear()
-        return [row for part in halving.in_parts(work, count) for row in part]
+        return [row for part in parts.results(work, count) for row in part]
 
     assert done(1) == [0]
     assert done(16) == list(range(16))
@@ -50,7 +49,7 @@ def test_one_row_too_many_is_an_error() -> None:
         raise torch.OutOfMemoryError("simulated")
 
     with pytest.raises(torch.OutOfMemoryError, match="simulated"):
-        Halving().in_parts(work, 5)
+        PartsThatFit().results(work, 5)
 
 
 def test_what_does_not_fit_at_all_is_one_line_and_other_images_go_on(
@@ -73,12 +72,12 @@ def test_what_does_not_fit_at_all_is_one_line_and_other_images_go_on(
         "in", "-o", "out", "--sigma", "20", "--decoder", "amplitude", "--quiet"
     )
     assert code == 1
-    assert stderr == "error: in/a.png: the memory of the GPU does not suffice; use --device cpu\n"
+    assert stderr == "error: in/a.png: out of GPU memory; use the device cpu\n"
     assert [path.name for path in Path("out").iterdir()] == ["b.png"]
 
 
 def limited(work: Callable[..., Any], sizes: list[int], *, late: bool) -> Callable[..., Any]:
-    """The same function, which has memory for `LIMIT` patches; takes down what it was given.
+    """The same method, which has memory for `LIMIT` patches; notes how many it was given.
 
     With `late`, it notices once all is done.
     """
@@ -102,25 +101,30 @@ def test_the_image_is_the_same_where_memory_is_scarce(
 ) -> None:
     noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
     options = replace(options, refinement=None)
-    if plain:
-        monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: None)
-    whole = denoise_image(noisy, 20, options=options, device="cpu", with_uncertainty=True)
-    sizes: list[int] = []
-    for module, name in (
-        (training, "improve"),
-        (gradient_learning, "gradient"),
-        (amplitude_learning, "amplitude_sums"),
-        (reconstruction, "improve"),
-        (reconstruction, "posterior_mean"),
-        (reconstruction, "posterior_moments"),
-    ):
-        monkeypatch.setattr(module, name, limited(getattr(module, name), sizes, late=late))
-    halved = denoise_image(noisy, 20, options=options, device="cpu", with_uncertainty=True)
+    with use("plain" if plain else None):
+        models = denoise_image(noisy, 20, options=options, device="cpu").models
+
+        def denoised() -> Any:
+            return denoise_image(
+                noisy, 20, options=options, models=models, device="cpu", with_uncertainty=True
+            )
+
+        whole = denoised()
+        sizes: list[int] = []
+        for name in ("start_states", "posterior_mean", "posterior_moments"):
+            model = type(models[0].model)
+            monkeypatch.setattr(model, name, limited(getattr(model, name), sizes, late=late))
+        halved = denoised()
     assert max(sizes) > LIMIT
     assert min(sizes) <= LIMIT
-    # Sums are taken in another order; the states, and with them the image, follow.
     np.testing.assert_allclose(halved.image, whole.image, rtol=0, atol=0.02)
-    assert halved.elbo_history == pytest.approx(whole.elbo_history, rel=1e-5)
-    assert whole.uncertainty is not None
-    assert halved.uncertainty is not None
     np.testing.assert_allclose(halved.uncertainty, whole.uncertainty, rtol=0, atol=0.02)
+
+
+def test_a_training_batch_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*arguments: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr("denoise.vae.training.improve", no_memory)
+    with pytest.raises(DeviceError, match="out of GPU memory; use the device cpu"):
+        denoise_image(step_image(), 20, options=TINY, device="cpu")

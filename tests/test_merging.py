@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 import torch
 
-from denoise import merging
-from denoise.kernels import merging_gpu as on_gpu
-from denoise.merging import PatchMerger
-from denoise.patches import PatchGrid
+from denoise.kernels import merging
+from denoise.kernels.choice import use
+from denoise.patches import PatchGrid, PatchMerger
 
 SHAPES = [((9, 13, 1), 4), ((16, 11, 3), 5), ((7, 7, 3), 7), ((8, 31, 1), 3), ((12, 5, 4), 2)]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -18,11 +18,11 @@ needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs tri
 
 
 @pytest.fixture(params=["floats", pytest.param("integers", marks=needs_triton)])
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """Of both ways to add up; the kernel runs in Triton's interpreter where there is no GPU."""
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """For both ways to add up; the kernel runs in Triton's interpreter where there is no GPU."""
     integers = request.param == "integers"
-    monkeypatch.setattr(on_gpu, "supports", lambda like: integers)
-    return DEVICE if integers else torch.device("cpu")
+    with use("triton" if integers else "plain"):
+        yield DEVICE if integers else torch.device("cpu")
 
 
 def random_image(shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
@@ -102,14 +102,14 @@ def test_values_may_be_much_larger_than_expected_but_not_without_limit(
 
 
 @needs_triton
-def test_integers_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_gpu, "supports", lambda like: True)
+def test_integers_do_not_overflow() -> None:
     grid = PatchGrid((1, 1, 1), 1, DEVICE)
-    merger = PatchMerger(grid, like=torch.ones(1, device=DEVICE))
     place, one = torch.zeros(1, dtype=torch.int64, device=DEVICE), torch.ones(1, device=DEVICE)
-    merger.add(1e30 * one[:, None], place, one)
-    assert float(merger.image()) == on_gpu.HEADROOM
-    patches = 2**62 // 2**on_gpu.BITS
+    with use("triton"):
+        merger = PatchMerger(grid, like=torch.ones(1, device=DEVICE))
+        merger.add(1e30 * one[:, None], place, one)
+    assert float(merger.image()) == merging.HEADROOM
+    patches = 2**62 // 2**merging.BITS
     assert patches >= 2**20  # more than can lie on a pixel in any window
 
 
@@ -118,7 +118,7 @@ def test_sums_of_floats_on_a_gpu_are_those_on_a_cpu() -> None:
     positions = torch.tensor([3, 0, 3, 1, 3, 0])
     added = [torch.arange(6.0), 1 - torch.arange(6.0)]
     sums = torch.zeros(2, 2, 5)
-    for add, one in zip((merging._add_on_cpu, merging._add_on_gpu), sums, strict=True):
+    for add, one in zip((merging.add_in_order, merging.add_sorted), sums, strict=True):
         add(one, positions, added)
         add(one, positions, added)
     assert sums[0].tolist() == [[12, 6, 0, 12, 0], [-8, -4, 0, -6, 0]]

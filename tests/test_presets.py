@@ -115,7 +115,9 @@ def test_settings_out_of_bounds_are_refused_by_name(group: Any, name: str, value
 
 
 def test_the_published_decoder_needs_a_mean() -> None:
-    with pytest.raises(OptionError, match="hidden may be None only with the amplitude decoder"):
+    with pytest.raises(
+        OptionError, match="the decoder mlp needs hidden layers, and only this one has them"
+    ):
         ModelOptions(decoder="mlp")
 
 

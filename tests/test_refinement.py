@@ -7,11 +7,11 @@ import pytest
 import torch
 from conftest import step_image
 
+from denoise.kernels.group_filters import low_rank_filter, wiener_filter
+from denoise.kernels.matching import match_patches
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.refinement.block_matching import match_patches
-from denoise.refinement.filters import low_rank_filter, wiener_filter
 from denoise.refinement.refine import opponent_colours, pass_count, refine_image
 
 SMALL = RefinementOptions(
@@ -26,8 +26,8 @@ def test_matches_equal_brute_force(
     dtype: torch.dtype, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By compiled loops in float32, by plain tensors in float64."""
-    monkeypatch.setattr("denoise.refinement.block_matching.REFERENCES_AT_A_TIME", at_a_time)
-    monkeypatch.setattr("denoise.refinement.block_matching.OFFSETS_AT_A_TIME", 7)
+    monkeypatch.setattr("denoise.kernels.matching.REFERENCES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr("denoise.kernels.matching.OFFSETS_AT_A_TIME", 7)
     image = np.random.default_rng(0).normal(size=(13, 11))
     size, window, stride = 3, 4, 3
     groups = match_patches(
@@ -126,7 +126,7 @@ def test_next_to_no_noise_leaves_the_patches_as_they_are(patches: int) -> None:
 def test_large_pieces_of_work_or_small_ones_make_no_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A GPU filters many groups at a time, and fewer where its memory does not suffice."""
+    """A GPU filters many groups at a time, and fewer where its memory runs out."""
     clean = step_image(24, 30)[..., None]
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
     data = torch.tensor(noisy, dtype=torch.float32)
@@ -136,7 +136,7 @@ def test_large_pieces_of_work_or_small_ones_make_no_difference(
         return refine_image(data, pilot, 20.0, SMALL, on_pass=lambda done: None)
 
     on_cores = refined()
-    monkeypatch.setattr("denoise.refinement.refine._one_after_the_other", lambda groups: True)
+    monkeypatch.setattr("denoise.refinement.passes._keeps_busy", lambda device: True)
     whole = refined()
     sizes: list[int] = []
 
@@ -146,7 +146,7 @@ def test_large_pieces_of_work_or_small_ones_make_no_difference(
             raise torch.OutOfMemoryError("simulated")
         return low_rank_filter(noisy, noise)
 
-    monkeypatch.setattr("denoise.refinement.refine.low_rank_filter", limited)
+    monkeypatch.setattr("denoise.refinement.passes.low_rank_filter", limited)
     halved = refined()
     assert max(sizes) > 10 >= min(sizes)
     torch.testing.assert_close(whole, on_cores, rtol=0, atol=1e-3)

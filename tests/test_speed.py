@@ -11,29 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, TINY_AMPLITUDE, make_model
+from conftest import TINY, TINY_AMPLITUDE, make_amplitude_vae, make_mlp_vae
 from typer import Typer
 from typer.testing import CliRunner
 
-from denoise.kernels import amplitude_cpu as amplitude
-from denoise.kernels import groups_gpu as on_gpu
-from denoise.kernels import matching_cpu as matching
+from denoise.kernels.choice import implementation, use
+from denoise.kernels.launching import launches_handed_to
+from denoise.kernels.matching import match_patches
 from denoise.options import SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.pipeline import denoise_image
-from denoise.refinement.block_matching import match_patches
 from denoise.vae.states import LatentStates
 from denoise.vae.stored_states import SparseStates, no_latents_on
-from gpu_kernels import Launch, kernels_replaced, recorded
+from gpu_kernels import Launch, recorded
 from speed import (
     amplitude_stages,
     command,
-    perceptron_stages,
+    mlp_stages,
     refinement_stages,
     stages,
     whole_runs,
 )
-from speed.paths import on_path, plain_tensors
+from speed.paths import on_path
 from speed.stages import Limits, StageTime, Work
 from speed.whole_runs import WholeRun, comparison
 
@@ -94,7 +93,7 @@ def paths_of(times: list[dict[str, Any]]) -> dict[str, set[str]]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny models and limits."""
     monkeypatch.setattr(command, "preset", lambda name, sigma: TINY_AMPLITUDE)
-    monkeypatch.setattr(perceptron_stages, "preset", lambda name, sigma: TINY)
+    monkeypatch.setattr(mlp_stages, "preset", lambda name, sigma: TINY)
     monkeypatch.setattr(stages, "COPIED", 2**12)
     monkeypatch.setattr(stages, "MATRIX", 16)
 
@@ -105,12 +104,8 @@ def test_plain_tensors_never_meet_a_kernel(monkeypatch: pytest.MonkeyPatch) -> N
 
     noisy = np.random.default_rng(0).normal(100, 20, (24, 24))
     before = denoise_image(noisy, 20, options=TINY_AMPLITUDE, device="cpu")
-    for module, name in (
-        (amplitude, "explore"),
-        (amplitude, "posterior_sums"),
-        (matching, "match"),
-    ):
-        monkeypatch.setattr(module, name, unwanted)
+    for name in ("amplitude._explore_on_cpu", "amplitude._sums_on_cpu", "matching._match_on_cpu"):
+        monkeypatch.setattr(f"denoise.kernels.{name}", unwanted)
     with pytest.raises(AssertionError), on_path("kernels"):
         denoise_image(noisy, 20, options=TINY_AMPLITUDE, device="cpu")
     with on_path("plain"):
@@ -119,18 +114,22 @@ def test_plain_tensors_never_meet_a_kernel(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_kernels_are_back_even_after_a_failure() -> None:
-    supports = matching.supports
-    with pytest.raises(ZeroDivisionError), plain_tensors():
-        assert not matching.supports(torch.zeros(2, 2))
+    values = torch.zeros(2, 2)
+    with pytest.raises(ZeroDivisionError), on_path("plain"):
+        assert implementation(values, "numba") == "plain"
         raise ZeroDivisionError
-    assert matching.supports is supports
+    assert implementation(values, "numba") == "numba"
+
+
+def match() -> None:
+    match_patches(torch.zeros(9, 9), 2, group_size=4, window=3, stride=4)
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 def test_kernels_are_launched_with_other_numbers_of_warps() -> None:
     launches: list[Launch] = []
     with recorded("", launches), on_path("2 warps"):
-        on_gpu.match(torch.zeros(9, 9), 2, 3, torch.arange(2), torch.arange(2), 4)
+        match()
     assert [launch.options["num_warps"] for launch in launches] == [2]
 
 
@@ -138,18 +137,11 @@ def test_kernels_are_launched_with_other_numbers_of_warps() -> None:
 def test_a_path_that_cannot_be_taken_is_left_out() -> None:
     from triton.errors import TritonError
 
-    class TooLarge:
-        def __getitem__(self, grid: tuple[int, ...]) -> Any:
-            def launch(*positional: object, **named: object) -> None:
-                raise TritonError("out of resources")
-
-            return launch
-
-    def match() -> None:
-        on_gpu.match(torch.zeros(9, 9), 2, 3, torch.arange(2), torch.arange(2), 4)
+    def too_large(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any]) -> None:
+        raise TritonError("out of resources")
 
     work, device = Work(1, 1.0, 1.0), torch.device("cpu")
-    with kernels_replaced(lambda kernel: TooLarge()):
+    with use("triton"), launches_handed_to(too_large):
         assert stages.time_stage("match", match, work, device, ["2 warps"], kernels=True) == []
         with pytest.raises(TritonError):
             stages.time_stage("match", match, work, device, ["kernels"], kernels=True)
@@ -204,7 +196,7 @@ def test_work_is_counted_for_the_states_that_are_there() -> None:
 
 
 def test_sums_and_means_are_counted_for_all_places() -> None:
-    model = make_model(10, 6, hidden=None, amplitudes=True)
+    model = make_amplitude_vae(10, 6)
     sets = no_latents_on(2, 10, 4, torch.zeros(3))  # so that only the matrix products are left
     lists = 2 * 2 * 4 + 4 * 2
     assert amplitude_stages._sums_work(model, sets) == Work(
@@ -266,19 +258,19 @@ def test_what_is_not_counted_is_left_out_of_the_table() -> None:
 
 def test_work_with_the_published_decoder_is_counted_by_hand() -> None:
     """Two patches with two states each, a = 1, of H = 9; F = 5, D = 6; 2 times 3 children."""
-    model = make_model(9, 6, hidden=(5,))
+    model = make_mlp_vae(9, 6, hidden=(5,))
     patches = Patches.from_raw(torch.zeros(2, 6), torch.arange(2))
     states = torch.zeros(2, 2, 9, dtype=torch.bool)
     states[:, 0, :2] = True
     start = LatentStates(states, torch.zeros(2, 2))
     search = SearchOptions(states=2, parents=2, children=3, mutation="random")
-    assert perceptron_stages._search_work(model, patches, start, search) == Work(
+    assert mlp_stages._search_work(model, patches, start, search) == Work(
         patches=2,
         operations=2 * (2 * (10 + 60) + 2 * 10 + 6 * (10 + 60)),
         moved=2 * (4 * 6 + 2 * (2 + 6) * (2 + 4)),
         scored=2 * 6,
     )
-    assert perceptron_stages._gradient_work(model, patches, start) == Work(
+    assert mlp_stages._gradient_work(model, patches, start) == Work(
         2, 2 * 2 * (20 + 180), 2 * (4 * 6 + 2 * (2 + 4))
     )
 

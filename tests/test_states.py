@@ -40,7 +40,7 @@ def test_merged_keeps_the_best_distinct_states_of_all() -> None:
         LatentStates(states, scores.gather(1, (states * codes).sum(-1))) for states in sets
     )
     first = LatentStates(
-        first.states, first.log_joints.masked_fill(duplicates(first.states), -torch.inf)
+        first.bits, first.log_joints.masked_fill(duplicates(first.bits), -torch.inf)
     )
     merged = first.merged(second)
     for n in range(30):
@@ -53,7 +53,7 @@ def test_merged_keeps_the_best_distinct_states_of_all() -> None:
         kept = merged.log_joints[n, : len(expected)]
         assert kept.tolist() == expected
         assert merged.log_joints[n, len(expected) :].isneginf().all()
-        found = (merged.states[n] * codes).sum(-1)[: len(expected)]
+        found = (merged.bits[n] * codes).sum(-1)[: len(expected)]
         assert [float(scores[n, code]) for code in found] == expected
 
 
@@ -91,9 +91,9 @@ def test_lists_hold_the_same_states_as_bits(latents: int, most_active: int) -> N
     sets = LatentStates(bits, torch.randn(7, 6, generator=torch.Generator().manual_seed(1)))
     lists = SparseStates.of(sets, most_active)
     assert lists.active.shape == (7, 6, most_active)
-    assert torch.equal(lists.states, bits)
-    assert torch.equal(lists[2:4].states, bits[2:4])
-    assert torch.equal(lists.best(2).states, sets.best(2).states)
+    assert torch.equal(lists.bits, bits)
+    assert torch.equal(lists[2:4].bits, bits[2:4])
+    assert torch.equal(lists.best(2).bits, sets.best(2).bits)
     assert torch.equal(lists.best(2).log_joints, sets.best(2).log_joints)
     assert torch.equal(lists.elbo(), sets.elbo())
     assert torch.equal(most_used_states(lists, 4), most_used_states(sets, 4))
@@ -103,11 +103,11 @@ def test_lists_can_be_overwritten_by_either_kind() -> None:
     bits = random_sets(2, 3, 4, seed=0)
     new = LatentStates(bits, torch.arange(6.0).reshape(2, 3))
     lists = no_latents_on(3, 4, 4, torch.zeros(5))
-    assert not lists.states.any()
+    assert not lists.bits.any()
     assert torch.equal(lists.log_joints.isneginf(), torch.tensor([[False, True, True]] * 5))
     for rows, other in ((slice(1, 3), new), (torch.tensor([4, 0]), SparseStates.of(new, 4))):
         lists.write(rows, other)
-        assert torch.equal(lists[rows].states, bits)
+        assert torch.equal(lists[rows].bits, bits)
         assert torch.equal(lists[rows].log_joints, new.log_joints)
 
 
@@ -118,9 +118,9 @@ def test_packed_states_are_the_same_states(latents: int) -> None:
     packed = PackedStates.of(sets)
     assert packed.packed.shape == (7, 6, -(-latents // 8))
     assert packed.packed.dtype == torch.uint8
-    assert torch.equal(packed.states, bits)
-    assert torch.equal(packed[2:4].states, bits[2:4])
-    assert torch.equal(packed.best(2).states, sets.best(2).states)
+    assert torch.equal(packed.bits, bits)
+    assert torch.equal(packed[2:4].bits, bits[2:4])
+    assert torch.equal(packed.best(2).bits, sets.best(2).bits)
     assert torch.equal(most_used_states(packed, 4), most_used_states(sets, 4))
     # The first latent in the lowest bit, as numpy packs them with bitorder "little".
     expected = np.packbits(bits.numpy(), axis=-1, bitorder="little")
@@ -135,5 +135,5 @@ def test_packed_states_can_be_overwritten_by_either_kind() -> None:
     )
     for rows, other in ((slice(1, 3), new), (torch.tensor([4, 0]), PackedStates.of(new))):
         packed.write(rows, other)
-        assert torch.equal(packed[rows].states, bits)
+        assert torch.equal(packed[rows].bits, bits)
         assert torch.equal(packed[rows].log_joints, new.log_joints)

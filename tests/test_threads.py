@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from denoise.threads import on_all_cores
+from denoise.kernels.loops import on_all_cores
 
 
 def test_results_come_in_order_from_single_threaded_operations() -> None:

@@ -11,9 +11,11 @@ from conftest import TINY
 from denoise.errors import TrainingError
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
-from denoise.vae.amplitudes import GaussianAmplitudes
-from denoise.vae.mlp import MLPDecoder
-from denoise.vae.model import BinaryVAE
+from denoise.vae.amplitude_vae import AmplitudeVAE
+from denoise.vae.closed_form import ClosedFormLearner
+from denoise.vae.gradient import GradientLearner
+from denoise.vae.mlp import MLP
+from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.randomness import PatchRandom
 from denoise.vae.states import LatentStates, random_states
 from denoise.vae.stored_states import PackedStates, no_latents_on
@@ -36,10 +38,10 @@ STEADY = TrainingOptions(batch_size=100, initial_noise=1.0, annealing=0.0, prior
 
 def fit(
     patches: Patches, training: TrainingOptions, *, sigma: float = SIGMA, learn: bool = False
-) -> tuple[BinaryVAE, list[EpochStats]]:
+) -> tuple[MLPVAE, list[EpochStats]]:
     generator = torch.Generator().manual_seed(1)
-    model = BinaryVAE(
-        MLPDecoder((LATENTS, 24, VALUES), leak=0.01, generator=generator),
+    model = MLPVAE(
+        MLP((LATENTS, 24, VALUES), leak=0.01, generator=generator),
         prior_probs=torch.full((LATENTS,), 0.3),
         noise_variance=torch.tensor(sigma**2),
     )
@@ -49,6 +51,7 @@ def fit(
     history = list(
         train(
             model,
+            GradientLearner(model, training, patch_count=len(patches)),
             patches,
             sets,
             search=search,
@@ -95,9 +98,7 @@ def test_same_seed_same_model(schedule: str) -> None:
     training = replace(STEADY, epochs=3, schedule=schedule, half_cycle=1)  # type: ignore[arg-type]
     first, second = (fit(synthetic_patches(), training) for _ in range(2))
     assert first[1] == second[1]
-    for one, other in zip(
-        first[0].decoder.parameters(), second[0].decoder.parameters(), strict=True
-    ):
+    for one, other in zip(first[0].mlp.parameters(), second[0].mlp.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -118,60 +119,27 @@ def test_amplitudes_and_noise_of_data_drawn_from_the_model_are_found(missing: bo
     if missing:
         values[torch.rand(values.shape, generator=generator) < 0.15] = torch.nan
     patches = Patches.from_raw(values, torch.arange(3000))
-    amplitudes = GaussianAmplitudes(patches.values[:16].clone(), free_patch_mean=False)
-    model = BinaryVAE(
-        None,
+    model = AmplitudeVAE(
+        patches.values[:16].clone(),
         prior_probs=torch.full((16,), 0.05),
         noise_variance=torch.tensor(SIGMA**2),
-        amplitudes=amplitudes,
         max_active=4,
     )
+    training = TrainingOptions(epochs=25, batch_size=500, annealing=0.4)
     history = list(
         train(
             model,
+            ClosedFormLearner(model, memory=training.memory * len(patches)),
             patches,
             no_latents_on(8, 16, 8, patches.values),
             search=SearchOptions(states=8, parents=3),
-            training=TrainingOptions(epochs=25, batch_size=500, annealing=0.4),
+            training=training,
             learn_noise_variance=True,
             seed=0,
         )
     )
     for direction in directions:
-        cosines = torch.cosine_similarity(amplitudes.vectors, direction[None])
+        cosines = torch.cosine_similarity(model.vectors, direction[None])
         assert float(cosines.abs().max()) > 0.95
     assert float(model.noise_variance) ** 0.5 == pytest.approx(SIGMA, rel=0.1)
     assert history[-1].active_latents == pytest.approx(0.5, abs=0.2)
-
-
-def test_a_mean_beside_amplitudes_explains_data_that_have_one() -> None:
-    generator = torch.Generator().manual_seed(5)
-    shifts = 2 * torch.randn(3, VALUES, generator=generator)
-    latents = (torch.rand(1000, 3, generator=generator) < 0.4).float()
-    drawn = latents * (2 + 0.5 * torch.randn(1000, 3, generator=generator))
-    values = drawn @ shifts + SIGMA * torch.randn(1000, VALUES, generator=generator)
-    patches = Patches.from_raw(values, torch.arange(1000))
-    elbos = []
-    for hidden in (None, (16,)):
-        decoder = None
-        if hidden is not None:
-            weights = torch.Generator().manual_seed(6)
-            decoder = MLPDecoder((6, *hidden, VALUES), leak=0.0, generator=weights)
-        model = BinaryVAE(
-            decoder,
-            prior_probs=torch.full((6,), 0.2),
-            noise_variance=torch.tensor(SIGMA**2),
-            amplitudes=GaussianAmplitudes(values[:6].clone(), free_patch_mean=False),
-            max_active=4,
-        )
-        history = train(
-            model,
-            patches,
-            no_latents_on(8, 6, 6, values),
-            search=SearchOptions(states=8, parents=2),
-            training=TrainingOptions(epochs=30, batch_size=100, annealing=0.4),
-            learn_noise_variance=False,
-            seed=0,
-        )
-        elbos.append(list(history)[-1].elbo)
-    assert elbos[1] > elbos[0] + 0.1

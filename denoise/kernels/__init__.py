@@ -1,5 +1,5 @@
-"""E-step, M-step and refinement on a CUDA GPU, by Triton.
+"""The ground floor: operations on tensors and plain numbers, compiled where that pays.
 
-One module brings tensors into the kernels and out of them, and the one named
-..._kernels, which needs Triton, holds the kernels; it is imported when it is used.
+Each operation is a module, with its implementations beside it: `..._numba.py` for a CPU and
+`..._triton.py` for a CUDA GPU; `choice.py` chooses. docs/method.md has a row for each.
 """

@@ -1,14 +1,10 @@
 """Compiled loops over patches for the amplitude model on a CPU; `amplitude.py` calls them.
 
 The arithmetic per patch is small linear algebra that stays in the innermost
-cache, which batched tensor calls cannot exploit. Every function here has a
-plain-torch twin in `denoise/amplitudes.py` or `denoise/neighbourhood.py` that gives
-the same numbers, explains them, and runs on any device.
+cache, which batched tensor calls cannot exploit.
 
-Units: the noise variance is 1 (amplitude vectors and patches come divided by
-sigma). A state is a list of the `count` latents that are on; at rest it is filled
-up with the number of latents. `gram` is W W^T, `projections` are W x, `log_odds`
-the logit of pi.
+A state is a list of the `count` latents that are on; at rest it is filled up with
+the number of latents.
 """
 
 from __future__ import annotations
@@ -17,11 +13,11 @@ import math
 
 import numpy as np
 
-from denoise.kernels.compiling import compile_loop
+from denoise.kernels import constants
+from denoise.kernels.loops import compile_loop
 
 ABSENT = np.float32(-1e30)
-# States that are less likely than the likeliest by this factor do not enter the posterior sums.
-LEAST_WEIGHT = np.float32(1e-3)
+LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 
 
 @compile_loop
@@ -146,7 +142,7 @@ def _insert(places, new, count, score, code):
     """Put a state into the set, unless it is there or too unlikely.
 
     Scores fall from rank to rank; what else is known of a state stays in its slot, and `order`
-    tells the slots of the ranks.
+    holds the slots of the ranks.
     """
     scores, order, lists, counts, hashes, expanded = places
     size = len(scores)

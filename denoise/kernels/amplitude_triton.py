@@ -1,14 +1,11 @@
 """Triton kernels for the amplitude model on a GPU; `amplitude.py` launches them.
 
 One program does all that a step asks of one patch: the patch's states live in registers from
-the first load to the last store. The arithmetic is that of `denoise/cpu/amplitude_kernels.py`
-(`denoise/amplitudes.py` and `denoise/neighbourhood.py` explain it), with tensors over states,
-latents or both in the place of loops. As there, patches and W come divided by sigma, and a state
-is a list of the latents that are on, filled up with their number H; `gram` is W W^T,
-`projections` are W x, `log_odds` the logit of pi.
+the first load to the last store. The arithmetic is that of `amplitude_numba.py`, with tensors over
+states, latents or both instead of loops.
 
-Sums over patches are added up as whole multiples of 1 / `FIXED_POINT`, in an order that no one
-knows and that does not matter: integers do not round.
+Sums over patches are added up as whole multiples of 1 / `FIXED_POINT`: integers do not round, so
+that their order does not matter.
 """
 
 from __future__ import annotations
@@ -16,10 +13,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from denoise.kernels import constants
+from denoise.kernels.mlp_triton import nan_to_neg_inf
+
 # As fine as float32 where sums reach 8; sums up to 2^43 fit, whatever noise a run accepts.
 FIXED_POINT = tl.constexpr(2.0**20)
-# States that are less likely than the likeliest by this factor do not enter the posterior sums.
-LEAST_WEIGHT = tl.constexpr(1e-3)
+_LEAST_WEIGHT = tl.constexpr(constants.LEAST_WEIGHT)
 
 
 @triton.jit
@@ -32,12 +31,6 @@ def probe(target):
 def _entry(values, index, place):
     """values[place] of a vector with positions `index`."""
     return tl.sum(tl.where(index == place, values, 0), 0)
-
-
-@triton.jit
-def _told(values):
-    """`values`, but -inf for what is not a number: nothing is chosen for it, and the ELBO tells."""
-    return tl.where(values == values, values, float("-inf"))
 
 
 @triton.jit
@@ -120,13 +113,13 @@ def explore(
     K: tl.constexpr,
     BLOCK_H: tl.constexpr,
 ):
-    """Score the states of a patch and search on from them, as `neighbourhood.explore`.
+    """Score the states of a patch and search on from them, as `best_first.explore`.
 
     Parameters
     ----------
     projections : (N, H) float
     gram, log_odds : (H, H) and (H,) float
-    keys : (H,) int64; the sum of the keys of its latents tells a state from others
+    keys : (H,) int64; the sum of the keys of its latents identifies a state
     active : (N, size, most_active) int16, in and out, likeliest state first
     scores : (N, size) float, in and out, log joint without what all states share; where it
         comes as -inf, the place is empty
@@ -145,7 +138,7 @@ def explore(
     matrix, right = _system(gram, own, lists, latents, K)
     _inverse, _means, evidence = _solve(matrix, right, K)
     evidence += tl.sum(tl.load(log_odds + lists, mask=on, other=0), 1)
-    points = tl.where(points == float("-inf"), points, _told(evidence))
+    points = tl.where(points == float("-inf"), points, nan_to_neg_inf(evidence))
     expanded = tl.zeros([BLOCK_S], tl.int32)
     odds = tl.load(log_odds + h, mask=h < latents, other=0)
     codes_of_all = tl.load(keys + h, mask=h < latents, other=0)
@@ -167,14 +160,14 @@ def explore(
             means = tl.reshape(mean, [K])
 
             rise = _additions(gram, own, state, count, inverse, means, latents, K, BLOCK_H)
-            adding = _told(odds + rise)
+            adding = nan_to_neg_inf(odds + rise)
             adding = tl.where(h < tl.where(count < most_active, latents, 0), adding, float("-inf"))
             for i in range(count):
                 adding = tl.where(h == _entry(state, k, i), float("-inf"), adding)
             variances = tl.sum(tl.where(k[:, None] == k[None, :], inverse, 0), 0)
             log_prior = tl.load(log_odds + state, mask=state < latents, other=0)
             removing = -0.5 * means * means / variances - 0.5 * tl.log(variances) - log_prior
-            removing = tl.where(k < count, _told(removing), float("-inf"))
+            removing = tl.where(k < count, nan_to_neg_inf(removing), float("-inf"))
 
             for _child in range(children):
                 gain_added, gain_removed = tl.max(adding, 0), tl.max(removing, 0)
@@ -246,7 +239,7 @@ def accumulate(
     lists = tl.load(places, mask=held, other=latents).to(tl.int32)
     points = tl.load(log_joints + n * size + s, mask=s < size, other=float("-inf"))
     weights = tl.exp(points - tl.max(points, 0))
-    weights = tl.where(weights >= LEAST_WEIGHT, weights, 0)
+    weights = tl.where(weights >= _LEAST_WEIGHT, weights, 0)
     weights = weights / tl.sum(weights, 0)
 
     matrix, right = _system(gram, projections + n * latents, lists, latents, K)

@@ -1,6 +1,6 @@
-"""Triton kernel that breeds children with the published decoder; `evolution.py` launches it.
+"""Triton kernel that breeds children in the evolutionary search; `evolution.py` launches it.
 
-Parameters are those of `perceptron_kernels.py` and `evolution_kernels.py`.
+Parameters are those of `mlp_triton.py` and `evolution_triton.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from denoise.kernels.mlp_triton import (
     errors_left,
     log_odds,
     matrix,
+    nan_to_neg_inf,
     shared_log_joint,
-    told,
     vector,
 )
 
-# The hash of `denoise/randomness.py`.
+# The hash of `vae/randomness.py`.
 _CALL, _POSITION = tl.constexpr(0x3C6EF372), tl.constexpr(0x1E3779B9)
 _FIRST, _SECOND = tl.constexpr(0x7FEB352D), tl.constexpr(0x846CA68B)
 
@@ -68,7 +68,7 @@ def _parent(
         fitness = tl.where(there, tl.log(tl.maximum(fitness - worst, 1e-6)), fitness)
     if SELECTION != "best":
         fitness += _gumbel(stream, index, call, c)
-    # What is absent comes last, but before what has been taken.
+    # Absent candidates come last, but before those that have been taken.
     fitness = tl.where(absent, -1e38, fitness)
     for _better in range(rank):
         fitness = tl.where(c == tl.argmax(fitness, 0), float("-inf"), fitness)
@@ -107,17 +107,17 @@ def _flip_gains(
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """As `BinaryVAE.flip_gains`, of one state: `on` and `logit` (1, K), `residual` (1, BLOCK_D)."""
+    """As `MLPVAE.flip_gains`, for one state: `on` and `logit` (1, K), `residual` (1, BLOCK_D)."""
     h, d = tl.arange(0, on.shape[1]), tl.arange(0, BLOCK_D)
-    slopes = tl.zeros([1, on.shape[1]], residual.dtype)
+    gradient = tl.zeros([1, on.shape[1]], residual.dtype)
     for start in range(0, hidden, BLOCK_F):
         f = start + tl.arange(0, BLOCK_F)
         level = _level_of_one(pool, parent, rows, first, f, latents, hidden, CHUNK)
         back = tl.sum(matrix(weights, f, d, hidden, width) * residual, 1)
         back = tl.where(level > 0, back, leak * back)
         row = matrix(rows, h, f, latents, hidden)
-        slopes += tl.sum(row * back[None, :], 1)[None, :]
-    gain = logit + slopes / variance
+        gradient += tl.sum(row * back[None, :], 1)[None, :]
+    gain = logit + gradient / variance
     return tl.where(on > 0, -gain, gain) - vector(flip_cost, h, latents)[None, :] / variance
 
 
@@ -167,7 +167,7 @@ def breed(
     Parameters
     ----------
     index : (N,) int64, numbers of the patches, which name their random numbers
-    flip_cost : (H,) float, as in `BinaryVAE`; read only if GUIDED
+    flip_cost : (H,) float, as in `MLPVAE`; read only if GUIDED
     stream, select_call, flip_call : name the random numbers too
     from_place, candidates : where in the pool the candidates for parents lie, and how many
     to_place, parents, children : where the P times M children go
@@ -199,7 +199,7 @@ def breed(
             tl.load(variance), latents, hidden, width, leak, CHUNK, BLOCK_F, BLOCK_D,
         )  # fmt: skip
     wanted += _gumbel(stream, own, flip_call, rank * latents + h)[None, :]
-    wanted = tl.sum(tl.where((h < latents)[None, :], told(wanted), float("-inf")), 0)
+    wanted = tl.sum(tl.where((h < latents)[None, :], nan_to_neg_inf(wanted), float("-inf")), 0)
     state = tl.sum(on, 0)
     flipped = tl.zeros([BLOCK_M], tl.int32)
     sign = tl.zeros([BLOCK_M], rows.dtype.element_ty)
@@ -233,4 +233,4 @@ def breed(
     made = (m < children)[:, None] & (b < stride)[None, :]
     tl.store(pool + places[:, None] * stride + b[None, :], bytes ^ switch.to(tl.uint8), mask=made)
     tl.store(codes + places, code, mask=m < children)
-    tl.store(scores + places, told(points), mask=m < children)
+    tl.store(scores + places, nan_to_neg_inf(points), mask=m < children)

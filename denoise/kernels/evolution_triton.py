@@ -1,16 +1,14 @@
-"""Triton kernels for the search with the published decoder on a GPU; `evolution.py` launches them.
+"""Triton kernels of the evolutionary search with an MLP; `evolution.py` launches them.
 
-A search step is a few launches, which share a pool of T places for every patch: first its S
-states, then the children of each generation. `score` judges the states, `breed`
-(`breeding_kernel.py`) makes and judges the children of one parent, `drop_repeats` and `keep_best`
-leave the S best distinct ones. Nothing but packed states, their codes and log joints lies in
-memory between them.
+`score` evaluates the states, `breed` (`breeding_triton.py`) makes and evaluates the children of one
+parent, `drop_repeats` and `keep_best` leave the S best distinct states. Nothing but packed states,
+their codes and log joints lies in memory between them.
 
-Parameters beside those of `perceptron_kernels.py`:
+Parameters beside those of `mlp_triton.py`:
 
-    codes, scores            (N, T) int64 and (N, T) float: what tells states apart (the sum of
-                             their latents' keys), log joints
-    prior, keys              (H,) float and int64, pi and a random number
+    codes, scores            (N, T) int64 and (N, T) float: sums of the keys of the latents, which
+                             tell states apart, and log joints
+    prior, keys              (H,) float and int64, pi and random numbers
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from denoise.kernels.mlp_triton import (
     bits_of,
     errors_of,
     log_odds,
+    nan_to_neg_inf,
     shared_log_joint,
-    told,
     vector,
 )
 
@@ -70,7 +68,7 @@ def score(
         points += tl.sum(tl.where(on, log_odds(prior, h, latents)[None, :], 0), 1)
         code += tl.sum(tl.where(on, vector(keys, h, latents)[None, :], 0), 1)
     before = tl.load(scores + slots, mask=held, other=0)
-    points = tl.where(before == float("-inf"), before, told(points))
+    points = tl.where(before == float("-inf"), before, nan_to_neg_inf(points))
     tl.store(scores + slots, points, mask=held)
     tl.store(codes + slots, code, mask=held)
 
@@ -82,7 +80,7 @@ def drop_repeats(codes, scores, total, BLOCK_S: tl.constexpr, BLOCK_T: tl.conste
     s, t = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S), tl.arange(0, BLOCK_T)
     own = tl.load(codes + n * total + s, mask=s < total, other=0)
     others = tl.load(codes + n * total + t, mask=t < total, other=0)
-    # Of an empty place only the score is known.
+    # An empty place has no code, only its score.
     score = tl.load(scores + n * total + t, mask=t < total, other=float("-inf"))
     earlier = (t[None, :] < s[:, None]) & (score > float("-inf"))[None, :]
     same = (own[:, None] == others[None, :]) & earlier

@@ -1,20 +1,62 @@
-"""What all launches of Triton kernels need."""
+"""The one function that launches Triton kernels, and what launches need."""
 
 from __future__ import annotations
 
 import subprocess
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-# Of 32 threads each, for one program, unless its numbers do not fit into their registers.
+# Warps (of 32 threads) per program; kernels that would spill registers ask for more.
 WARPS = 4
-# Of every launch; Triton warns where it is left to decide whether to fuse.
-OPTIONS = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": True}
 # The first version that can gather in registers.
 LEAST_TRITON = (3, 3)
+
+# Gets a kernel, its grid, and all its arguments by name.
+Launcher = Callable[[Any, tuple[int, ...], dict[str, Any]], None]
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *, warps: int = WARPS, **arguments: Any) -> None:
+    """Launch a kernel on the GPU of its tensors.
+
+    Parameters
+    ----------
+    kernel : decorated by `triton.jit`
+    grid : number of programs along each axis
+    warps : of each program
+    arguments : of the kernel, by name
+    """
+    # Triton 3.9 warns where a launch does not say whether to fuse multiplications and additions.
+    options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
+    _launchers[-1](kernel, grid, arguments | options)
+
+
+def _launch(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any]) -> None:
+    device = next(one.device for one in arguments.values() if isinstance(one, Tensor))
+    with _current(device):
+        kernel[grid](**arguments)
+
+
+_launchers: list[Launcher] = [_launch]
+
+
+def current_launcher() -> Launcher:
+    """What `launch` calls."""
+    return _launchers[-1]
+
+
+@contextmanager
+def launches_handed_to(launcher: Launcher) -> Iterator[None]:
+    """Let `launch` call `launcher` instead of launching: to count, record or change launches."""
+    _launchers.append(launcher)
+    try:
+        yield
+    finally:
+        _launchers.pop()
 
 
 @cache
@@ -30,27 +72,19 @@ def works_on(device: torch.device) -> bool:
         return False
     target = torch.zeros(1, device=device)
     try:
-        from denoise.kernels import amplitude_triton as amplitude_kernels
+        from denoise.kernels.amplitude_triton import probe
 
-        with launching_on(device):
-            amplitude_kernels.probe[(1,)](target, **OPTIONS)
+        _launch(probe, (1,), {"target": target})
     except (TritonError, RuntimeError, OSError, subprocess.SubprocessError):
         return False
     return float(target) == 1
 
 
-def launching_on(device: torch.device) -> AbstractContextManager[object]:
+def _current(device: torch.device) -> AbstractContextManager[object]:
     """Triton launches on the current GPU, wherever its arguments are."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def power_of_two(count: int) -> int:
-    """The least one that is not below `count`."""
+    """The smallest power of two that is at least `count`."""
     return 1 << (count - 1).bit_length()
-
-
-@cache
-def latent_keys(latents: int, device: torch.device) -> Tensor:
-    """A random number for each latent; a state is told by the sum of its latents'."""
-    generator = torch.Generator().manual_seed(20221113)
-    return torch.randint(-(2**62), 2**62, (latents,), generator=generator).to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.compiling import compile_loop
+from denoise.kernels.loops import compile_loop
 
 
 @compile_loop
@@ -68,7 +68,7 @@ def match(pilot, size, window, rows, columns, numbers):
     Parameters
     ----------
     pilot : (height, width) float32
-    size, window : as for `groups.match_patches`
+    size, window : as for `matching.match_patches`
     rows, columns : of the reference patches
     numbers : (len(rows) · len(columns), M) int64, output; M patches lie within every window
     """

@@ -1,4 +1,4 @@
-"""Triton kernel that merges patches on a GPU; `merging.py` launches it."""
+"""Triton kernel that adds up patches; `merging.py` launches it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["count", "columns", "image_stride"])
+@triton.jit(do_not_specialize=["count"])
 def merge(
     patches,
-    index,
+    first,
+    offsets,
     weights,
     values,
     totals,
@@ -17,10 +18,6 @@ def merge(
     limit,
     count,
     size,
-    columns,
-    image_stride,
-    row_length,
-    channels,
     BITS: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -30,21 +27,18 @@ def merge(
     Parameters
     ----------
     patches, weights : (N, D) and (N,) float
-    index : (N,) int64, numbers of the patches in their grid
+    first, offsets : (N,) and (D,) int64, whose sums are the places in the flat image
     values, totals : flat images of int64, weighted values in units of `limit` / 2^BITS, and
         weights in units of 1 / 2^BITS
-    broken : flat image of uint8, set to 1 where a value is infinite or not a number
+    broken : flat image of uint8, set to 1 where a value is infinite or NaN
     limit : () float64, values beyond it are cut off
     count, size : N and D
-    columns : of the grid
-    image_stride, row_length : values in a row of the image, and of a patch
     BLOCK_N, BLOCK_D : powers of two; patches of a program, and at least D
     """
     n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     d = tl.arange(0, BLOCK_D)
-    number = tl.load(index + n, mask=n < count, other=0)
-    first = number // columns * image_stride + number % columns * channels
-    place = first[:, None] + (d // row_length * image_stride + d % row_length)[None, :]
+    start = tl.load(first + n, mask=n < count, other=0)
+    place = start[:, None] + tl.load(offsets + d, mask=d < size, other=0)[None, :]
     there = (n < count)[:, None] & (d < size)[None, :]
     value = tl.load(patches + n[:, None] * size + d[None, :], mask=there, other=0).to(tl.float64)
     weight = tl.load(weights + n, mask=n < count, other=0).to(tl.float64)

@@ -1,8 +1,7 @@
-"""Triton kernels of the published decoder on a GPU: its network, and the M-step.
+"""Triton kernels of the MLP, and of its gradients; `mlp.py` launches them.
 
-`perceptron.py` launches them; those of the search are in `evolution_kernels.py`. One hidden
-layer, mu(z) = V g(U z + u) + v, is all they know; only the M-step stores its activations.
-Parameters of the same name are the same everywhere:
+One hidden layer, mu(z) = V g(U z + u) + v, is all they know; only the gradients need its
+activations in memory. Parameters of the same name are the same everywhere:
 
     pool                     (N, T, ceil(H / 8)) uint8, packed states: T places for each patch
     slots, held              places in the flat pool, and whether they are to be read
@@ -14,7 +13,7 @@ Parameters of the same name are the same everywhere:
     latents, hidden, width   H, F and D
     leak                     slope of g below zero
     FREE_MEAN                whether the mean of an error is taken off
-    BLOCK_...                powers of two: so many are handled at a time, or all of them
+    BLOCK_...                powers of two: how many are handled at a time, or at least all
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ def vector(start, i, length):
 
 
 @triton.jit
-def told(values):
-    """`values`, but -inf for what is not a number: nothing is chosen for it, and the ELBO tells."""
+def nan_to_neg_inf(values):
+    """NaN becomes -inf, so that argmax never picks it; the check of the ELBO reports it."""
     return tl.where(values == values, values, float("-inf"))
 
 
@@ -79,7 +78,7 @@ def shared_log_joint(
 
 @triton.jit
 def activated(level, leak):
-    """g(level), as `decoder.MLPDecoder`."""
+    """g(level), as `mlp.MLP`."""
     return tl.where(level > 0, level, leak * level)
 
 
@@ -178,7 +177,9 @@ def back_propagate(
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """What minus the ELBO changes with, for some of a patch's states: matrix products are left.
+    """Back-propagate minus the ELBO through the MLP, for some of a patch's states.
+
+    What is left to do for gradients of the weights are matrix products of the outputs.
 
     Parameters
     ----------
@@ -187,8 +188,8 @@ def back_propagate(
     latent_side : (N·S, H + 3) float, output; z, squared error, ELBO of the patch, and 1
     hidden_side : (N·S, F + 1) float, output; the hidden layer g(U z + u), and 1
     latent_stride, hidden_stride : from row to row of these two
-    blame, back : (N·S, D) and (N·S, F) float, output; slopes in mu and in U z + u
-    count : slopes are divided by it
+    blame, back : (N·S, D) and (N·S, F) float, output; gradients in mu and in U z + u
+    count : gradients are divided by it
     BLOCK_T : at least S
     """
     n = tl.program_id(0).to(tl.int64)
@@ -205,8 +206,8 @@ def back_propagate(
     own = tl.load(scores + slots, mask=held, other=float("-inf"))
     share = tl.exp(own - most) / evidence
     tl.store(posterior + row, share, mask=held)
-    slopes = -errors * (share / (tl.load(variance) * count))[:, None]
-    _store(blame, row, d, slopes, held, width, width)
+    gradients = -errors * (share / (tl.load(variance) * count))[:, None]
+    _store(blame, row, d, gradients, held, width, width)
     one = tl.full([BLOCK_S], 1, share.dtype)
     tl.store(hidden_side + row * hidden_stride + hidden, one, mask=held)
     behind = latent_side + row * latent_stride + latents
@@ -217,10 +218,10 @@ def back_propagate(
         f = start + tl.arange(0, BLOCK_F)
         level = hidden_level(pool, slots, held, rows, first, f, latents, hidden, BLOCK_H)
         weight = tl.trans(matrix(weights, f, d, hidden, width))
-        down = tl.dot(slopes, weight, input_precision="ieee", out_dtype=slopes.dtype)
+        down = tl.dot(gradients, weight, input_precision="ieee", out_dtype=gradients.dtype)
         _store(back, row, f, tl.where(level > 0, down, leak * down), held, hidden, hidden)
         _store(hidden_side, row, f, activated(level, leak), held, hidden, hidden_stride)
     for start in range(0, latents, BLOCK_H):
         h = start + tl.arange(0, BLOCK_H)
-        on = bits_of(pool, slots, h, held, latents).to(slopes.dtype)
+        on = bits_of(pool, slots, h, held, latents).to(gradients.dtype)
         _store(latent_side, row, h, on, held, latents, latent_stride)

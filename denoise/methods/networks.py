@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from denoise.vae.mlp import MLPDecoder
+from denoise.vae.mlp import MLP
 
 # Slope of the activations below zero.
 LEAK = 0.1
@@ -20,10 +20,10 @@ def encoder_and_decoder(
     latents: int,
     hidden: tuple[int, ...],
     generator: torch.Generator,
-) -> tuple[MLPDecoder, MLPDecoder]:
+) -> tuple[MLP, MLP]:
     """Perceptrons from `values` to `code`, and from `latents` back through the same widths."""
-    encoder = MLPDecoder((values, *hidden, code), leak=LEAK, generator=generator)
-    decoder = MLPDecoder((latents, *hidden[::-1], values), leak=LEAK, generator=generator)
+    encoder = MLP((values, *hidden, code), leak=LEAK, generator=generator)
+    decoder = MLP((latents, *hidden[::-1], values), leak=LEAK, generator=generator)
     return encoder, decoder
 
 

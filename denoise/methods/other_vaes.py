@@ -12,9 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from denoise.devices import describe_device, memory_told, pick_device
+from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import ImageError, OptionError
-from denoise.merging import PatchMerger
 from denoise.methods.gm_wae import MixtureVAE
 from denoise.methods.gumbel_vae import GumbelVAE
 from denoise.methods.interface import PeerModel, PeerStats
@@ -30,7 +29,7 @@ from denoise.methods.training import fit
 from denoise.methods.vq_vae import VQVAE
 from denoise.noise.extremes import without_extremes, working_sigma
 from denoise.noise.gaussian import check_sigma
-from denoise.patches import PatchGrid
+from denoise.patches import PatchGrid, PatchMerger
 from denoise.results import Progress
 
 # Patches reconstructed at a time.
@@ -72,7 +71,7 @@ def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> 
             assert_never(options)
 
 
-@memory_told()
+@out_of_memory_reported()
 def denoise_with_peer(
     image: ArrayLike,
     sigma: float,

@@ -1,4 +1,4 @@
-"""What the M-step knows of a batch of patches."""
+"""Sums over a batch of patches, from which prior and noise variance follow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ class BatchSums:
 
     Attributes
     ----------
-    values : (H + 2,) float, `latents`, `squared_error` and `elbo`, the order in which
-        `perceptron_kernels.back_propagate` makes them
+    values : (H + 2,) float, `latents`, `squared_error` and `elbo`
     """
 
     values: Tensor

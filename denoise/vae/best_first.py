@@ -8,44 +8,31 @@ else they are proposals, and their log joints are evaluated.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from denoise.kernels.amplitude import Extent
+from denoise.options import SearchOptions
 from denoise.patches import Patches
 from denoise.vae.states import LatentStates, duplicates
 
 
-@dataclass(frozen=True)
-class Extent:
-    """How far a search goes.
-
-    Attributes
-    ----------
-    expansions : states of every patch that are expanded, one after the other
-    children : best neighbours that an expanded state offers to the set
-    reach : in nats; states further below the likeliest are not expanded
-    """
-
-    expansions: int
-    children: int
-    reach: float = math.inf
+def extent_of(options: SearchOptions, steps: int) -> Extent:
+    """How far this many steps of "neighbours" go."""
+    return Extent(options.parents * options.generations * steps, options.children, options.reach)
 
 
 class NeighbourModel(Protocol):
     """What the search asks of a model."""
 
-    @property
-    def exact_flip_gains(self) -> bool:
-        """Whether `flip_gains` are differences of log joints, not estimates."""
+    exact_flip_gains: ClassVar[bool]
 
-    def log_joints(self, patches: Patches, states: Tensor) -> Tensor:
+    def log_joints(self, patches: Patches, bits: Tensor) -> Tensor:
         """log p(x_n, z) of states (N, S, H): (N, S)."""
 
-    def flip_gains(self, patches: Patches, states: Tensor) -> Tensor:
+    def flip_gains(self, patches: Patches, bits: Tensor) -> Tensor:
         """Rise of the log joint for every single-bit flip: (N, P, H)."""
 
 
@@ -75,7 +62,7 @@ def explore(
         waiting = population.log_joints.masked_fill(expanded | unlikely, -torch.inf)
         chosen = waiting.argmax(1)
         expanded[rows, chosen] = True
-        parents = LatentStates(population.states[rows, chosen][:, None], waiting.amax(1)[:, None])
+        parents = LatentStates(population.bits[rows, chosen][:, None], waiting.amax(1)[:, None])
         offspring = _neighbours(model, patches, parents, extent.children)
         population, expanded = _admit(population, expanded, offspring)
     return population
@@ -85,26 +72,26 @@ def _neighbours(
     model: NeighbourModel, patches: Patches, parents: LatentStates, count: int
 ) -> LatentStates:
     """The `count` best neighbours of one state per patch."""
-    gains = model.flip_gains(patches, parents.states)[:, 0]  # (N, H)
+    gains = model.flip_gains(patches, parents.bits)[:, 0]  # (N, H)
     best = gains.topk(min(count, gains.shape[1]), dim=1)
     flips = torch.zeros(
         *best.indices.shape, gains.shape[1], dtype=torch.bool, device=gains.device
     ).scatter_(2, best.indices[..., None], True)
-    states = parents.states ^ flips
+    bits = parents.bits ^ flips
     if model.exact_flip_gains:
-        return LatentStates(states, parents.log_joints + best.values)
+        return LatentStates(bits, parents.log_joints + best.values)
     possible = ~(best.values.isneginf() | parents.log_joints.isneginf())
-    log_joints = model.log_joints(patches, states)
-    return LatentStates(states, log_joints.masked_fill(~possible, -torch.inf))
+    log_joints = model.log_joints(patches, bits)
+    return LatentStates(bits, log_joints.masked_fill(~possible, -torch.inf))
 
 
 def _admit(
     population: LatentStates, expanded: Tensor, offspring: LatentStates
 ) -> tuple[LatentStates, Tensor]:
     """The S best distinct states of both, and which of them have been expanded."""
-    states = torch.cat([population.states, offspring.states], 1)
+    bits = torch.cat([population.bits, offspring.bits], 1)
     log_joints = torch.cat([population.log_joints, offspring.log_joints], 1)
-    log_joints = log_joints.masked_fill(duplicates(states), -torch.inf)
+    log_joints = log_joints.masked_fill(duplicates(bits), -torch.inf)
     expanded = torch.cat([expanded, torch.zeros_like(offspring.log_joints, dtype=torch.bool)], 1)
     chosen = log_joints.topk(population.log_joints.shape[1], dim=1).indices
-    return LatentStates(states, log_joints).take(chosen), expanded.gather(1, chosen)
+    return LatentStates(bits, log_joints).take(chosen), expanded.gather(1, chosen)

@@ -1,19 +1,19 @@
-"""M-step of the decoder mu: steps of Adam up the ELBO."""
+"""M-step of `MLPVAE`: steps of Adam up the ELBO (Drefs et al. 2022)."""
 
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adam import adam
 
-from denoise.halving import Halving
-from denoise.kernels import mlp_gpu as perceptron
+from denoise.kernels import mlp
 from denoise.options import TrainingOptions
 from denoise.patches import Patches
 from denoise.vae.batch_sums import BatchSums
-from denoise.vae.model import BinaryVAE
+from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.stored_states import PackedStates, StateSets
 
 # The one-cycle rate rises for this share of the training.
@@ -21,72 +21,58 @@ RISING_SHARE = 0.3
 
 
 class GradientLearner:
-    """Ascends the mean ELBO in the weights of the decoder mu by Adam (Drefs et al. 2022).
+    """Ascends the mean ELBO in the weights of the MLP by Adam.
 
     The posterior weights are the softmax of the log joints, so the gradient of
     the ELBO is that of the weighted log joints.
     """
 
-    def __init__(
-        self,
-        model: BinaryVAE,
-        decoder: nn.Module,
-        training: TrainingOptions,
-        *,
-        steps_per_epoch: int,
-    ) -> None:
-        self._model = model
-        self._training = training
-        self._steps_per_epoch = steps_per_epoch
-        self._halving = Halving()
-        self._adam = _Adam([parameter.detach() for parameter in decoder.parameters()])
-        self._step = 0
+    shuffles: ClassVar[bool] = True
 
-    def prepare(self) -> None:
-        """Set the learning rate of the next step."""
-        rate = learning_rate(self._training, self._step, steps_per_epoch=self._steps_per_epoch)
-        self._adam.rate.fill_(rate)
-        self._step += 1
+    def __init__(self, model: MLPVAE, training: TrainingOptions, *, patch_count: int) -> None:
+        steps = -(-patch_count // training.batch_size)
+        rates = [
+            learning_rate(training, step, steps_per_epoch=steps)
+            for step in range(steps * training.epochs)
+        ]
+        self._model = model
+        self._adam = _Adam([one.detach() for one in model.mlp.parameters()], rates)
 
     def learn(self, patches: Patches, states: StateSets) -> BatchSums:
         """One gradient step."""
-        count = len(patches)
-        parts = self._halving.in_parts(
-            lambda rows: gradient(self._model, patches[rows], states[rows], count=count), count
-        )
-        slopes, sums = parts[0]
-        for more, other in parts[1:]:
-            slopes = tuple(map(torch.add, slopes, more))
-            sums.add_(other)
-        self._adam.step(slopes)
+        gradients, sums = gradient(self._model, patches, states, count=len(patches))
+        self._adam.step(gradients)
         return sums
 
 
 class _Adam:
-    """Adam (Kingma and Ba 2015) with its rate, like all it knows, on the device.
+    """Adam (Kingma and Ba 2015) whose schedule of rates is on the device, as a CUDA graph needs it.
 
-    torch's own class is made to be stepped either from the CPU or in a recording.
+    The class of torch does the same, but loads a compiler at its first use, for a second.
     """
 
-    def __init__(self, parameters: list[Tensor]) -> None:
+    def __init__(self, parameters: list[Tensor], rates: list[float]) -> None:
         self._parameters = parameters
         self._means = [torch.zeros_like(parameter) for parameter in parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        scalar = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
-        self._steps = [scalar.clone() for _ in parameters]
-        self.rate = scalar
+        device = parameters[0].device
+        self._steps = [torch.zeros((), device=device) for _ in parameters]
+        self._rates = torch.tensor(rates, dtype=torch.float32, device=device)
+        self._number = torch.zeros((), dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def step(self, slopes: tuple[Tensor, ...]) -> None:
+    def step(self, gradients: tuple[Tensor, ...]) -> None:
         """Change the parameters."""
-        # `adam` takes for granted that a slope lies in memory as its parameter does.
-        slopes = tuple(
-            slope if slope.stride() == like.stride() else torch.empty_like(like).copy_(slope)
-            for slope, like in zip(slopes, self._parameters, strict=True)
+        # `adam` takes for granted that a gradient lies in memory as its parameter does.
+        gradients = tuple(
+            one if one.stride() == like.stride() else torch.empty_like(like).copy_(one)
+            for one, like in zip(gradients, self._parameters, strict=True)
         )
+        rate = self._rates.take(self._number)
+        self._number.add_(1)
         adam(
             self._parameters,
-            list(slopes),
+            list(gradients),
             self._means,
             self._squares,
             [],
@@ -95,11 +81,11 @@ class _Adam:
             amsgrad=False,
             beta1=0.9,
             beta2=0.999,
-            lr=self.rate,
+            lr=rate,
             weight_decay=0.0,
             eps=1e-8,
             maximize=False,
-            capturable=self.rate.is_cuda,
+            capturable=rate.is_cuda,
         )
 
 
@@ -116,25 +102,22 @@ def learning_rate(training: TrainingOptions, step: int, *, steps_per_epoch: int)
 
 
 def gradient(
-    model: BinaryVAE, patches: Patches, states: StateSets, *, count: int = 1
+    model: MLPVAE, patches: Patches, states: StateSets, *, count: int = 1
 ) -> tuple[tuple[Tensor, ...], BatchSums]:
-    """Slopes in the decoder's weights of minus the sum of the ELBOs, divided by `count`.
+    """Gradient of minus the sum of the ELBOs in the MLP's weights, divided by `count`.
 
     Returns
     -------
-    the slopes for each parameter, and sums over the patches
+    the gradients for each parameter, and sums over the patches
     """
-    assert model.decoder is not None
-    if perceptron.supports(model, patches):
+    network = model.network(patches)
+    if network is not None:
         packed = states if isinstance(states, PackedStates) else PackedStates.of(states)
-        return perceptron.gradient(model, patches, packed, count=count)
-    weights = states.posterior_weights()
-    bits = states.states
-    residuals = model.residuals(patches, bits)
-    # For a fixed posterior of the amplitudes, the gradient is that of the expected squared error.
-    posterior = model.amplitude_posterior(patches, bits, residuals.detach())
-    errors = (weights * model.expected_squared_errors(residuals, posterior)).sum()
-    parameters = list(model.decoder.parameters())
-    slopes = torch.autograd.grad(errors / (2 * count * model.noise_variance), parameters)
+        gradients, sums = mlp.gradient(network, packed.packed, packed.log_joints, count=count)
+        return gradients, BatchSums(sums)
+    weights, bits = states.posterior_weights(), states.bits
+    errors = (weights * model.residuals(patches, bits).square().sum(-1)).sum()
+    parameters = list(model.mlp.parameters())
+    gradients = torch.autograd.grad(errors / (2 * count * model.noise_variance), parameters)
     latents = (weights[:, :, None] * bits).sum((0, 1))
-    return slopes, BatchSums.of(latents, errors.detach(), states.elbo().sum())
+    return gradients, BatchSums.of(latents, errors.detach(), states.elbo().sum())

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from denoise.options import DenoiseOptions, ModelOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.vae.amplitudes import GaussianAmplitudes
-from denoise.vae.mlp import MLPDecoder
+from denoise.vae.amplitude_vae import AmplitudeVAE
+from denoise.vae.closed_form import ClosedFormLearner
+from denoise.vae.gradient import GradientLearner
+from denoise.vae.mlp import MLP
+from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.model import BinaryVAE
 from denoise.vae.randomness import PatchRandom
 from denoise.vae.reconstruction import Reconstruction, StartStates, rebuild_image
 from denoise.vae.states import LatentStates, random_states
 from denoise.vae.stored_states import PackedStates, StoredStates, most_used_states, no_latents_on
-from denoise.vae.training import EpochStats, train
+from denoise.vae.training import EpochStats, Learner, train
 
 # Amplitude vectors start as patches of this length, in units of sigma.
 START_LENGTH = 4.0
@@ -36,7 +39,7 @@ class LearnedVAE:
     channels : of the image
     scale : pixel units of the model
     start : where the search for states begins
-    history : of its training
+    history : statistics of each epoch of its training
     """
 
     model: BinaryVAE
@@ -80,16 +83,16 @@ def learn_vae(
     """
     scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
     pixels = _to_model_units(image, scale)
-    grid = _grid(pixels, patch_size)
+    grid = PatchGrid.of(pixels, patch_size)
     generator = torch.Generator().manual_seed(seed % 2**63)
     chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
     index = chosen.to(pixels.device)
     patches = Patches.from_raw(grid.extract(pixels, index), index)
-    model = initial_model(options.model, patches, sigma / scale, generator)
-    states = initial_states(options, patches, seed)
+    model, learner, states = untrained(options, patches, sigma / scale, generator, seed)
     history = []
     for stats in train(
         model,
+        learner,
         patches,
         states,
         search=options.search,
@@ -100,9 +103,9 @@ def learn_vae(
         history.append(stats)
         on_epoch(stats)
     pool = most_used_states(states, options.inference.pool_size)
-    # Where only some patches were trained on, none is treated better than the others.
-    start = StartStates(pool, states, index) if len(index) == len(grid) else StartStates(pool)
-    return LearnedVAE(model, patch_size, image.shape[2], scale, start, tuple(history))
+    # If only some patches were trained on, their states are not reused: all patches start alike.
+    first = StartStates(pool, states, index) if len(index) == len(grid) else StartStates(pool)
+    return LearnedVAE(model, patch_size, image.shape[2], scale, first, tuple(history))
 
 
 def apply_vae(
@@ -119,7 +122,7 @@ def apply_vae(
     rebuilt = rebuild_image(
         vae.model,
         pixels,
-        _grid(pixels, vae.patch_size),
+        PatchGrid.of(pixels, vae.patch_size),
         vae.start,
         search=options.search,
         inference=options.inference,
@@ -144,32 +147,55 @@ def _to_model_units(image: Tensor, scale: float) -> Tensor:
     return (image / scale).to(torch.float32)
 
 
-def _grid(image: Tensor, patch_size: int) -> PatchGrid:
-    return PatchGrid((image.shape[0], image.shape[1], image.shape[2]), patch_size, image.device)
+# A model that has learned nothing yet, its learner, and the states that training starts from.
+Start = tuple[BinaryVAE, Learner, StoredStates]
 
 
-def initial_model(
-    options: ModelOptions, patches: Patches, sigma: float, generator: torch.Generator
-) -> BinaryVAE:
-    """A model that has learned nothing yet; `sigma` is that of the noise, in the model's units."""
-    values = patches.values
-    decoder = None
-    if options.hidden is not None:
-        sizes = (options.latents, *options.hidden, values.shape[1])
-        decoder = MLPDecoder(sizes, leak=options.leak, generator=generator).to(values.device)
-    amplitudes = None
-    if options.decoder == "amplitude":
-        vectors = _initial_vectors(options, patches, sigma, generator)
-        amplitudes = GaussianAmplitudes(vectors, free_patch_mean=options.free_patch_mean)
-    prior = options.expected_active / options.latents
-    return BinaryVAE(
-        decoder,
-        prior_probs=values.new_full((options.latents,), prior),
-        noise_variance=values.new_tensor(sigma**2),
-        free_patch_mean=options.free_patch_mean,
-        amplitudes=amplitudes,
-        max_active=options.max_active,
+def untrained(
+    options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
+) -> Start:
+    """What training on patches begins with, for noise of level `sigma` in their units."""
+    start = _start_mlp if options.model.decoder == "mlp" else _start_amplitudes
+    return start(options, patches, sigma, generator, seed)
+
+
+def _start_amplitudes(
+    options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
+) -> Start:
+    shape = options.model
+    model = AmplitudeVAE(
+        _initial_vectors(shape, patches, sigma, generator),
+        *_prior_and_noise(shape, patches, sigma),
+        free_patch_mean=shape.free_patch_mean,
+        max_active=shape.max_active,
     )
+    learner = ClosedFormLearner(model, memory=options.training.memory * len(patches))
+    states = no_latents_on(options.search.states, shape.latents, shape.max_active, patches.values)
+    return model, learner, states
+
+
+def _start_mlp(
+    options: DenoiseOptions, patches: Patches, sigma: float, generator: torch.Generator, seed: int
+) -> Start:
+    shape, count = options.model, options.search.states
+    assert shape.hidden is not None
+    sizes = (shape.latents, *shape.hidden, patches.values.shape[1])
+    mlp = MLP(sizes, leak=shape.leak, generator=generator).to(patches.values.device)
+    model = MLPVAE(
+        mlp, *_prior_and_noise(shape, patches, sigma), free_patch_mean=shape.free_patch_mean
+    )
+    learner = GradientLearner(model, options.training, patch_count=len(patches))
+    bits = random_states(count, shape.latents, PatchRandom((seed,), patches.index))
+    states = PackedStates.of(LatentStates(bits, patches.values.new_zeros(len(patches), count)))
+    return model, learner, states
+
+
+def _prior_and_noise(
+    options: ModelOptions, patches: Patches, sigma: float
+) -> tuple[Tensor, Tensor]:
+    prior = options.expected_active / options.latents
+    values = patches.values
+    return values.new_full((options.latents,), prior), values.new_tensor(sigma**2)
 
 
 def _initial_vectors(
@@ -183,13 +209,3 @@ def _initial_vectors(
     lengths = vectors.norm(dim=1, keepdim=True).clamp(min=1e-6)
     started: Tensor = vectors * (START_LENGTH * sigma / lengths)
     return started
-
-
-def initial_states(options: DenoiseOptions, patches: Patches, seed: int) -> StoredStates:
-    """The states that training on `patches` starts from."""
-    count, latents = options.search.states, options.model.latents
-    if options.model.decoder == "amplitude":
-        return no_latents_on(count, latents, options.model.max_active, patches.values)
-    states = random_states(count, latents, PatchRandom((seed,), patches.index))
-    scores = patches.values.new_zeros(len(patches), count)
-    return PackedStates.of(LatentStates(states, scores))

@@ -1,4 +1,4 @@
-"""The decoder of the published model: from latents to the mean of a patch."""
+"""The MLP of the published model: from latents to the mean of a patch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 
-class MLPDecoder(nn.Module):
-    """Multi-layer perceptron from H latents to D patch values, with a linear output.
+class MLP(nn.Module):
+    """MLP from H latents to D patch values, with a linear output.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class MLPDecoder(nn.Module):
             linear = nn.Linear(inputs, outputs)
             nn.init.xavier_normal_(linear.weight, generator=generator)
             nn.init.zeros_(linear.bias)
-            # Column by column, as the kernels of a GPU read them; a CPU is no slower.
+            # Stored column by column, as the Triton kernels read them; a CPU is no slower.
             linear.weight.data = linear.weight.data.T.contiguous().T
             layers += [linear, nn.LeakyReLU(leak)]
         self.layers = nn.Sequential(*layers[:-1])

@@ -7,21 +7,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from denoise.devices import PartsThatFit
 from denoise.errors import ImageError
-from denoise.halving import Halving
-from denoise.merging import PatchMerger
 from denoise.options import InferenceOptions, SearchOptions
-from denoise.patches import Patches, PatchGrid
-from denoise.vae import fast_path
+from denoise.patches import Patches, PatchGrid, PatchMerger
 from denoise.vae.model import BinaryVAE
-from denoise.vae.search import CALIBRATION_STATES, improve
-from denoise.vae.states import LatentStates
-from denoise.vae.stored_states import StateSets, no_latents_on
+from denoise.vae.search import calibrate, improve
+from denoise.vae.stored_states import StateSets
 
-# Less likely states are not worth their time in the variance.
-LEAST_WEIGHT = 1e-4
+# Less likely states are left out of the variance, to save time.
+LEAST_WEIGHT_IN_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,10 @@ def rebuild_image(
     start : the states that the search starts from
     on_patches : called with the number of finished patches after each chunk
     """
-    if search.mutation in ("guided", "neighbours"):
-        model.calibrate_flips(start.pool[:CALIBRATION_STATES])
+    calibrate(model, start.pool, search)
     means = PatchMerger(grid, like=image)
     variances = PatchMerger(grid, like=None) if with_variance else None
-    finished = 0
-    halving = Halving()
+    finished, parts = 0, PartsThatFit()
     for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
 
         def rebuild(rows: slice, chunk: Tensor = chunk) -> _Rebuilt:
@@ -83,12 +77,14 @@ def rebuild_image(
             states = start.states(model, patches, search.states)
             key, steps = (seed, 0), inference.search_steps
             states = improve(model, patches, states, search, key=key, steps=steps)
-            mean, variance = posterior_mean(model, patches, states), None
+            mean, variance = model.posterior_mean(patches, states), None
             if with_variance:
-                variance = posterior_moments(model, patches, states, least_weight=LEAST_WEIGHT)[1]
+                _, variance = model.posterior_moments(
+                    patches, states, least_weight=LEAST_WEIGHT_IN_VARIANCE
+                )
             return _Rebuilt(patches, mean, variance)
 
-        for part in halving.in_parts(rebuild, len(chunk)):
+        for part in parts.results(rebuild, len(chunk)):
             weights = part.patches.observed_counts / part.mean.shape[1]
             means.add(part.mean, part.patches.index, weights)
             if variances is not None and part.variance is not None:
@@ -119,9 +115,8 @@ def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:
 class StartStates:
     """The states that the search starts from, for any patch of the image.
 
-    Once every patch has been trained on, each one has its own; else the states that
-    training patches use most are tried on all or, for the amplitude model, the search
-    starts with no latent on.
+    If every patch has been trained on, each has its own states; else the model gives them
+    (`BinaryVAE.start_states`).
 
     Parameters
     ----------
@@ -143,46 +138,4 @@ class StartStates:
         """`count` states for each patch; -inf marks empty places."""
         if self._trained is not None and self._rows is not None:
             return self._trained[self._rows[patches.index]]
-        if model.amplitudes is None:
-            return states_from_pool(model, patches, self.pool, count)
-        return no_latents_on(count, self.pool.shape[1], model.max_active, patches.values)
-
-
-def states_from_pool(model: BinaryVAE, patches: Patches, pool: Tensor, count: int) -> LatentStates:
-    """The `count` best states of `pool` (M, H) for each patch; places beyond M stay empty."""
-    ranking = model.pool_log_joints(patches, pool)  # (N, M)
-    chosen = ranking.topk(min(count, len(pool)), dim=1).indices
-    states = pool[chosen]
-    log_joints = model.log_joints(patches, states)
-    empty = count - chosen.shape[1]
-    return LatentStates(
-        torch.cat([states, states[:, :1].expand(-1, empty, -1)], 1),
-        pad(log_joints, (0, empty), value=-torch.inf),
-    )
-
-
-def posterior_mean(model: BinaryVAE, patches: Patches, states: StateSets) -> Tensor:
-    """Expected noise-free patches under the truncated posterior, missing pixels too: (N, D)."""
-    kernels = fast_path.kernels_for(model, patches, states)
-    if kernels is not None:
-        return fast_path.posterior_mean(kernels, model, patches, states)
-    return posterior_moments(model, patches, states)[0]
-
-
-def posterior_moments(
-    model: BinaryVAE, patches: Patches, states: StateSets, *, least_weight: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the noise-free patches under the truncated posterior: (N, D) each.
-
-    States that weigh less than `least_weight`, at most 1 / S, are left out to save time.
-    """
-    weights = states.posterior_weights()
-    weights = weights.where(weights >= least_weight, 0)
-    weights = (weights / weights.sum(1, keepdim=True))[:, :, None]
-    row, place = weights[..., 0].nonzero(as_tuple=True)
-    likely = model.reconstructions(patches[row], states.states[row, place][:, None])
-    means, variances = (torch.zeros_like(weights * values[:1]) for values in likely)
-    means[row, place], variances[row, place] = likely[0][:, 0], likely[1][:, 0]
-    mean = (weights * means).sum(1)
-    spread = (means - mean[:, None]).square()
-    return mean, (weights * (variances + spread)).sum(1)
+        return model.start_states(patches, self.pool, count)

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from denoise.errors import ModelFileError
 from denoise.files.outputs import write_atomically
-from denoise.vae.amplitudes import GaussianAmplitudes
+from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.learned import LearnedVAE
-from denoise.vae.mlp import MLPDecoder
+from denoise.vae.mlp import MLP
+from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.model import BinaryVAE
 from denoise.vae.reconstruction import StartStates
 
 FORMAT = "denoise model 1"
 MODEL_SUFFIXES = (".npz",)
+# What files of the MLP model say, which has no such bound.
+DEFAULT_MAX_ACTIVE = 8
 
 
 def save_models(path: Path, vaes: Sequence[LearnedVAE]) -> None:
@@ -80,42 +83,6 @@ def load_models(path: Path, device: torch.device) -> tuple[LearnedVAE, ...]:
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RuntimeError)
 
 
-def _check(
-    description: dict[str, Any],
-    prior_probs: torch.Tensor,
-    pool: torch.Tensor,
-    amplitudes: GaussianAmplitudes | None,
-) -> None:
-    """Raise a ValueError unless the parts fit together: compiled loops trust their sizes."""
-    latents = len(prior_probs)
-    values = int(description["patch_size"]) ** 2 * int(description["channels"])
-    positive = (description["scale"], description["noise_variance"])
-    sizes = description["layer_sizes"]
-    if not (
-        1 <= latents < 2**15
-        and prior_probs.dtype == torch.float32
-        and prior_probs.ndim == 1
-        and bool(((prior_probs > 0) & (prior_probs < 1)).all())
-        and pool.dtype == torch.bool
-        and pool.ndim == 2
-        and pool.shape[1] == latents
-        and all(0 < float(number) < math.inf for number in positive)
-        and 1 <= int(description["max_active"]) <= 1024
-        and int(description["patch_size"]) >= 2
-        and (sizes is None or (sizes[0], sizes[-1]) == (latents, values))
-        and (sizes is not None or amplitudes is not None)
-    ):
-        raise ValueError("the parts of the model do not fit together")
-    if amplitudes is not None:
-        vectors = amplitudes.vectors
-        if (
-            vectors.shape != (latents, values)
-            or vectors.dtype != torch.float32
-            or not bool(vectors.isfinite().all())
-        ):
-            raise ValueError("the amplitudes do not fit the model")
-
-
 class _Arrays:
     """The tensors of one model in an archive."""
 
@@ -130,58 +97,95 @@ class _Arrays:
 
 def _describe(vae: LearnedVAE) -> dict[str, Any]:
     model = vae.model
+    mlp = model.mlp if isinstance(model, MLPVAE) else None
     return {
         "patch_size": vae.patch_size,
         "channels": vae.channels,
         "scale": vae.scale,
         "noise_variance": float(model.noise_variance),
         "free_patch_mean": model.free_patch_mean,
-        "max_active": model.max_active,
-        "layer_sizes": None if model.decoder is None else model.decoder.sizes,
-        "leak": None if model.decoder is None else model.decoder.leak,
-        "amplitudes": model.amplitudes is not None,
+        "max_active": model.max_active if isinstance(model, AmplitudeVAE) else DEFAULT_MAX_ACTIVE,
+        "layer_sizes": None if mlp is None else mlp.sizes,
+        "leak": None if mlp is None else mlp.leak,
+        "amplitudes": mlp is None,
     }
 
 
 def _arrays(vae: LearnedVAE) -> dict[str, NDArray[Any]]:
     model = vae.model
     tensors = {"prior_probs": model.prior_probs, "pool": vae.start.pool}
-    if model.amplitudes is not None:
-        tensors["amplitudes"] = model.amplitudes.vectors
-    if model.decoder is not None:
-        tensors |= {f"decoder/{name}": w for name, w in model.decoder.state_dict().items()}
+    if isinstance(model, AmplitudeVAE):
+        tensors["amplitudes"] = model.vectors
+    if isinstance(model, MLPVAE):
+        tensors |= {f"decoder/{name}": w for name, w in model.mlp.state_dict().items()}
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _restore(description: dict[str, Any], arrays: _Arrays) -> LearnedVAE:
-    prior_probs = arrays("prior_probs")
-    decoder = None
-    if description["layer_sizes"] is not None:
-        decoder = MLPDecoder(
-            tuple(description["layer_sizes"]),
-            leak=description["leak"],
-            generator=torch.Generator(),
-        ).to(prior_probs.device)
-        names = decoder.state_dict().keys()
-        decoder.load_state_dict({name: arrays(f"decoder/{name}") for name in names})
-    amplitudes = None
-    free_patch_mean = bool(description["free_patch_mean"])
-    if description["amplitudes"]:
-        amplitudes = GaussianAmplitudes(arrays("amplitudes"), free_patch_mean=free_patch_mean)
-    _check(description, prior_probs, arrays("pool"), amplitudes)
-    model = BinaryVAE(
-        decoder,
-        prior_probs,
-        prior_probs.new_tensor(float(description["noise_variance"])),
-        free_patch_mean=free_patch_mean,
-        amplitudes=amplitudes,
-        max_active=int(description["max_active"]),
-    )
+    prior_probs, pool = arrays("prior_probs"), arrays("pool")
+    values = int(description["patch_size"]) ** 2 * int(description["channels"])
+    _check(description, prior_probs, pool)
+    restore = _restore_amplitudes if description["amplitudes"] else _restore_mlp
     return LearnedVAE(
-        model,
+        restore(description, arrays, prior_probs, values),
         patch_size=int(description["patch_size"]),
         channels=int(description["channels"]),
         scale=float(description["scale"]),
-        start=StartStates(arrays("pool")),
+        start=StartStates(pool),
         history=(),
+    )
+
+
+def _check(description: dict[str, Any], prior_probs: torch.Tensor, pool: torch.Tensor) -> None:
+    """Raise a ValueError unless the parts fit together: compiled loops trust their sizes."""
+    latents = len(prior_probs)
+    positive = (description["scale"], description["noise_variance"])
+    if not (
+        1 <= latents < 2**15
+        and prior_probs.dtype == torch.float32
+        and prior_probs.ndim == 1
+        and bool(((prior_probs > 0) & (prior_probs < 1)).all())
+        and pool.dtype == torch.bool
+        and pool.ndim == 2
+        and pool.shape[1] == latents
+        and all(0 < float(number) < math.inf for number in positive)
+        and 1 <= int(description["max_active"]) <= 1024
+        and int(description["patch_size"]) >= 2
+    ):
+        raise ValueError("the parts of the model do not fit together")
+
+
+def _restore_amplitudes(
+    description: dict[str, Any], arrays: _Arrays, prior_probs: torch.Tensor, values: int
+) -> BinaryVAE:
+    vectors = arrays("amplitudes")
+    if (
+        vectors.shape != (len(prior_probs), values)
+        or vectors.dtype != torch.float32
+        or not bool(vectors.isfinite().all())
+        or description["layer_sizes"] is not None
+    ):
+        raise ValueError("the amplitudes do not fit the model")
+    return AmplitudeVAE(
+        vectors,
+        prior_probs,
+        prior_probs.new_tensor(float(description["noise_variance"])),
+        free_patch_mean=bool(description["free_patch_mean"]),
+        max_active=int(description["max_active"]),
+    )
+
+
+def _restore_mlp(
+    description: dict[str, Any], arrays: _Arrays, prior_probs: torch.Tensor, values: int
+) -> BinaryVAE:
+    sizes = tuple(description["layer_sizes"])
+    if (sizes[0], sizes[-1]) != (len(prior_probs), values):
+        raise ValueError("the layers do not fit the model")
+    mlp = MLP(sizes, leak=description["leak"], generator=torch.Generator()).to(prior_probs.device)
+    mlp.load_state_dict({name: arrays(f"decoder/{name}") for name in mlp.state_dict()})
+    return MLPVAE(
+        mlp,
+        prior_probs,
+        prior_probs.new_tensor(float(description["noise_variance"])),
+        free_patch_mean=bool(description["free_patch_mean"]),
     )

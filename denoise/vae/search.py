@@ -11,19 +11,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from denoise.kernels import evolution_gpu as evolution
-from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import SearchOptions
 from denoise.patches import Patches
-from denoise.vae import fast_path
-from denoise.vae.best_first import Extent, explore
-from denoise.vae.flips import flip_bits, flip_log_joints
+from denoise.vae.best_first import explore, extent_of
 from denoise.vae.model import BinaryVAE
 from denoise.vae.randomness import PatchRandom, choose_by_weight
-from denoise.vae.states import LatentStates
+from denoise.vae.states import LatentStates, flip_bits
 from denoise.vae.stored_states import StateSets
 
-# The effect of a flip is averaged over so many states.
+# The effect of a flip is averaged over this many states.
 CALIBRATION_STATES = 256
 
 
@@ -48,12 +44,10 @@ def improve(
     -------
     Sets of the same shape
     """
-    kernels = fast_path.kernels_for(model, patches, population)
-    if kernels is not None:
-        return fast_path.explore(kernels, model, patches, population, extent_of(options, steps))
-    if perceptron.supports(model, patches) and evolution.supports(options):
-        return evolution.improve(model, patches, population, options, key=key, steps=steps)
-    sets = scored(model, patches, population)
+    compiled = model.compiled_search(patches, population, options, key=key, steps=steps)
+    if compiled is not None:
+        return compiled
+    sets = model.scored(patches, population)
     if options.mutation == "neighbours":
         return explore(model, patches, sets, extent_of(options, steps))
     for step in range(steps):
@@ -62,17 +56,10 @@ def improve(
     return sets
 
 
-def extent_of(options: SearchOptions, steps: int) -> Extent:
-    """How far so many steps of "neighbours" go."""
-    expansions = options.parents * options.generations * steps
-    return Extent(expansions, options.children, options.reach)
-
-
-def scored(model: BinaryVAE, patches: Patches, sets: StateSets) -> LatentStates:
-    """The same sets with log joints under the present parameters; empty places stay empty."""
-    states = sets.states
-    log_joints = model.log_joints(patches, states)
-    return LatentStates(states, log_joints.masked_fill(sets.log_joints.isneginf(), -torch.inf))
+def calibrate(model: BinaryVAE, bits: Tensor, options: SearchOptions) -> None:
+    """Prepare a model for a search that flips the bits which its gradient calls for."""
+    if options.mutation in ("guided", "neighbours"):
+        model.calibrate(bits[:CALIBRATION_STATES])
 
 
 def evolve(
@@ -112,7 +99,7 @@ def select_parents(
     log_joints = candidates.log_joints  # (N, K)
     count = min(options.parents, log_joints.shape[1])
     if options.parent_selection == "best":
-        return candidates.best(count).states
+        return candidates.best(count).bits
     absent = log_joints.isneginf()
     if options.parent_selection == "uniform":
         log_fitness = torch.zeros_like(log_joints)
@@ -121,7 +108,7 @@ def select_parents(
         # The worst candidate keeps a small chance.
         log_fitness = (log_joints - worst).clamp(min=1e-6).log()
     chosen = choose_by_weight(log_fitness.masked_fill(absent, -torch.inf), count, random)
-    return candidates.take(chosen).states
+    return candidates.take(chosen).bits
 
 
 def cross_over(parents: Tensor, *, random: PatchRandom) -> Tensor:
@@ -150,9 +137,9 @@ def breed(
         log_weights = model.flip_gains(patches, parents)
     else:
         log_weights = torch.zeros_like(parents, dtype=patches.values.dtype)
-    # One flipped bit per child, another for each.
+    # Each child flips one bit, no two the same.
     chosen = choose_by_weight(log_weights, min(options.children, latents), random)
-    log_joints = flip_log_joints(model, patches, parents, chosen)
+    log_joints = model.flip_log_joints(patches, parents, chosen)
     return LatentStates(flip_bits(parents, chosen), log_joints)
 
 

@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from denoise.kernels.constants import SEED
 from denoise.vae.randomness import PatchRandom
 
 
@@ -51,30 +52,36 @@ class LatentStates(Scored):
 
     Attributes
     ----------
-    states : (N, S, H) bool
+    bits : (N, S, H) bool
     log_joints : (N, S) float, log p(x_n, z); -inf marks an empty place
     """
 
-    states: Tensor
+    bits: Tensor
     log_joints: Tensor
 
     def __getitem__(self, rows: Tensor | slice) -> LatentStates:
-        return LatentStates(self.states[rows], self.log_joints[rows])
+        return LatentStates(self.bits[rows], self.log_joints[rows])
 
     def take(self, chosen: Tensor) -> LatentStates:
         """States number `chosen` (N, M) of every patch."""
         rows = torch.arange(len(self), device=chosen.device)[:, None]
-        return LatentStates(self.states[rows, chosen], self.log_joints[rows, chosen])
+        return LatentStates(self.bits[rows, chosen], self.log_joints[rows, chosen])
 
     def merged(self, *others: LatentStates) -> LatentStates:
         """The S best distinct states of all sets; the kept log joints can only rise."""
-        states = torch.cat([self.states, *(other.states for other in others)], 1)
+        bits = torch.cat([self.bits, *(other.bits for other in others)], 1)
         log_joints = torch.cat([self.log_joints, *(other.log_joints for other in others)], 1)
-        log_joints = log_joints.masked_fill(duplicates(states), -torch.inf)
-        return LatentStates(states, log_joints).best(self.states.shape[1])
+        log_joints = log_joints.masked_fill(duplicates(bits), -torch.inf)
+        return LatentStates(bits, log_joints).best(self.bits.shape[1])
 
 
-def duplicates(states: Tensor) -> Tensor:
+def flip_bits(bits: Tensor, chosen: Tensor) -> Tensor:
+    """One child for each bit number `chosen` (N, P, M) of states (N, P, H): (N, P·M, H)."""
+    flips = bits.new_zeros(*chosen.shape, bits.shape[-1]).scatter_(-1, chosen[..., None], True)
+    return (bits[:, :, None] ^ flips).flatten(1, 2)
+
+
+def duplicates(bits: Tensor) -> Tensor:
     """Mark every state that repeats an earlier one of the same patch.
 
     States are compared by a hash of three sums of random keys. Two different
@@ -82,22 +89,22 @@ def duplicates(states: Tensor) -> Tensor:
 
     Parameters
     ----------
-    states : (N, K, H) bool
+    bits : (N, K, H) bool
 
     Returns
     -------
     (N, K) bool
     """
-    codes, order = state_codes(states).sort(dim=1, stable=True)
+    codes, order = state_codes(bits).sort(dim=1, stable=True)
     repeats = torch.zeros_like(codes, dtype=torch.bool)
     repeats[:, 1:] = codes[:, 1:] == codes[:, :-1]
     return torch.empty_like(repeats).scatter_(1, order, repeats)
 
 
-def state_codes(states: Tensor) -> Tensor:
-    """One int64 per state: three sums of random keys, each exact in float32."""
-    keys = _hash_keys(states.shape[-1], states.device)
-    sums = (states.to(torch.float32) @ keys).to(torch.int64)
+def state_codes(bits: Tensor) -> Tensor:
+    """One int64 per state (..., H): three sums of random keys, each exact in float32."""
+    keys = _hash_keys(bits.shape[-1], bits.device)
+    sums = (bits.to(torch.float32) @ keys).to(torch.int64)
     return sums[..., 0] + (sums[..., 1] << 24) + (sums[..., 2] << 40)
 
 
@@ -105,7 +112,7 @@ def state_codes(states: Tensor) -> Tensor:
 def _hash_keys(latents: int, device: torch.device) -> Tensor:
     """Whole numbers whose sums over all latents stay below 2^24: (H, 3) float32."""
     digits = 24 - latents.bit_length()
-    generator = torch.Generator().manual_seed(20221113)
+    generator = torch.Generator().manual_seed(SEED)
     return torch.randint(2**digits, (latents, 3), generator=generator).to(device, torch.float32)
 
 

@@ -34,15 +34,16 @@ class PackedStates(Scored):
     @classmethod
     def of(cls, sets: StateSets) -> PackedStates:
         """The same sets."""
-        states = sets.states
-        bits = pad(states, (0, -states.shape[-1] % 8)).to(torch.uint8)
+        bits = sets.bits
+        latents = bits.shape[-1]
+        bits = pad(bits, (0, -latents % 8)).to(torch.uint8)
         packed = torch.zeros_like(bits[..., ::8])
         for number in range(8):
             packed |= bits[..., number::8] << number
-        return cls(packed, sets.log_joints, states.shape[-1])
+        return cls(packed, sets.log_joints, latents)
 
     @property
-    def states(self) -> Tensor:
+    def bits(self) -> Tensor:
         """Every bit: (N, S, H) bool."""
         numbers = torch.arange(8, dtype=torch.uint8, device=self.packed.device)
         bits = (self.packed[..., None] >> numbers) & 1
@@ -58,9 +59,9 @@ class PackedStates(Scored):
 
     def write(self, rows: Rows, other: StateSets) -> None:
         """Replace the sets of patches `rows`."""
-        bits = other if isinstance(other, PackedStates) else self.of(other)
-        self.packed[rows] = bits.packed
-        self.log_joints[rows] = bits.log_joints
+        packed = other if isinstance(other, PackedStates) else self.of(other)
+        self.packed[rows] = packed.packed
+        self.log_joints[rows] = packed.log_joints
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,21 @@ class SparseStates(Scored):
     @classmethod
     def of(cls, sets: StateSets, most_active: int) -> SparseStates:
         """The same sets; `most_active` is K."""
-        states = sets.states
-        latents = states.shape[-1]
-        index = torch.arange(latents, dtype=torch.int16, device=states.device)
-        index = torch.where(states, index, latents)
+        bits = sets.bits
+        latents = bits.shape[-1]
+        index = torch.arange(latents, dtype=torch.int16, device=bits.device)
+        index = torch.where(bits, index, latents)
         count = min(most_active, latents)
         active = index.topk(count, largest=False, sorted=True).values
         active = pad(active, (0, most_active - count), value=latents)
         return cls(active.to(torch.int16), sets.log_joints, latents)
 
     @property
-    def states(self) -> Tensor:
+    def bits(self) -> Tensor:
         """Every bit: (N, S, H) bool."""
         shape = (*self.log_joints.shape, self.latents + 1)
-        states = torch.zeros(shape, dtype=torch.bool, device=self.active.device)
-        return states.scatter_(2, self.active.long(), True)[..., :-1]
+        bits = torch.zeros(shape, dtype=torch.bool, device=self.active.device)
+        return bits.scatter_(2, self.active.long(), True)[..., :-1]
 
     def take(self, chosen: Tensor) -> SparseStates:
         """States number `chosen` (N, M) of every patch."""
@@ -127,7 +128,7 @@ def no_latents_on(count: int, latents: int, most_active: int, like: Tensor) -> S
 
 def most_used_states(states: StateSets, count: int) -> Tensor:
     """States that are the likeliest of the most patches: (M, H) bool, M <= `count`."""
-    best = states.best(1).states[:, 0]
+    best = states.best(1).bits[:, 0]
     codes, order = state_codes(best).sort(stable=True)
     uses = codes.unique_consecutive(return_counts=True)[1]
     first = order[uses.cumsum(0) - uses]  # one patch for each distinct state

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from denoise.errors import TrainingError
-from denoise.halving import Halving
-from denoise.kernels import replaying
+from denoise.kernels.replaying import recorder_on, replayed
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches, Rows
 from denoise.vae.batch_sums import BatchSums
-from denoise.vae.learning import Learner, make_learner
 from denoise.vae.model import BinaryVAE
 from denoise.vae.randomness import PatchRandom
-from denoise.vae.search import CALIBRATION_STATES, improve
+from denoise.vae.search import CALIBRATION_STATES, calibrate, improve
 from denoise.vae.stored_states import StateSets, StoredStates
 
 
@@ -41,8 +40,23 @@ class EpochStats:
     active_latents: float
 
 
+class Learner(Protocol):
+    """The M-step: improves a model in place.
+
+    Attributes
+    ----------
+    shuffles : whether every epoch takes the patches in another order
+    """
+
+    shuffles: ClassVar[bool]
+
+    def learn(self, patches: Patches, states: StateSets) -> BatchSums:
+        """Update the model from a batch and its scored states."""
+
+
 def train(
     model: BinaryVAE,
+    learner: Learner,
     patches: Patches,
     states: StoredStates,
     *,
@@ -56,6 +70,7 @@ def train(
     Parameters
     ----------
     model : improved in place; it comes with the noise variance that is given or first guessed
+    learner : of this model
     patches : N training patches
     states : their S states each, improved in place; of the log joints only -inf, which
         marks an empty place, need be set
@@ -67,7 +82,6 @@ def train(
     TrainingError
         If the ELBO is not finite after an epoch.
     """
-    learner = make_learner(model, training, patch_count=len(patches))
     given_variance = model.noise_variance
     start_variance = _start_variance(patches, given_variance, training)
     # A start that differs from the given variance is left within an epoch at least.
@@ -75,23 +89,18 @@ def train(
     held_epochs = round(training.prior_hold * training.epochs)
     degrees_of_freedom = model.degrees_of_freedom(patches).sum().clamp(min=1)
 
-    recorder = replaying.recorder_for(model, patches, search)
-    done, halving = 0, Halving()
+    done, recorder = 0, recorder_on(patches.values.device) if learner.shuffles else None
     for number in range(1, training.epochs + 1):
-        if search.mutation in ("guided", "neighbours"):
-            model.calibrate_flips(states[:CALIBRATION_STATES].states[:, 0])
-        key, sums = (seed, number, 1), BatchSums.zero(model)
-        epoch = _Epoch(model, patches, states, search, learner, halving, key, sums)
+        calibrate(model, states[:CALIBRATION_STATES].bits[:, 0], search)
+        sums = BatchSums.zero(model)
+        epoch = _Epoch(model, learner, patches, states, search, (seed, number, 1), sums)
         annealed = done >= annealing_patches
-        learn_from: Callable[[Rows], None] = epoch.learn_from
-        if annealed and recorder is not None:
-            learn_from = replaying.Replayed(epoch.learn_from, recorder)
-        for rows in _batches(patches, model, training.batch_size, key=(seed, number, 0)):
+        step = replayed(epoch.step, recorder) if annealed else epoch.step
+        for rows in _batches(patches, training.batch_size, learner, key=(seed, number, 0)):
             if not annealed:
                 share = min(done / annealing_patches, 1.0)
                 model.noise_variance = start_variance.lerp(given_variance, share)
-            learner.prepare()
-            learn_from(rows)
+            step(rows)
             done = min(done + training.batch_size, number * len(patches))
         residual_variance = sums.squared_error / degrees_of_freedom
         if number > held_epochs:
@@ -109,46 +118,27 @@ class _Epoch:
     """E-step and M-step on one batch after the other; `sums` adds up what they find."""
 
     model: BinaryVAE
+    learner: Learner
     patches: Patches
     states: StoredStates
     search: SearchOptions
-    learner: Learner
-    halving: Halving
     key: tuple[int, ...]
     sums: BatchSums
 
-    def learn_from(self, rows: Rows) -> None:
-        """Improve the states of these patches, and the decoder."""
+    def step(self, rows: Rows) -> None:
+        """Improve the states of these patches, then the model."""
         batch = self.patches[rows]
-        found = self._searched(batch, self.states[rows])
+        with torch.no_grad():
+            found = improve(self.model, batch, self.states[rows], self.search, key=self.key)
         self.states.write(rows, found)
         self.sums.add_(self.learner.learn(batch, found))
 
-    @torch.no_grad()
-    def _searched(self, batch: Patches, sets: StoredStates) -> StateSets:
-        """The sets after a search step, in parts if memory does not suffice."""
-
-        def improve_part(rows: slice) -> tuple[slice, StateSets]:
-            part, own = batch[rows], sets[rows]
-            return rows, improve(self.model, part, own, self.search, key=self.key)
-
-        parts = self.halving.in_parts(improve_part, len(batch))
-        if len(parts) == 1:
-            return parts[0][1]
-        for rows, found in parts:
-            sets.write(rows, found)
-        return sets
-
 
 def _batches(
-    patches: Patches, model: BinaryVAE, size: int, *, key: tuple[int, ...]
+    patches: Patches, size: int, learner: Learner, *, key: tuple[int, ...]
 ) -> Iterator[Rows]:
-    """Rows of the batches of an epoch.
-
-    Gradient steps want another order every time; for closed forms the patches, drawn at
-    random, stay as they lie, which saves copies.
-    """
-    if model.decoder is not None:
+    """Rows of the batches of an epoch; where they stay as they lie, no copies are made."""
+    if learner.shuffles:
         yield from PatchRandom(key, patches.index).uniform().argsort().split(size)
     else:
         for start in range(0, len(patches), size):

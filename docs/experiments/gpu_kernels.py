@@ -1,7 +1,7 @@
 """What the compiler makes of the Triton kernels, for a GPU that need not be there.
 
 `PYTHONPATH=docs/experiments python -m gpu_kernels` prints a Markdown table: registers and bytes of
-stack of a thread, and shared memory, for what the presets launch. Launches are taken down, not
+stack of a thread, and shared memory, for what the presets launch. Launches are recorded, not
 made.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,17 +19,19 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from denoise.kernels import amplitude_gpu as amplitude
-from denoise.kernels import evolution_gpu as evolution
-from denoise.kernels import groups_gpu as refinement
-from denoise.kernels import merging_gpu as merging
-from denoise.kernels import mlp_gpu as perceptron
+from denoise.kernels import amplitude
+from denoise.kernels.choice import use
+from denoise.kernels.group_filters import low_rank_filter
+from denoise.kernels.launching import launches_handed_to
+from denoise.kernels.matching import match_patches
 from denoise.options import DenoiseOptions
-from denoise.patches import Patches, PatchGrid
+from denoise.patches import Patches, PatchGrid, PatchMerger
 from denoise.presets import preset
-from denoise.vae.best_first import Extent
-from denoise.vae.learned import initial_model, initial_states
-from denoise.vae.stored_states import PackedStates, no_latents_on
+from denoise.vae.gradient import gradient
+from denoise.vae.learned import untrained
+from denoise.vae.mlp_vae import MLPVAE
+from denoise.vae.search import improve
+from denoise.vae.stored_states import SparseStates, no_latents_on
 
 # Compute capability of the H100 and H200, and of smaller and older GPUs: 86, 80, 75.
 CAPABILITY = 90
@@ -69,57 +71,18 @@ class Compiled:
     shared: int
 
 
-class _Recorder:
-    """Stands in for a kernel and takes down its launches."""
-
-    def __init__(self, purpose: str, kernel: Any, launches: list[Launch]) -> None:
-        self._purpose, self._kernel, self._launches = purpose, kernel, launches
-
-    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        def launch(*positional: Any, **named: Any) -> None:
-            names = self._kernel.arg_names
-            given = dict(zip(names, positional, strict=False)) | named
-            arguments = {name: given.pop(name) for name in names}
-            self._launches.append(Launch(self._purpose, self._kernel, arguments, given))
-
-        return launch
-
-
 @contextmanager
-def kernels_replaced(by: Callable[[Any], Any]) -> Iterator[None]:
-    """Launch what `by` makes of a kernel instead of the kernel."""
-    from denoise.kernels import (
-        amplitude_triton,
-        breeding_triton,
-        evolution_triton,
-        groups_triton,
-        merging_triton,
-        mlp_triton,
-    )
+def recorded(purpose: str, launches: list[Launch]) -> Iterator[None]:
+    """Choose the Triton kernels, and record their launches instead of making them."""
 
-    kernels = {
-        amplitude_triton: ("explore", "accumulate"),
-        breeding_triton: ("breed",),
-        evolution_triton: ("score", "drop_repeats", "keep_best"),
-        merging_triton: ("merge",),
-        mlp_triton: ("back_propagate",),
-        groups_triton: ("match", "low_rank"),
-    }
-    originals = [
-        (module, name, getattr(module, name)) for module in kernels for name in kernels[module]
-    ]
-    for module, name, kernel in originals:
-        setattr(module, name, by(kernel))
-    try:
+    def record(kernel: Any, grid: tuple[int, ...], given: dict[str, Any]) -> None:
+        names = kernel.arg_names
+        arguments = {name: given[name] for name in names}
+        options = {name: value for name, value in given.items() if name not in names}
+        launches.append(Launch(purpose, kernel, arguments, options))
+
+    with use("triton"), launches_handed_to(record):
         yield
-    finally:
-        for module, name, kernel in originals:
-            setattr(module, name, kernel)
-
-
-def recorded(purpose: str, launches: list[Launch]) -> AbstractContextManager[None]:
-    """Take down launches instead of making them."""
-    return kernels_replaced(lambda kernel: _Recorder(purpose, kernel, launches))
 
 
 def launches_of_presets() -> list[Launch]:
@@ -138,7 +101,7 @@ def launches_of_presets() -> list[Launch]:
         "decoder mlp": preset("balanced", 25, decoder="mlp"),
     }.items():
         with recorded(purpose, launches):
-            _launch_perceptron(options)
+            _launch_mlp(options)
     for name in ("balanced", "best"):
         with recorded(name, launches):
             _launch_refinement(preset(name, 25))
@@ -146,35 +109,38 @@ def launches_of_presets() -> list[Launch]:
 
 
 def _launch_search(latents: int) -> None:
-    projections, gram = torch.zeros(1, latents), torch.eye(latents)
-    sets = no_latents_on(16, latents, 8, projections)
-    amplitude.explore(projections, gram, torch.zeros(latents), sets, Extent(2, 6, 5.0))
+    problem, sets = _problem(latents)
+    amplitude.explore(problem, sets.active, sets.log_joints, amplitude.Extent(2, 6, 5.0))
 
 
 def _launch_sums(latents: int, *, amplitudes_only: bool) -> None:
+    problem, sets = _problem(latents)
+    amplitude.posterior_sums(problem, sets.active, sets.log_joints, amplitudes_only=amplitudes_only)
+
+
+def _problem(latents: int) -> tuple[amplitude.Problem, SparseStates]:
     projections, gram = torch.zeros(1, latents), torch.eye(latents)
-    sets = no_latents_on(16, latents, 8, projections)
-    amplitude.posterior_sums(projections, gram, sets, amplitudes_only=amplitudes_only)
+    problem = amplitude.Problem(projections, gram, torch.zeros(latents))
+    return problem, no_latents_on(16, latents, 8, projections)
 
 
-def _launch_perceptron(options: DenoiseOptions) -> None:
+def _launch_mlp(options: DenoiseOptions) -> None:
     size = options.model.patch_sizes[0]
     patches = Patches.from_raw(torch.zeros(1, size**2), torch.arange(1))
-    model = initial_model(options.model, patches, 1.0, torch.Generator())
-    sets = initial_states(options, patches, seed=0)
-    assert isinstance(sets, PackedStates)
-    found = evolution.improve(model, patches, sets, options.search, key=(0,), steps=1)
-    perceptron.gradient(model, patches, found)
+    model, _, states = untrained(options, patches, 1.0, torch.Generator(), seed=0)
+    assert isinstance(model, MLPVAE)
+    found = improve(model, patches, states, options.search, key=(0,))
+    gradient(model, patches, found)
 
 
 def _launch_refinement(options: DenoiseOptions) -> None:
     assert options.refinement is not None
     window, size = options.refinement.window, max(options.refinement.patch_sizes)
-    one = torch.zeros(1, dtype=torch.int64)
-    refinement.match(torch.zeros(100, 100), size, window, one, one, 70)
-    refinement.low_rank_filter(torch.zeros(1, 70, size**2), torch.ones(1))
-    sums = merging.IntegerSums(PatchGrid((100, 100, 1), size, one.device), torch.ones(1))
-    sums.add(torch.zeros(1, size**2), one, torch.ones(1))
+    image, group = torch.zeros(100, 100), torch.zeros(1, 70, size**2)
+    match_patches(image, size, group_size=70, window=window, stride=100)
+    low_rank_filter(group, torch.ones(1))
+    merger = PatchMerger(PatchGrid.of(image[..., None], size), like=torch.ones(1))
+    merger.add(group[:, 0], torch.zeros(1, dtype=torch.int64), torch.ones(1))
 
 
 def compile_launch(launch: Launch, capability: int) -> Compiled:
@@ -222,14 +188,14 @@ def main(
     """Print the table."""
     typer.echo("| kernel | for | warps | registers | bytes of stack | shared bytes |")
     typer.echo("|---" * 6 + "|")
-    told = set()
+    printed = set()
     for launch in launches_of_presets():
         one = compile_launch(launch, capability)
         name, warps = launch.kernel.fn.__name__, launch.options["num_warps"]
         cells = (name, launch.purpose, warps, one.registers, one.stack, one.shared)
-        if cells not in told:
+        if cells not in printed:
             typer.echo("| " + " | ".join(str(cell) for cell in cells) + " |")
-        told.add(cells)
+        printed.add(cells)
 
 
 if __name__ == "__main__":

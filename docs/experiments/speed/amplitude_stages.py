@@ -1,7 +1,7 @@
 """Seconds of the amplitude model's E-step and M-step on one chunk of patches.
 
 With H latents, S states a patch, a latents on in each on average, and D values, M^-1, M^-1 c and
-the evidence of a state (`amplitudes.py`) take 2a^3 + 4a operations, and the gains of all its H
+the evidence of a state (`amplitude_vae.py`) take 2a^3 + 4a operations, and the gains of all its H
 neighbours H (a^2 + 4a + 6) more, for as many states as may be expanded (often fewer are within
 reach); the posterior sums 3a^2 a state, <a r^T> and the posterior mean 2HD a patch. Memory moves
 what has to: patches, projections, states and log joints once in, and states and log joints, or
@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from denoise.kernels.choice import implementation
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.vae import fast_path
+from denoise.vae.amplitude_vae import AmplitudeVAE
+from denoise.vae.best_first import extent_of
 from denoise.vae.closed_form import amplitude_sums, solve_amplitudes
 from denoise.vae.learned import LearnedVAE
-from denoise.vae.model import BinaryVAE
-from denoise.vae.reconstruction import posterior_mean
-from denoise.vae.search import extent_of, improve
+from denoise.vae.search import improve
 from denoise.vae.stored_states import SparseStates, no_latents_on
 from speed.stages import StageTime, Work, time_stage
 
@@ -38,11 +38,12 @@ def amplitude_stages(
 
     Parameters
     ----------
-    vae : with amplitudes
+    vae : whose model is an `AmplitudeVAE`
     image : (height, width, C) float, on the model's device
     paths : to time where there are kernels, see `on_path`
     """
     model, device, search = vae.model, image.device, options.search
+    assert isinstance(model, AmplitudeVAE)
     patches = _some_patches(vae, image, options.inference.chunk_size)
     steps = options.inference.search_steps
     start = no_latents_on(search.states, len(model.prior_probs), model.max_active, patches.values)
@@ -55,7 +56,7 @@ def amplitude_stages(
 
     found = find()
     sums, _ = amplitude_sums(model, patches, found)
-    kernels = fast_path.kernels_for(model, patches, start) is not None
+    kernels = implementation(patches.values, "numba", "triton") != "plain"
     expansions = extent_of(search, steps).expansions
     work = _search_work(found, expansions)
     stages = time_stage("search", find, work, device, paths, kernels=kernels)
@@ -72,7 +73,7 @@ def amplitude_stages(
     )
     stages += time_stage(
         "means",
-        lambda: posterior_mean(model, patches, found),
+        lambda: model.posterior_mean(patches, found),
         _means_work(model, found),
         device,
         paths,
@@ -84,8 +85,7 @@ def amplitude_stages(
 def _some_patches(vae: LearnedVAE, image: Tensor, count: int) -> Patches:
     """Drawn at random, in the model's units."""
     pixels = (image / vae.scale).to(torch.float32)
-    height, width, channels = image.shape
-    grid = PatchGrid((height, width, channels), vae.patch_size, image.device)
+    grid = PatchGrid.of(image, vae.patch_size)
     index = torch.randperm(len(grid), generator=torch.Generator().manual_seed(0))[:count]
     index = index.to(image.device)
     return Patches.from_raw(grid.extract(pixels, index), index)
@@ -100,30 +100,29 @@ def _search_work(found: SparseStates, expansions: int) -> Work:
     return Work(count, count * operations, count * moved, count * expansions * latents)
 
 
-def _sums_work(model: BinaryVAE, found: SparseStates) -> Work:
+def _sums_work(model: AmplitudeVAE, found: SparseStates) -> Work:
     on, size, (latents, width) = _mean_active(found), found.log_joints.shape[1], _shape(model)
     operations = size * (2 * on**3 + 4 * on + 3 * on**2) + 2 * latents * width
     moved = 4 * width + 12 * latents + _bytes_per_patch(found)
     return Work(len(found), len(found) * operations, len(found) * moved)
 
 
-def _means_work(model: BinaryVAE, found: SparseStates) -> Work:
+def _means_work(model: AmplitudeVAE, found: SparseStates) -> Work:
     on, size, (latents, width) = _mean_active(found), found.log_joints.shape[1], _shape(model)
     operations = size * (2 * on**3 + 4 * on) + 2 * latents * width
     moved = 8 * width + 12 * latents + _bytes_per_patch(found)
     return Work(len(found), len(found) * operations, len(found) * moved)
 
 
-def _solve_work(model: BinaryVAE) -> Work:
+def _solve_work(model: AmplitudeVAE) -> Work:
     """A Cholesky factor and two triangular systems, once for a batch."""
     latents, width = _shape(model)
     return Work(0, latents**3 / 3 + 2 * latents**2 * width, 4.0 * latents * (latents + 2 * width))
 
 
-def _shape(model: BinaryVAE) -> tuple[int, int]:
+def _shape(model: AmplitudeVAE) -> tuple[int, int]:
     """H and D."""
-    assert model.amplitudes is not None
-    latents, width = model.amplitudes.vectors.shape
+    latents, width = model.vectors.shape
     return latents, width
 
 

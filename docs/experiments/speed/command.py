@@ -23,11 +23,11 @@ from denoise.files.outputs import write_atomically
 from denoise.presets import DEFAULT_PRESET, preset
 from denoise.results import DenoiseResult
 from speed.amplitude_stages import amplitude_stages
-from speed.paths import PATHS, has_kernels
-from speed.perceptron_stages import (
+from speed.mlp_stages import (
     PublishedTraining,
     measure_published_training,
 )
+from speed.paths import PATHS, has_kernels
 from speed.refinement_stages import refinement_stages
 from speed.stages import Limits, StageTime, measure_limits, stage_table
 from speed.whole_runs import (
@@ -40,7 +40,7 @@ from speed.whole_runs import (
     whole_run,
 )
 
-# Of the squares, in pixels; an image needs some patches.
+# Smallest side of the squares, in pixels: an image needs some patches.
 LEAST_SIDE = 16
 
 
@@ -59,7 +59,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 1,
     plain: Annotated[bool, typer.Option(help="Also time stages through plain tensors.")] = True,
     warps: Annotated[
-        str, typer.Option(help="Also time a GPU's kernels with so many warps, such as 1,2,8.")
+        str,
+        typer.Option(help="Also time a GPU's kernels with these numbers of warps, such as 1,2,8."),
     ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="All numbers.")] = None,
 ) -> None:
@@ -97,7 +98,7 @@ class _Report:
         self._file = file
         self._numbers: dict[str, Any] = {}
 
-    def tell(self, text: str, **numbers: Any) -> None:
+    def add(self, text: str, **numbers: Any) -> None:
         """Print a piece of Markdown, and keep the numbers in it."""
         typer.echo(text)
         self._numbers |= numbers
@@ -116,44 +117,44 @@ def _measure(
     """What takes longest comes last."""
     device = setting.device
     where = describe_device(device)
-    report.tell(f"{machine()}; {where}.\n", machine=machine(), device=where)
+    report.add(f"{machine()}; {where}.\n", machine=machine(), device=where)
     limits = measure_limits(device)
-    report.tell(_limits_line(limits) + "\n", limits=asdict(limits))
+    report.add(_limits_line(limits) + "\n", limits=asdict(limits))
 
     first, runs = None, list[WholeRun]()
     paths = PATHS if has_kernels(device) else ("plain",)
-    report.tell(RUN_HEADER)
+    report.add(RUN_HEADER)
     for side in sides:
         result, run = whole_run(tile(clean, side), setting, paths[0])
         first, runs = first or result, [*runs, run]
-        report.tell(run.row(), runs=[asdict(run) for run in runs])
+        report.add(run.row(), runs=[asdict(run) for run in runs])
     assert first is not None
     seconds = process_seconds(tile(clean, sides[0]), setting)
     line = f"\nThe command as a whole process, size {sides[0]}: {seconds:.1f} s.\n"
-    report.tell(line, process_seconds=seconds)
+    report.add(line, process_seconds=seconds)
 
     stages = _stages(first, tile(clean, sides[0]), setting, stage_paths)
-    report.tell(stage_table(stages, limits), stages=[asdict(stage) for stage in stages])
+    report.add(stage_table(stages, limits), stages=[asdict(stage) for stage in stages])
     image = torch.as_tensor(setting.noisy(clean), device=device)[..., None]
     published = measure_published_training(image, setting.sigma, stage_paths)
-    report.tell("\n" + _published_lines(published) + "\n", published=asdict(published))
-    report.tell(stage_table(published.stages, limits))
+    report.add("\n" + _published_lines(published) + "\n", published=asdict(published))
+    report.add(stage_table(published.stages, limits))
 
     if plain_sides:
-        report.tell("\n" + RUN_HEADER)
+        report.add("\n" + RUN_HEADER)
     done = {(run.side, run.path) for run in runs}
     for side, path in product(plain_sides, paths):
         if (side, path) not in done:
             _, run = whole_run(tile(clean, side), setting, path)
             runs = [*runs, run]
-            report.tell(run.row(), runs=[asdict(run) for run in runs])
-    report.tell("\n" + comparison(runs))
+            report.add(run.row(), runs=[asdict(run) for run in runs])
+    report.add("\n" + comparison(runs))
 
 
 def _stages(
     result: DenoiseResult, clean: NDArray[np.float32], setting: Setting, paths: Sequence[str]
 ) -> list[StageTime]:
-    """Of the last learned model and of the refinement, on the image that was denoised."""
+    """Times of the last learned model and of the refinement, on the image that was denoised."""
     noisy = torch.as_tensor(setting.noisy(clean), dtype=torch.float32, device=setting.device)
     denoised = torch.as_tensor(result.image, device=setting.device)
     assert setting.options.refinement is not None
@@ -182,5 +183,5 @@ def _published_lines(published: PublishedTraining) -> str:
 
 
 def _numbers(listed: str) -> list[int]:
-    """Of a list such as 256,512."""
+    """The numbers in a list such as 256,512."""
     return [int(number) for number in listed.split(",") if number]

@@ -15,14 +15,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from denoise.kernels import groups_gpu as on_gpu
-from denoise.kernels import matching_cpu as matching
-from denoise.kernels import merging_gpu as merging
-from denoise.merging import PatchMerger
+from denoise.kernels.choice import implementation
+from denoise.kernels.group_filters import MOST_VALUES, low_rank_filter, wiener_filter
+from denoise.kernels.matching import match_patches
 from denoise.options import RefinementOptions
-from denoise.patches import PatchGrid
-from denoise.refinement.block_matching import match_patches
-from denoise.refinement.filters import low_rank_filter, wiener_filter
+from denoise.patches import PatchGrid, PatchMerger
 from speed.stages import StageTime, Work, time_stage
 
 # Groups that keep a GPU busy.
@@ -61,7 +58,7 @@ def refinement_stages(
         _match_work(groups, grid, options.window),
         device,
         paths,
-        kernels=matching.supports(pilot) or on_gpu.can_match(pilot, options.window),
+        kernels=implementation(pilot, "numba", "triton") != "plain",
     )
     stages += time_stage(
         "low rank",
@@ -69,7 +66,7 @@ def refinement_stages(
         _low_rank_work(raw),
         device,
         paths,
-        kernels=on_gpu.can_filter(raw),
+        kernels=raw.shape[2] <= MOST_VALUES and implementation(raw, "triton") != "plain",
     )
     stages += time_stage(
         "Wiener",
@@ -85,7 +82,7 @@ def refinement_stages(
         _merge_work(raw, grid),
         device,
         paths,
-        kernels=merging.supports(noisy),
+        kernels=implementation(noisy, "triton") != "plain",
     )
     return stages
 

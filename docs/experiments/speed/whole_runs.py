@@ -72,7 +72,7 @@ class WholeRun:
         return sum(self.seconds.values())
 
     def row(self) -> str:
-        """Of a Markdown table with `RUN_HEADER`."""
+        """A row of the Markdown table that `RUN_HEADER` begins."""
         seconds = " | ".join(f"{self.seconds[stage]:.2f}" for stage in STAGES)
         memory = "" if self.gigabytes is None else f"{self.gigabytes:.2f}"
         speed = f"{self.side**2 / self.total:.3g}"

@@ -1,8 +1,8 @@
-"""Many small pieces of work on all cores: one thread for each piece, not for each operation.
+"""How loops are compiled for a CPU, and shared out to its cores.
 
 torch splits every operation on a CPU over its threads and waits for the slowest of them. For
-small matrices that gains little, and on a busy machine it costs a hundredfold; pieces that run
-from start to end on one thread each do not wait for one another.
+small matrices that gains little, and on a busy machine it costs a hundredfold; pieces of work that
+run from start to end on one thread each do not wait for one another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,10 +20,24 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def compile_loop(function: Callable[..., Any]) -> Any:
+    """Compile at the first call; machine code is kept for later runs where a folder allows it.
+
+    numba notices a change only in the file of the outermost loop, so loops that call each other
+    belong in one file.
+    """
+    import numba
+
+    try:
+        return numba.njit(cache=True, fastmath=True, nogil=True)(function)
+    except RuntimeError:  # neither this folder nor the user's cache can be written
+        return numba.njit(fastmath=True, nogil=True)(function)
+
+
 def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Results of `work` on each item, in order; as many at a time as torch has threads.
 
-    No more than twice as many are begun before their turn: results may be large.
+    Results may be large, so at most twice as many items are begun before their turn.
     """
     with _one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
         begun: deque[Future[Result]] = deque()
@@ -36,9 +50,9 @@ def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
 
 class _Holders:
-    """How many callers want torch's operations on one thread, and how many threads it had.
+    """How many callers want torch's operations on one thread, and how many threads torch had.
 
-    torch knows one number of threads for the whole process.
+    torch has one number of threads for the whole process.
     """
 
     lock = threading.Lock()
@@ -48,7 +62,7 @@ class _Holders:
 
 @contextmanager
 def _one_thread_per_operation() -> Iterator[int]:
-    """Let torch use one thread; yields the number that it had, and gives it back at the end."""
+    """Let torch use one thread; yields the number that it had, and restores it at the end."""
     with _Holders.lock:
         if _Holders.count == 0:
             _Holders.threads = torch.get_num_threads()

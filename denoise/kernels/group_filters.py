@@ -13,10 +13,15 @@ import math
 import torch
 from torch import Tensor
 
-from denoise.kernels import groups_gpu as on_gpu
+from denoise.kernels.choice import Implementation, implementation
+from denoise.kernels.launching import WARPS, launch, power_of_two
 
 # Weaker noise than this share of the signal's variance is lost in float32.
 LEAST_NOISE_SHARE = 1e-6
+# Patches of a group handled at a time on a GPU; matrix products want 16 at least.
+PATCHES_BLOCK, LEAST_BLOCK = 32, 16
+# Larger patches do not fit into a GPU's registers.
+MOST_VALUES = 64
 
 
 def wiener_filter(noisy: Tensor, pilot: Tensor, noise_variance: float, *, boost: float) -> Tensor:
@@ -63,15 +68,16 @@ def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     estimates : (B, M, D) float
     weights : (B,) float, one over the share of the noise that is left: how far to trust them
     """
-    if on_gpu.can_filter(noisy):
-        return on_gpu.low_rank_filter(noisy, noise)
+    compiled: tuple[Implementation, ...] = ("triton",) if noisy.shape[2] <= MOST_VALUES else ()
+    if implementation(noisy, *compiled) == "triton":
+        return _low_rank_on_gpu(noisy, noise)
     mean = noisy.mean(1, keepdim=True)
     centred = noisy - mean
     tall = centred.shape[1] > centred.shape[2]
     gram = centred.mT @ centred if tall else centred @ centred.mT
     squares, vectors = torch.linalg.eigh(gram)
     squares = squares.clamp(min=1e-12)[:, None]  # (B, 1, min(M, D))
-    threshold = 8 * math.sqrt(2 * noisy.shape[1]) * noise.square()[:, None, None]
+    threshold = _threshold(noisy.shape[1]) * noise.square()[:, None, None]
     kept = squares > threshold
     factors = 0.5 + 0.5 * (1 - threshold / squares).clamp(min=0).sqrt()
     factors = torch.where(kept, factors, 0)
@@ -83,6 +89,34 @@ def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return mean + shrunk, 1 / (1 + factors.square().sum((1, 2)))
 
 
+def _threshold(group_size: int) -> float:
+    """4 C for noise of variance 1."""
+    return 8 * math.sqrt(2 * group_size)
+
+
+def _low_rank_on_gpu(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    from denoise.kernels import low_rank_triton
+
+    count, size, values = noisy.shape
+    noisy, noise = noisy.contiguous(), noise.contiguous()
+    estimates, weights = torch.empty_like(noisy), torch.empty_like(noise)
+    launch(
+        low_rank_triton.low_rank,
+        (count,),
+        warps=2 * WARPS,
+        patches=noisy,
+        noise=noise,
+        estimates=estimates,
+        weights=weights,
+        group_size=size,
+        values=values,
+        threshold=_threshold(size),
+        BLOCK_M=PATCHES_BLOCK,
+        K=max(power_of_two(values), LEAST_BLOCK),
+    )
+    return estimates, weights
+
+
 def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
     """Matrices (B, K, K) with the noise on their diagonal, or with what keeps them solvable."""
     largest = matrices.diagonal(dim1=-2, dim2=-1).amax(-1)
@@ -92,6 +126,6 @@ def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
 
 
 def _solve(matrices: Tensor, right: Tensor) -> Tensor:
-    """Solutions of systems that `_with_noise` keeps solvable; does not wait for a GPU to tell."""
+    """Solutions of systems that `_with_noise` keeps solvable, without waiting for a GPU's check."""
     solutions: Tensor = torch.linalg.solve_ex(matrices, right).result
     return solutions

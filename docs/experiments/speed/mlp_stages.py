@@ -15,14 +15,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from denoise.kernels import evolution_gpu as evolution
-from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import DenoiseOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.presets import override, preset
 from denoise.vae.gradient import gradient
 from denoise.vae.learned import LearnedVAE, learn_vae
-from denoise.vae.model import BinaryVAE
+from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.randomness import PatchRandom
 from denoise.vae.search import improve
 from denoise.vae.states import LatentStates, random_states
@@ -31,8 +29,8 @@ from denoise.vae.training import EpochStats
 from speed.paths import on_path
 from speed.stages import StageTime, Work, time_stage
 
-# Epochs and patches of a short training, whose last epoch tells the pace of the long one: in the
-# first one, the noise falls, and a GPU compiles; in each, it makes one recording.
+# Epochs and patches of a short training, whose last epoch gives the pace of the long one: in the
+# first one, the noise falls, and a GPU compiles; in each, one CUDA graph is captured.
 EPOCHS, TRAINED, TRAINED_ON_GPU = 3, 4096, 32_768
 # Patches of a chunk that keeps a GPU busy.
 CHUNK = 1024
@@ -81,11 +79,12 @@ def measure_published_training(
     """
     options = preset("paper", sigma)
     size = options.model.patch_sizes[0]
-    grid = PatchGrid((image.shape[0], image.shape[1], 1), size, image.device)
+    grid = PatchGrid.of(image, size)
     patches = min(len(grid), options.training.patch_budget)
     some = _some_patches(image, grid, CHUNK)
     vae, training = _short_training(image, sigma, options, patches, "kernels")
-    kernels = perceptron.supports(vae.model, some) and evolution.supports(options.search)
+    assert isinstance(vae.model, MLPVAE)
+    kernels = vae.model.network(some) is not None
     trainings: tuple[ShortTraining, ...] = (replace(training, path="plain"),)
     if kernels:
         _, other = _short_training(image, sigma, options, patches, "plain")
@@ -106,11 +105,11 @@ def _short_training(
     short = override(options, epochs=EPOCHS, patch_budget=budget)
     size, ends = options.model.patch_sizes[0], list[float]()
 
-    def tell(stats: EpochStats) -> None:
-        ends.append(time.perf_counter())  # the ELBO is there, so a GPU is done
+    def note_end(stats: EpochStats) -> None:
+        ends.append(time.perf_counter())  # the ELBO is known, so a GPU is done
 
     with on_path(path):
-        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=tell)
+        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=note_end)
     share = patches / min(patches, budget)
     seconds = (ends[-1] - ends[-2]) * share * options.training.epochs
     return vae, ShortTraining(path, vae.history[-1].elbo, seconds)
@@ -131,9 +130,10 @@ def _stages(
     kernels: bool,
 ) -> list[StageTime]:
     model, search, device = vae.model, options.search, patches.values.device
-    states = random_states(search.states, len(model.prior_probs), PatchRandom(KEY, patches.index))
+    assert isinstance(model, MLPVAE)
+    bits = random_states(search.states, len(model.prior_probs), PatchRandom(KEY, patches.index))
     scores = patches.values.new_zeros(len(patches), search.states)
-    start = LatentStates(states, scores)
+    start = LatentStates(bits, scores)
     packed = PackedStates.of(start)
 
     @torch.no_grad()
@@ -154,11 +154,10 @@ def _stages(
 
 
 def _search_work(
-    model: BinaryVAE, patches: Patches, start: LatentStates, search: SearchOptions
+    model: MLPVAE, patches: Patches, start: LatentStates, search: SearchOptions
 ) -> Work:
-    assert model.decoder is not None
-    latents, hidden, width = model.decoder.sizes
-    on = float(start.states.sum(-1).double().mean())
+    latents, hidden, width = model.mlp.sizes
+    on = float(start.bits.sum(-1).double().mean())
     parents = search.generations * search.parents
     bred = parents * search.children
     forwards = 2 * on * hidden + 2 * hidden * width
@@ -170,10 +169,9 @@ def _search_work(
     return Work(count, count * operations, count * moved, count * bred)
 
 
-def _gradient_work(model: BinaryVAE, patches: Patches, start: LatentStates) -> Work:
-    assert model.decoder is not None
-    latents, hidden, width = model.decoder.sizes
-    on = float(start.states.sum(-1).double().mean())
+def _gradient_work(model: MLPVAE, patches: Patches, start: LatentStates) -> Work:
+    latents, hidden, width = model.mlp.sizes
+    on = float(start.bits.sum(-1).double().mean())
     states = start.log_joints.shape[1]
     operations = states * (4 * on * hidden + 6 * hidden * width)
     moved = 4.0 * width + states * (-(-latents // 8) + 4)

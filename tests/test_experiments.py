@@ -1,0 +1,55 @@
+"""Every script behind the log of experiments runs, on a tiny image."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import step_image
+
+from denoise.files.images import write_image
+from reduced_precision import RoundedProducts
+
+# What is given besides the image, so that a script takes little time.
+RUNS: list[tuple[str, dict[str, Any]]] = [
+    ("amplitude_settings", {"only": ["all patches, one update", "6x6, 6 x 16, H = 512"]}),
+    ("calibration", {}),
+    ("falling_noise", {"patch_size": 4}),
+    ("learned_sigma", {"factors": "0.9,1"}),
+    ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
+    ("photon_noise", {}),
+    ("reduced_precision", {}),
+    ("refinement_settings", {"table": "anchors", "only": ["Wiener", "anchor 25 %, 4 passes"]}),
+    ("refinement_settings", {"table": "weak", "only": ["5x5 and 7x7"]}),
+    ("refinement_settings", {"table": "windows", "only": ["20, 24"], "from_noise": True}),
+    ("refinement_time", {"runs": 1}),
+    ("search_operators", {"patches": 64}),
+    ("search_reach", {"count": 32}),
+]
+
+
+@pytest.mark.parametrize(("script", "options"), RUNS)
+def test_a_script_prints_a_table_of_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], script: str, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, step_image(), overwrite=False)
+    import_module(script).main(images=[path], epochs=1, **options)
+    header, line, *rows = capsys.readouterr().out.splitlines()
+    assert line == "|---" * (header.count("|") - 1) + "|"
+    assert len(rows) >= len(options.get("only", [None]))
+    for row in rows:
+        assert row.count("|") == header.count("|")
+        assert any(character.isdigit() for character in row)
+        assert "nan" not in row
+
+
+@pytest.mark.parametrize("bits", [7, 10])
+def test_factors_of_products_are_rounded_to_the_nearest_number_of_few_bits(bits: int) -> None:
+    values = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) + 1
+    with RoundedProducts(bits):
+        product = values @ torch.eye(8)
+    assert torch.equal(product, (values * 2**bits).round() / 2**bits)
