@@ -42,8 +42,12 @@ torch.set_num_threads(1)
 settings.register_profile("stable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.load_profile("stable")
 
-SAMPLES = Path(__file__).parents[1] / "sample_images"
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+# Of processes that tests start: this checkout's code, one thread each.
+ROOT = Path(__file__).parents[1]
+PROCESS_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+SAMPLES = ROOT / "sample_images"
+SHARED_DATA = ROOT.parent / "shared" / "data"
 
 # Small enough for a 24×24 image in a second, and still learning something.
 TINY = DenoiseOptions(

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.loading import start_worker
 from denoise.cli.one_file import LEAST_TIME, denoise_file
 from denoise.cli.report import FileReport
 from denoise.errors import DenoiseError
@@ -105,7 +106,7 @@ def _side_by_side(
 ) -> Generator[FileReport, None, None]:
     """Fresh processes: a fork of one that runs threads can hang."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (processes,))
+    pool = ProcessPoolExecutor(processes, context, start_worker, (processes,))
     try:
         with _ctrl_c_ignored():  # the workers inherit this: Ctrl-C is the parent's to handle
             futures = [pool.submit(_try, job, settings) for job in jobs]
@@ -139,13 +140,6 @@ def _ctrl_c_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _start_worker(processes: int) -> None:
-    """Share the cores."""
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
 def _try(

@@ -11,7 +11,6 @@ import typer
 from denoise.cli.batch import Terminated, raise_on_sigterm, run_jobs
 from denoise.cli.jobs import Settings
 from denoise.cli.plan import Plan
-from denoise.cli.progress import show_progress
 from denoise.cli.report import FileReport, batch_summary
 from denoise.errors import OutputError
 from denoise.results import Progress
@@ -51,6 +50,8 @@ def run_and_report(
     def progress(title: str) -> AbstractContextManager[Callable[[Progress], None]]:
         if quiet or (several and not verbose and not sys.stderr.isatty()):
             return nullcontext(lambda progress: None)
+        from denoise.cli.progress import show_progress  # loads rich
+
         return show_progress(title, every_step=verbose)
 
     def tell(report: FileReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any, cast
 import typer
 
 from denoise.cli import options as o
+from denoise.cli.loading import modules_kept
 from denoise.errors import DenoiseError, OptionError, PlanError
 from denoise.options import OWN_MODEL
 from denoise.presets import DEFAULT_PRESET
@@ -111,8 +113,12 @@ def denoise(
     # reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # These need torch, which `--help` must not wait for.
-    from denoise.cli.jobs import Settings
-    from denoise.noise.poisson_gaussian import PoissonGaussian
+    with modules_kept():
+        from denoise.cli.console import run_and_report
+        from denoise.cli.jobs import Settings
+        from denoise.cli.plan import plan_jobs
+        from denoise.devices import device_note, pick_device
+        from denoise.noise.poisson_gaussian import PoissonGaussian
 
     try:
         settings = Settings(
@@ -137,10 +143,6 @@ def denoise(
         )
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None
-    from denoise.cli.console import run_and_report
-    from denoise.cli.plan import plan_jobs
-    from denoise.devices import device_note, pick_device
-
     try:
         plan = plan_jobs(
             images,
@@ -188,5 +190,8 @@ def main() -> None:
         from denoise.benchmark.command import app as benchmark
 
         benchmark(sys.argv[2:], prog_name="denoise benchmark")
-    else:
+        return
+    try:
         app(prog_name="denoise")
+    finally:
+        gc.freeze()  # the process ends sooner, see `modules_kept`

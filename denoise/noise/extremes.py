@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 # The ordinary range holds all but this share of the values at either end.
 TAIL = 0.01
@@ -46,6 +45,8 @@ def without_extremes(
     extreme = (pixels < lowest - reach) | (pixels > highest + reach)
     if not extreme.any():
         return pixels, extreme
+    from scipy.ndimage import distance_transform_edt  # slow to load, and seldom needed
+
     _, (rows, columns) = distance_transform_edt(extreme.any(2), return_indices=True)
     return np.where(extreme, pixels[rows, columns], pixels), extreme
 

@@ -1,0 +1,74 @@
+"""A quick start: nothing is loaded but what the command at hand needs."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROCESS_ENVIRONMENT, noisy_file
+
+from denoise.cli.loading import modules_kept
+
+# Each takes a twentieth of a second or more.
+SLOW = {"torch", "numba", "triton", "scipy", "skimage", "sympy", "matplotlib", "pooch", "pywt"}
+SLOW |= {"rich", "scipy.ndimage", "torch._dynamo", "torch._inductor"}
+
+
+def run_python(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=PROCESS_ENVIRONMENT,
+    )
+    return done.stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which slow modules are there after running this."""
+    return SLOW.intersection(run_python("-c", f"import sys\n{code}\nprint(*sys.modules)").split())
+
+
+def test_help_is_instant() -> None:
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        stdout = run_python("-m", "denoise", "--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert "Usage: denoise" in stdout
+    assert min(seconds) < 0.5
+
+
+def test_imports_load_nothing_slow() -> None:
+    assert loaded_by("import denoise, denoise.cli.main") == set()
+
+
+def test_a_run_loads_what_it_needs(tmp_path: Path) -> None:
+    noisy_file(tmp_path / "a.png")
+    options = ["--sigma", "20", "--preset", "fast", "--epochs", "1", "--device", "cpu", "--quiet"]
+    code = (
+        f"sys.argv = ['denoise', {str(tmp_path / 'a.png')!r}, *{options}]\n"
+        "from denoise.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass"
+    )
+    # numba itself loads scipy, for its linear algebra.
+    assert loaded_by(code) == {"torch", "numba", "scipy"}
+
+
+def test_modules_are_kept_and_garbage_is_collected_again() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with pytest.raises(ImportError), modules_kept():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
