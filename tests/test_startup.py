@@ -72,3 +72,17 @@ def test_modules_are_kept_and_garbage_is_collected_again() -> None:
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("options", [[], ["--model", "vq-vae"]])
+def test_a_run_writes_nothing_on_stderr_when_it_is_quiet(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """Torch's optimisers load Triton, whose bindings check at the end what was collected."""
+    noisy_file(tmp_path / "a.png")
+    command = ["-m", "denoise", str(tmp_path / "a.png"), "--sigma", "20", "--quiet"]
+    small = ["--epochs", "1", "--training-patches", "100", *options]
+    done = subprocess.run(
+        [sys.executable, *command, *small], capture_output=True, text=True, env=PROCESS_ENVIRONMENT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

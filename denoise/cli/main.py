@@ -194,4 +194,7 @@ def main() -> None:
     try:
         app(prog_name="denoise")
     finally:
-        gc.freeze()  # the process ends sooner, see `modules_kept`
+        if "triton" in sys.modules:
+            gc.unfreeze()  # it complains on stderr about objects that were not collected
+        else:
+            gc.freeze()  # the process ends sooner, see `modules_kept`
