@@ -22,7 +22,7 @@ from denoise.files.samples import (
     without_equal_channels,
 )
 
-BMP_HEADER = 14  # bytes before the size of the second header
+BMP_HEADER = 14  # bytes before the header that Pillow judges, which starts with its own size
 _EXIF = b"Exif\0\0"  # some writers put it before the block
 
 
@@ -93,7 +93,7 @@ def encode_bmp(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Meta
 
 
 def _open_bmp(data: bytes) -> BmpImageFile:
-    if len(data) < BMP_HEADER + 4 + int.from_bytes(data[14:18], "little"):
+    if len(data) < BMP_HEADER + int.from_bytes(data[14:18], "little"):
         raise DamagedImageError("truncated image file: its header breaks off")
     try:
         return BmpImageFile(io.BytesIO(data))
