@@ -17,8 +17,9 @@ demo: $(INSTALLED)
 	@echo "denoised picture: demo/camera_denoised.png"
 	@echo "side by side:     demo/camera_figure.png"
 
+# Each process of the tests needs up to a gigabyte.
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: format-check lint types test
 
@@ -34,6 +35,7 @@ format-check: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 
 types: $(INSTALLED)
 	$(BIN)/mypy

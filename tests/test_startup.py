@@ -62,8 +62,12 @@ def test_a_run_loads_what_it_needs(tmp_path: Path) -> None:
     assert loaded_by(code) == {"torch", "numba", "scipy"}
 
 
-def test_modules_are_kept_and_garbage_is_collected_again() -> None:
+def test_modules_are_kept_and_garbage_is_collected_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = gc.get_freeze_count()
+    with modules_kept():  # torch is there
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == before
+    monkeypatch.delitem(sys.modules, "torch")
     try:
         with pytest.raises(ImportError), modules_kept():
             assert not gc.isenabled()
