@@ -12,8 +12,9 @@ from conftest import step_image
 from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_file
+from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OutputError
 from denoise.files.image_file import ImageFile, quantised
 from denoise.files.images import encode_image, read_image, write_image

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from denoise.benchmark.protocol import sha256
 from denoise.benchmark.registry import NAMED_SETS, download
-from denoise.cli.inputs import find_images, is_pattern
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import IMAGE_SUFFIXES, read_image
+from denoise.files.inputs import find_images, is_pattern
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from itertools import product
 from pathlib import Path
 from types import FrameType
 
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
 from denoise.cli.report import FileReport
+from denoise.cli.settings import Settings
 from denoise.errors import DenoiseError
 from denoise.files.outputs import temporary_name
 from denoise.results import Progress
