@@ -70,8 +70,22 @@ def _seconds_since_start() -> float:
     return time.process_time()
 
 
+class _Lossy(io.FileIO):
+    """A file to which nothing need be written: a full disk or a closed pipe is no error."""
+
+    def write(self, data: Any) -> int:
+        """Write the data, or lose them."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def main() -> None:
     """What the command runs."""
+    if sys.stderr is not None:  # no result is lost because nobody can read of its progress
+        lossy = io.BufferedWriter(_Lossy(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(lossy, sys.stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that are not in its encoding
