@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, get_args
 
 from denoise.errors import OptionError
 from denoise.options import (
@@ -15,8 +16,9 @@ from denoise.options import (
     TrainingOptions,
 )
 
-PRESETS = ("fast", "balanced", "best", "paper")
-DEFAULT_PRESET = "balanced"
+PresetName = Literal["fast", "balanced", "best", "paper"]
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
+DEFAULT_PRESET: PresetName = "balanced"
 
 # Up to this sigma (0..255) the paper uses its 8x8 settings, above it 12x12.
 PAPER_SMALL_PATCH_SIGMA = 30.0
@@ -36,12 +38,17 @@ def preset(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOp
     """
     if name not in PRESETS:
         raise OptionError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    check_decoder(name, decoder)
     if name == "paper":
-        if decoder == "amplitude":
-            raise OptionError("the preset 'paper' has the decoder 'mlp'")
         return _paper(sigma)
     options = {"fast": _fast, "balanced": _balanced, "best": _best}[name](sigma)
     return options if decoder != "mlp" else _with_mlp(options, sigma)
+
+
+def check_decoder(name: str, decoder: Decoder | None) -> None:
+    """Raise an OptionError if a preset does not have this decoder."""
+    if name == "paper" and decoder == "amplitude":
+        raise OptionError("the preset 'paper' has the decoder 'mlp'")
 
 
 def _fast(sigma: float) -> DenoiseOptions:

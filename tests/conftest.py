@@ -134,7 +134,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
         return TINY_AMPLITUDE if decoder == "amplitude" else TINY
 
-    monkeypatch.setattr("denoise.cli.jobs.preset", tiny)
+    monkeypatch.setattr("denoise.cli.settings.preset", tiny)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

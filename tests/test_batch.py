@@ -13,11 +13,13 @@ from conftest import contents, noisy_file, run_cli
 from image_samples import tiff_bytes
 from PIL import Image
 
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_file
 from denoise.cli.report import FileReport
+from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.files.images import read_image, write_image
+from denoise.files.outputs import check_output
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +279,7 @@ def test_the_start_of_the_program_counts_for_the_first_image_only(
         return FileReport("in", "out", "skipped")
 
     monkeypatch.setattr("denoise.cli.batch.denoise_file", record)
-    monkeypatch.setattr("denoise.cli.main._uptime", lambda: 4.0)
+    monkeypatch.setattr("denoise.cli.main._seconds_since_start", lambda: 4.0)
     assert run_cli("in", "-o", "out", "-r", "--time-budget", "10s", *SIGMA)[0] == 0
     assert budgets == [6.0, 10.0, 10.0]
 
@@ -305,3 +307,39 @@ def test_one_frame_does_not_replace_a_file_of_many() -> None:
     assert contents(Path()) == before
     again = ("stack.tif", "--frame", "2", "-o", "o.tif", "--reference", "stack.tif", *SIGMA)
     assert run_cli(*again)[0] == 0  # frame 2 of the reference, too
+
+
+def test_files_are_checked_once_and_those_that_appear_meanwhile_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[str] = []
+
+    def check(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+        checked.append(str(path))
+        check_output(path, suffixes, overwrite=overwrite)
+
+    def appear(job: FileJob, settings: Settings, **more: object) -> FileReport:
+        Path("f.png" if "f.png" not in contents(Path()) else "out.png").write_text("mine")
+        return denoise_file(job, settings, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("denoise.cli.jobs.check_output", check)
+    arguments = ("in/a.png", "-o", "out.png", *SIGMA)
+    extras = ("--curve", "c.csv", "--save-model", "m.npz", "--figure", "f.png")
+    monkeypatch.setattr("denoise.cli.batch.denoise_file", appear)
+    for written, name, options in [([], "f.png", extras), (["c.csv"], "out.png", extras[:2])]:
+        before = contents(Path())
+        checked.clear()
+        code, _, stderr = run_cli(*arguments, *options)
+        assert code == 1
+        assert f"error: {name}: exists already; use --overwrite to replace it" in stderr
+        assert sorted(checked) == sorted(["out.png", *options[1::2]])
+        after = contents(Path())
+        assert after.pop(name) == b"mine"
+        assert set(after) - set(before) == set(written)
+
+
+def test_a_budget_that_is_not_kept_is_reported() -> None:
+    code, _, stderr = run_cli("in/a.png", *SIGMA, "--time-budget", "1ms")
+    assert code == 0
+    assert "note: in/a.png: took " in stderr
+    assert stderr.rstrip().endswith(" s, over the time budget")

@@ -13,7 +13,6 @@ from conftest import SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
 from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
-from denoise.benchmark.command import _method_names, app
 from denoise.benchmark.datasets import clean_images, sample_images
 from denoise.benchmark.losses import where_we_lose
 from denoise.benchmark.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
@@ -22,6 +21,8 @@ from denoise.benchmark.published import PUBLISHED, published_mean
 from denoise.benchmark.registry import NAMED_SETS, NamedSet, download, known_name
 from denoise.benchmark.runner import Benchmark, Cell
 from denoise.benchmark.tables import means
+from denoise.cli.benchmark import app
+from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image, write_image
 from denoise.methods import classic

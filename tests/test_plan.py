@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from denoise.cli.options import Files
 from denoise.cli.plan import Plan, plan_jobs
 from denoise.errors import PlanError
 
@@ -24,23 +26,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(
-    *inputs: str,
-    output: str | None = None,
-    suffix: str | None = None,
-    recursive: bool = False,
-    reference: str | None = None,
-    **extras: str,
-) -> Plan:
-    return plan_jobs(
-        inputs,
-        output,
-        suffix=suffix,
-        recursive=recursive,
-        reference=reference,
-        load_model=None,
-        extras=extras,
-    )
+def plan(*inputs: str, **names: Any) -> Plan:
+    return plan_jobs(Files(images=list(inputs), **names))
 
 
 def pairs(planned: Plan) -> list[tuple[str, str]]:

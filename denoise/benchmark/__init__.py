@@ -1,1 +1,6 @@
 """Honest numbers: our presets, other methods and other VAEs on the same noisy images."""
+
+from typing import Literal
+
+# "unclipped": the noisy image is float; "clipped8": whole gray levels. See protocol.py.
+ProtocolName = Literal["unclipped", "clipped8"]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from denoise.benchmark.protocol import sha256
 from denoise.benchmark.registry import NAMED_SETS, download
-from denoise.cli.inputs import find_images, is_pattern
 from denoise.errors import ImageError, OptionError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import read_image
+from denoise.files.inputs import find_images, is_pattern
 
 
 @dataclass(frozen=True)

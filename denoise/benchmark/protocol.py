@@ -8,18 +8,17 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from denoise import __version__
+from denoise.benchmark import ProtocolName
 from denoise.errors import OptionError
 from denoise.noise.gaussian import add_gaussian_noise
 
-ProtocolName = Literal["unclipped", "clipped8"]
-PROTOCOLS: dict[str, str] = {
+PROTOCOLS: dict[ProtocolName, str] = {
     "unclipped": "the noisy image is float, neither clipped nor rounded",
     "clipped8": "the noisy image is rounded and clipped to whole gray levels 0..255",
 }
@@ -34,7 +33,7 @@ class Protocol:
     name : "unclipped" or "clipped8"
     """
 
-    name: str = "unclipped"
+    name: ProtocolName = "unclipped"
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:

@@ -1,4 +1,4 @@
-"""Run a plan and tell the user: results on stdout, progress and errors on stderr, an exit code."""
+"""Run a plan and report: results on stdout, progress and errors on stderr, an exit code."""
 
 from __future__ import annotations
 
@@ -9,94 +9,106 @@ from contextlib import AbstractContextManager, nullcontext
 import typer
 
 from denoise.cli.batch import Terminated, raise_on_sigterm, run_jobs
-from denoise.cli.jobs import Settings
+from denoise.cli.options import RunOptions
 from denoise.cli.plan import Plan
 from denoise.cli.report import FileReport, batch_summary
+from denoise.cli.settings import Settings
+from denoise.devices import device_note, pick_device
 from denoise.errors import OutputError
 from denoise.results import Progress
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
 
-def run_and_report(
-    plan: Plan,
-    settings: Settings,
-    *,
-    processes: int,
-    fail_fast: bool,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    seconds_used: float,
-) -> int:
-    """Do all jobs and say what became of them.
+def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_used: float) -> int:
+    """Do all jobs and report what became of them.
 
     Parameters
     ----------
-    json : print one object for each image on stdout, and nothing else there
-    quiet : print nothing but errors
-    verbose : tell the settings and every epoch
-    seconds_used : since the program was started
+    seconds_used : since the program was started; they count for the first job's time budget
 
     Returns
     -------
     int
-        Exit code: 0 if all images are done or skipped, 1 if any failed, or there was none, 130 or
+        Exit code: 0 if all images are done or skipped, 1 if any failed or there was none, 130 or
         143 if interrupted
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    OutputError
+        If stdout cannot be written.
     """
     several = len(plan.jobs) + len(plan.problems) > 1
     to_stdout = any(job.output is None for job in plan.jobs)
-
-    def progress(title: str) -> AbstractContextManager[Callable[[Progress], None]]:
-        if quiet or (several and not verbose and not sys.stderr.isatty()):
-            return nullcontext(lambda progress: None)
-        from denoise.cli.progress import show_progress  # loads rich
-
-        return show_progress(title, every_step=verbose)
-
-    def tell(report: FileReport) -> None:
-        if json:
-            _print(report.json())
-        if report.status == "failed":
-            typer.echo(report.summary(), err=True)
-            if verbose and report.traceback is not None:
-                typer.echo(report.traceback, err=True, nl=False)
-            return
-        for note in () if quiet else report.notes:
-            typer.echo(f"note: {report.input}: {note}", err=True)
-        if verbose and report.settings is not None:
-            typer.echo(f"settings: {report.settings}", err=True)
-        if not json and not quiet:
-            _print(report.summary(), err=to_stdout)
-
-    for problem in plan.problems:
-        typer.echo(f"error: {problem}", err=True)
-    for warning in () if quiet else plan.warnings:
-        typer.echo(f"warning: {warning}", err=True)
     reports: list[FileReport] = []
+    _print_before(plan, settings, run)
     raise_on_sigterm()
     try:
-        if not (plan.problems and fail_fast):
+        if not (plan.problems and run.fail_fast):
             for report in run_jobs(
                 plan.jobs,
                 settings,
-                show_progress=progress,
-                processes=processes,
-                fail_fast=fail_fast,
+                show_progress=_progress_display(run, several=several),
+                processes=run.jobs,
+                fail_fast=run.fail_fast,
                 seconds_used=seconds_used,
             ):
                 reports.append(report)
-                tell(report)
+                _print_report(report, run, to_stdout=to_stdout)
     except KeyboardInterrupt as stop:
         done = sum(report.status != "failed" for report in reports)
         again = "; the same command with --skip-existing goes on" if several else ""
-        typer.echo(f"interrupted: {done} of {len(plan.jobs)} images are done{again}", err=True)
+        _note(f"interrupted: {done} of {len(plan.jobs)} images are done{again}")
         return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-    if several and not quiet:
+    if several and not run.quiet:
         summary = batch_summary(reports, len(plan.jobs), plan.problems)
-        _print(summary, err=json or to_stdout)
+        _print(summary, err=run.json or to_stdout)
     failed = plan.problems or any(report.status == "failed" for report in reports)
     return FAILED if failed or not reports else DONE
+
+
+def _print_before(plan: Plan, settings: Settings, run: RunOptions) -> None:
+    """What the user should know before the work begins."""
+    note = device_note(pick_device(settings.device))
+    if note is not None and not run.quiet:
+        _note(f"note: {note}")
+    for problem in plan.problems:
+        _note(f"error: {problem}")
+    for warning in () if run.quiet else plan.warnings:
+        _note(f"warning: {warning}")
+
+
+def _progress_display(
+    run: RunOptions, *, several: bool
+) -> Callable[[str], AbstractContextManager[Callable[[Progress], None]]]:
+    """Opens the display of one job's progress, which a log of several images does without."""
+    if run.quiet or (several and not run.verbose and not sys.stderr.isatty()):
+        return lambda title: nullcontext(lambda progress: None)
+    from denoise.cli.progress import show_progress
+
+    return lambda title: show_progress(title, every_step=run.verbose)
+
+
+def _print_report(report: FileReport, run: RunOptions, *, to_stdout: bool) -> None:
+    if run.json:
+        _print(report.json())
+    if report.status == "failed":
+        _note(report.summary())
+        if run.verbose and report.traceback is not None:
+            _note(report.traceback.rstrip())
+        return
+    for note in () if run.quiet else report.notes:
+        _note(f"note: {report.input}: {note}")
+    if run.verbose and report.settings is not None:
+        _note(f"settings: {report.settings}")
+    if not run.json and not run.quiet:
+        _print(report.summary(), err=to_stdout)
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _print(text: str, *, err: bool = False) -> None:

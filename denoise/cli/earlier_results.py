@@ -1,7 +1,7 @@
 """What `--skip-existing` finds: results that are whole, damaged ones, and files of the user's.
 
 A damaged file is made anew only if it can be a result of this image: it is of the image's size,
-as far as its header tells, or empty. Whatever else is there is the user's and stays.
+as far as its header says, or empty. Whatever else is there is the user's and stays.
 """
 
 from __future__ import annotations

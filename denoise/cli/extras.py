@@ -14,7 +14,7 @@ from denoise.curves import curve_table, draw_curves
 from denoise.figures import comparison, draw_models
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
-from denoise.files.outputs import write_atomically
+from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.results import DenoiseResult
 from denoise.vae.saved import save_models
 
@@ -40,6 +40,8 @@ def write_extras(
     OutputError
         If a file cannot be written.
     """
+    if not overwrite:
+        refuse_existing(job.extras)  # that have appeared since the job was checked
     if job.figure is not None:
         figure = comparison(noisy, denoised, reference, quality)
         write_image(job.figure, figure, overwrite=overwrite)

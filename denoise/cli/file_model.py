@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.file_noise import FileNoise
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
+from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile

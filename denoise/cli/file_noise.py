@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from denoise.cli.jobs import Settings
+from denoise.cli.settings import Settings
 from denoise.errors import ImageError, NoNoiseError
 from denoise.files.image_file import ImageFile
 from denoise.noise.level import estimate_sigma

@@ -1,4 +1,4 @@
-"""What to do: the files of one job, and the settings that all jobs of a command share."""
+"""The files of one job, and what can be checked before the work begins."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
-from denoise.errors import ModelFileError, OptionError, OutputError
+from denoise.cli.settings import Settings
+from denoise.errors import ModelFileError, OutputError
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
-from denoise.methods.options import PEERS, PeerOptions, peer_options
-from denoise.noise.poisson_gaussian import PoissonGaussian
-from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
-from denoise.presets import DEFAULT_PRESET, override, preset
 from denoise.vae.saved import MODEL_SUFFIXES
 
-CURVE_SUFFIXES = (".png", ".csv")
+# The files about an image besides the result, and their types; the first is that in a folder.
+EXTRAS = {
+    "figure": IMAGE_SUFFIXES,
+    "curve": (".csv", ".png"),
+    "uncertainty": (".npy", *IMAGE_SUFFIXES),
+    "save_model": MODEL_SUFFIXES,
+    "show_model": IMAGE_SUFFIXES,
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,7 @@ class FileJob:
     @property
     def extras(self) -> tuple[Path, ...]:
         """All files that are written besides the image."""
-        paths = (self.figure, self.curve, self.uncertainty, self.save_model, self.show_model)
-        return tuple(path for path in paths if path is not None)
+        return tuple(path for name in EXTRAS if (path := getattr(self, name)) is not None)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -72,8 +74,7 @@ class FileJob:
 
     def without_extras(self, paths: Collection[Path]) -> FileJob:
         """The same job, but for these files besides the image."""
-        names = ("figure", "curve", "uncertainty", "save_model", "show_model")
-        return replace(self, **{name: None for name in names if getattr(self, name) in paths})
+        return replace(self, **{name: None for name in EXTRAS if getattr(self, name) in paths})
 
     @property
     def in_place(self) -> bool:
@@ -83,7 +84,7 @@ class FileJob:
         return os.path.realpath(self.image) == os.path.realpath(self.output)
 
     def check(self, settings: Settings) -> None:
-        """Find out at little cost what is bound to fail.
+        """Find out at little cost what is bound to fail; once, before any job begins.
 
         Raises
         ------
@@ -101,92 +102,8 @@ class FileJob:
             raise OutputError(f"{self.output}: is the input; --skip-existing needs another output")
         if self.in_place and settings.frame is not None:
             raise OutputError(f"{self.output}: one frame would replace all; write another file")
-        outputs = (
-            (self.output, IMAGE_SUFFIXES),
-            (self.figure, IMAGE_SUFFIXES),
-            (self.curve, CURVE_SUFFIXES),
-            (self.uncertainty, (".npy", *IMAGE_SUFFIXES)),
-            (self.save_model, MODEL_SUFFIXES),
-            (self.show_model, IMAGE_SUFFIXES),
-        )
-        for path, suffixes in outputs:
+        outputs = {"output": IMAGE_SUFFIXES, **EXTRAS}
+        for name, suffixes in outputs.items():
+            path = getattr(self, name)
             if path is not None:
                 check_output(path, suffixes, overwrite=settings.may_replace)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What holds for every image of a command.
-
-    Attributes
-    ----------
-    sigma : standard deviation of the noise, on the 0..255 scale for integer images of any depth
-        and in native units for floats; None estimates it for each image
-    noise : "gaussian", or "poisson-gaussian" for noise that grows with the signal
-    sensor : parameters of the latter, in the same units; None estimates them
-    model : "tvae", our own, or the name of a peer, which has a budget, a seed and a device only
-    preset, decoder, epochs, training_patches, learn_sigma : None leaves the preset's choice
-    time_budget : seconds for each image
-    seed, device : of `denoise_image`
-    overwrite : replace files that exist
-    skip_existing : leave images alone whose output is there, whole and of the right size; replace
-        outputs that are not
-    frame : which page or frame of several to read, from 1
-    max_pixels : refuse larger images; by default Pillow's limit
-    strip : leave out all metadata, colour profile and orientation included
-    fill_missing : pixels that are NaN or infinite are missing and get filled in, which is
-        otherwise an error
-    """
-
-    sigma: float | None = None
-    noise: NoiseKind = "gaussian"
-    sensor: PoissonGaussian | None = None
-    model: str = OWN_MODEL
-    preset: str = DEFAULT_PRESET
-    decoder: Decoder | None = None
-    epochs: int | None = None
-    training_patches: int | None = None
-    learn_sigma: bool | None = None
-    time_budget: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    overwrite: bool = False
-    skip_existing: bool = False
-    frame: int | None = None
-    max_pixels: int | None = None
-    strip: bool = False
-    fill_missing: bool = False
-
-    def __post_init__(self) -> None:
-        if self.noise not in get_args(NoiseKind):
-            known = " or ".join(get_args(NoiseKind))
-            raise OptionError(f"there is no noise {self.noise!r}; choose {known}")
-        if self.noise != "gaussian" and self.sigma is not None:
-            raise OptionError("poisson-gaussian noise has no single sigma; leave it out")
-        if self.model not in (OWN_MODEL, *PEERS):
-            known = ", ".join((OWN_MODEL, *PEERS))
-            raise OptionError(f"there is no model {self.model!r}; choose one of {known}")
-        self.options(25.0)  # the preset and decoder must exist
-
-    @property
-    def is_peer(self) -> bool:
-        """Whether the model is not our own."""
-        return self.model != OWN_MODEL
-
-    @property
-    def may_replace(self) -> bool:
-        """Whether files that exist may be replaced."""
-        return self.overwrite or self.skip_existing
-
-    def options(self, sigma: float) -> DenoiseOptions:
-        """Settings of the method for noise of this level on the 0..255 scale."""
-        return override(
-            preset(self.preset, sigma, self.decoder),
-            epochs=self.epochs,
-            patch_budget=self.training_patches,
-            learn_noise_variance=self.learn_sigma,
-        )
-
-    def peer_options(self) -> PeerOptions:
-        """Settings of the peer."""
-        return peer_options(self.model, epochs=self.epochs, patch_budget=self.training_patches)

@@ -1,4 +1,4 @@
-"""The command line: parse, call the library, print, choose the exit code."""
+"""The command line: parse, plan, run, choose the exit code."""
 
 from __future__ import annotations
 
@@ -7,190 +7,91 @@ import io
 import os
 import sys
 import time
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import typer
 
-from denoise.cli import options as o
 from denoise.cli.loading import modules_kept
+from denoise.cli.options import Files, RunOptions, check_together
+from denoise.cli.parser import Command, takes_options
+from denoise.cli.settings import Settings
 from denoise.errors import DenoiseError, OptionError, PlanError
-from denoise.options import OWN_MODEL
-from denoise.presets import DEFAULT_PRESET
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-_STARTED = time.perf_counter()
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def _uptime() -> float:
-    """Seconds since this module was loaded, and what came before."""
-    return time.perf_counter() - _STARTED + 0.2
+class _DenoiseOrBenchmark(Command):
+    """This command, or `denoise benchmark`; a file of that name is ./benchmark."""
+
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
+        """What the parser does first, also to complete a command line in a shell."""
+        if args[:1] != ["benchmark"]:
+            return super().make_context(info_name, args, *more, **extra)
+        from denoise.cli.benchmark import app as benchmark
+
+        command = typer.main.get_command(benchmark)
+        return command.make_context(f"{info_name} benchmark", args[1:], *more, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command whose options have been parsed."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
-def _refuse_together(name: str, value: object, others: dict[str, object]) -> None:
-    """Raise if an option is used with one of the others."""
-    for other, other_value in others.items():
-        if value and other_value not in (None, False):
-            raise typer.BadParameter(f"cannot be used with {name}", param_hint=other)
-
-
-@app.command()
-def denoise(
-    images: o.Images,
-    *,
-    sigma: o.Sigma = None,
-    noise: o.Noise = "gaussian",
-    sensor: o.Sensor = None,
-    output: o.Output = None,
-    recursive: o.Recursive = False,
-    suffix: o.Suffix = None,
-    overwrite: o.Overwrite = False,
-    skip_existing: o.SkipExisting = False,
-    fail_fast: o.FailFast = False,
-    jobs: o.Jobs = 1,
-    reference: o.Reference = None,
-    figure: o.Figure = None,
-    curve: o.Curve = None,
-    uncertainty: o.Uncertainty = None,
-    save_model: o.SaveModel = None,
-    load_model: o.LoadModel = None,
-    show_model: o.ShowModel = None,
-    model: o.Model = OWN_MODEL,
-    preset_name: o.Preset = None,
-    decoder: o.DecoderName = None,
-    epochs: o.Epochs = None,
-    training_patches: o.TrainingPatches = None,
-    time_budget: o.TimeBudget = None,
-    learn_sigma: o.LearnSigma = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
-    frame: o.Frame = None,
-    max_pixels: o.MaxPixels = None,
-    strip: o.Strip = False,
-    fill_missing: o.FillMissing = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-    version: o.Version = False,
-) -> None:
+@app.command(
+    cls=_DenoiseOrBenchmark,
+    epilog="`denoise benchmark --help`: compare methods on clean images with synthetic noise.",
+)
+@takes_options
+def denoise(files: Files, settings: Settings, run: RunOptions) -> None:
     """Denoise images, each with a model learned from this image alone."""
-    _refuse_together(
-        "--load-model",
-        load_model,
-        {
-            "--decoder": decoder,
-            "--epochs": epochs,
-            "--training-patches": training_patches,
-            "--learn-sigma/--fix-sigma": None if learn_sigma is None else True,
-            "--save-model": save_model,
-            "--curve": curve,
-        },
-    )
-    _refuse_together(
-        f"--model {model}",
-        model != OWN_MODEL,
-        {
-            "--preset": preset_name,
-            "--decoder": decoder,
-            "--time-budget": time_budget,
-            "--learn-sigma/--fix-sigma": None if learn_sigma is None else True,
-            "--curve": curve,
-            "--uncertainty": uncertainty,
-            "--save-model": save_model,
-            "--load-model": load_model,
-            "--show-model": show_model,
-        },
-    )
-    _refuse_together("--time-budget", time_budget, {"--epochs": epochs})
-    _refuse_together("--skip-existing", skip_existing, {"--overwrite": overwrite})
-    _refuse_together("--noise poisson-gaussian", noise != "gaussian", {"--sigma": sigma})
-    _refuse_together("--noise gaussian", noise == "gaussian", {"--sensor": sensor})
-    _refuse_together("--quiet", quiet, {"--verbose": verbose})
-    to_stdout = output == "-" or (output is None and images == ["-"])
-    _refuse_together("an image on stdout", to_stdout, {"--json": json})
-    if to_stdout and (sys.stdout is None or sys.stdout.isatty()):
-        raise typer.BadParameter("an image does not go to a terminal; use -o FILE or a pipe")
     # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
     # reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # These need torch, which `--help` must not wait for.
-    with modules_kept():
-        from denoise.cli.console import run_and_report
-        from denoise.cli.jobs import Settings
-        from denoise.cli.plan import plan_jobs
-        from denoise.devices import device_note, pick_device
-        from denoise.noise.poisson_gaussian import PoissonGaussian
+    try:
+        check_together(files, settings, run)
+        with modules_kept():  # torch, which `--help` must not wait for
+            from denoise.cli.console import run_and_report
+            from denoise.cli.plan import plan_jobs
 
-    try:
-        settings = Settings(
-            sigma=sigma,
-            noise=cast(Any, noise),
-            sensor=None if sensor is None else PoissonGaussian(*sensor),
-            model=model,
-            preset=preset_name or DEFAULT_PRESET,
-            decoder=cast(Any, decoder),
-            epochs=epochs,
-            training_patches=training_patches,
-            learn_sigma=learn_sigma,
-            time_budget=time_budget,
-            seed=seed,
-            device=device,
-            overwrite=overwrite,
-            skip_existing=skip_existing,
-            frame=frame,
-            max_pixels=max_pixels,
-            strip=strip,
-            fill_missing=fill_missing,
-        )
-    except OptionError as error:
+        plan = plan_jobs(files)
+        code = run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
+    except (OptionError, PlanError) as error:
         raise typer.BadParameter(str(error)) from None
-    try:
-        plan = plan_jobs(
-            images,
-            output,
-            suffix=suffix,
-            recursive=recursive,
-            reference=reference,
-            load_model=load_model,
-            extras={
-                "figure": figure,
-                "curve": curve,
-                "uncertainty": uncertainty,
-                "save_model": save_model,
-                "show_model": show_model,
-            },
-        )
-    except PlanError as error:
-        raise typer.BadParameter(str(error)) from None
-    try:
-        note = device_note(pick_device(device))
-        if note is not None and not quiet:
-            typer.echo(f"note: {note}", err=True)
-        code = run_and_report(
-            plan,
-            settings,
-            processes=jobs,
-            fail_fast=fail_fast,
-            json=json,
-            quiet=quiet,
-            verbose=verbose,
-            seconds_used=_uptime(),
-        )
     except DenoiseError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+        code = 1
     raise typer.Exit(code)
 
 
+def _seconds_since_start() -> float:
+    """Seconds since this process started; on other systems than Linux, its CPU time so far."""
+    if sys.platform == "linux" and os.path.exists("/proc/self/stat"):
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
+        started = int(after_name.split()[19]) / os.sysconf("SC_CLK_TCK")  # see proc_pid_stat(5)
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    return time.process_time()
+
+
+class _Lossy(io.FileIO):
+    """A file to which nothing need be written: a full disk or a closed pipe is no error."""
+
+    def write(self, data: Any) -> int:
+        """Write the data, or lose them."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def main() -> None:
-    """What the command runs; a file called "benchmark" is ./benchmark."""
+    """What the command runs."""
+    if sys.stderr is not None:  # no result is lost because nobody can read of its progress
+        lossy = io.BufferedWriter(_Lossy(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(lossy, sys.stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that are not in its encoding
-    if sys.argv[1:2] == ["benchmark"]:
-        from denoise.benchmark.command import app as benchmark
-
-        benchmark(sys.argv[2:], prog_name="denoise benchmark")
-        return
     try:
         app(prog_name="denoise")
     finally:

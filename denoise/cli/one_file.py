@@ -16,8 +16,9 @@ from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_model import ModelOutput, run_model
 from denoise.cli.file_noise import FileNoise, doubts, find_noise
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
 from denoise.cli.report import FileReport, Quality
+from denoise.cli.settings import Settings
 from denoise.errors import (
     DeviceError,
     ImageError,
@@ -51,9 +52,9 @@ def denoise_file(
 ) -> FileReport:
     """Denoise a file, write the result and measure it.
 
-    All that can be checked is checked before the work starts. Quality is that of
-    the pixels as written, rounded and clipped; for float images its peak is the range of the
-    reference. An image in which no noise is found is written as it is.
+    `FileJob.check` has found no mistake. Quality is that of the pixels as written, rounded and
+    clipped; for float images its peak is the range of the reference. An image in which no noise
+    is found is written as it is.
 
     Raises
     ------
@@ -61,7 +62,6 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    job.check(settings)
     noisy = _read(job, settings)
     kept: frozenset[Path] = frozenset()
     if settings.skip_existing:

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from denoise.cli.inputs import Source, find_images, is_folder, is_pattern
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import EXTRAS, FileJob
+from denoise.cli.options import PIPE, Files
 from denoise.errors import PlanError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
+from denoise.files.inputs import Source, find_images, is_folder, is_pattern
 
 # Written next to its input, a result gets this after its name.
 DEFAULT_SUFFIX = "_denoised"
-PIPE = "-"
-# In a folder for several images, the files about one are of these kinds.
-EXTRA_SUFFIXES = {
-    "figure": ".png",
-    "curve": ".csv",
-    "uncertainty": ".npy",
-    "save_model": ".npz",
-    "show_model": ".png",
-}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One image to denoise: `source.path` -> `output`."""
-
-    source: Source
-    output: Path
 
 
 @dataclass(frozen=True)
@@ -50,140 +34,130 @@ class Plan:
     warnings: list[str]
 
 
-def plan_jobs(
-    inputs: Sequence[str],
-    output: str | None,
-    *,
-    suffix: str | None,
-    recursive: bool,
-    reference: str | None,
-    load_model: str | None,
-    extras: Mapping[str, str | None],
-) -> Plan:
+def plan_jobs(files: Files) -> Plan:
     """One job for each image that a command means.
-
-    Parameters
-    ----------
-    inputs : files, folders, patterns, or "-" alone for standard input
-    output : a file, a folder, "-" for standard output, or None: next to each image
-    suffix : added to the names; None adds "_denoised" next to the inputs, nothing elsewhere
-    reference : a clean image, or a folder with images of the same names
-    extras : of the names in `EXTRA_SUFFIXES`; files, or folders if there are several images
 
     Raises
     ------
     PlanError
         If the names do not fit together.
     """
-    names = (output, reference, load_model, *extras.values())
-    if "" in inputs or "" in names:
+    extras = {name: getattr(files, name) for name in EXTRAS if getattr(files, name) is not None}
+    if "" in (*files.images, files.output, files.reference, files.load_model, *extras.values()):
         raise PlanError("a name is empty; is a shell variable not set?")
-    model = None if load_model is None else Path(load_model)
-    several = len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0])
-    if PIPE in inputs or output == PIPE:
-        if several:
-            raise PlanError("one image at a time goes through a pipe")
-        return Plan([_pipe_job(inputs[0], output, reference, model, extras)], [], [])
-    for name in (output, *extras.values()) if several else ():
+    first = files.images[0]
+    several = len(files.images) > 1 or is_folder(first) or is_pattern(first)
+    if several and files.piped:
+        raise PlanError("one image at a time goes through a pipe")
+    plan = _piped(files, extras) if files.piped else _found(files, extras, several=several)
+    _check_collisions(plan.jobs)
+    return plan
+
+
+def _piped(files: Files, extras: dict[str, str]) -> Plan:
+    """One image from standard input, to standard output, or both."""
+    job = FileJob(
+        None if files.images == [PIPE] else Path(files.images[0]),
+        None if files.to_stdout else _path(files.output),
+        _path(files.reference),
+        load_model=_path(files.load_model),
+        **{name: Path(value) for name, value in extras.items()},
+    )
+    return Plan([job], [], [])
+
+
+def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
+    """The images that are named, or lie in folders and match patterns."""
+    for name in (files.output, *extras.values()) if several else ():
         if name is not None and _looks_like_a_file(name):
             raise PlanError(f"{name}: several images need a folder, such as results/")
-    skip_stem = (suffix if suffix is not None else DEFAULT_SUFFIX) if output is None else ""
+    skip_stem = "" if files.output is not None else _or_default(files.suffix)
     sources, problems = find_images(
-        inputs, INPUT_SUFFIXES, recursive=recursive, skip_stem=skip_stem
+        files.images, INPUT_SUFFIXES, recursive=files.recursive, skip_stem=skip_stem
     )
-    tasks = _without_results(plan_outputs(sources, output, suffix, several=several))
-    jobs, warnings = [], []
-    for task in tasks:
-        clean = None
-        if reference is not None and os.path.isdir(reference):
-            clean = matching_reference(task, Path(reference))
-            if clean is None:
-                warnings.append(f"{task.source.path}: no image of this name in {reference}")
-        elif reference is not None and len(tasks) > 1:
-            raise PlanError(f"--reference {reference}: several images need a folder of references")
-        elif reference is not None:
-            clean = Path(reference)
-        files = {
-            name: _beside(task, Path(value), EXTRA_SUFFIXES[name]) if several else Path(value)
-            for name, value in extras.items()
-            if value is not None
-        }
-        job = FileJob(task.source.path, task.output, clean, load_model=model, **files)
-        jobs.append(job)
-    _check_collisions(jobs)
+    outputs = _outputs(sources, files, several=several)
+    pairs = _without_results(list(zip(sources, outputs, strict=True)))
+    reference = _path(files.reference)
+    if reference is not None and len(pairs) > 1 and not os.path.isdir(reference):
+        raise PlanError(f"--reference {reference}: several images need a folder of references")
+    jobs = [
+        FileJob(
+            source.path,
+            output,
+            None if reference is None else _reference_of(source, reference),
+            load_model=_path(files.load_model),
+            **{
+                name: _beside(source, value, EXTRAS[name][0]) if several else Path(value)
+                for name, value in extras.items()
+            },
+        )
+        for source, output in pairs
+    ]
+    lacking = [job for job in jobs if reference is not None and job.reference is None]
+    warnings = [f"{job.image}: no image of this name in {reference}" for job in lacking]
     return Plan(jobs, problems, warnings)
 
 
-def _pipe_job(
-    name: str,
-    output: str | None,
-    reference: str | None,
-    model: Path | None,
-    extras: Mapping[str, str | None],
-) -> FileJob:
-    """From standard input, to standard output, or both."""
-    image = None if name == PIPE else Path(name)
-    to_stdout = output == PIPE or (output is None and image is None)
-    files = {name: Path(value) for name, value in extras.items() if value is not None}
-    job = FileJob(
-        image,
-        None if to_stdout else Path(str(output)),
-        None if reference is None else Path(reference),
-        load_model=model,
-        **files,
-    )
-    _check_collisions([job])
-    return job
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 def _looks_like_a_file(name: str) -> bool:
-    suffixes = (*INPUT_SUFFIXES, *EXTRA_SUFFIXES.values())
+    suffixes = (*INPUT_SUFFIXES, *(kinds[0] for kinds in EXTRAS.values()))
     return name.lower().endswith(suffixes) and not is_folder(name)
 
 
-def _without_results(tasks: Sequence[Task]) -> list[Task]:
-    """Leave out what was found, not named, and is the result of another task: of an earlier run."""
-    results = {os.path.realpath(task.output): task.source.path for task in tasks}
-    return [
-        task
-        for task in tasks
-        if task.source.named
-        or results.get(os.path.realpath(task.source.path), task.source.path) == task.source.path
-    ]
-
-
-def plan_outputs(
-    sources: Sequence[Source], output: str | None, suffix: str | None, *, several: bool
-) -> list[Task]:
-    """Where each result goes.
-
-    Parameters
-    ----------
-    output : None writes next to each input; a folder, or any name if `several`, mirrors their
-        tree; else the one file to write
-    suffix : added to the names; None adds "_denoised" next to the inputs, nothing elsewhere
-
-    Raises
-    ------
-    PlanError
-        If the suffix is no part of a name, or is of no use.
-    """
+def _outputs(sources: Sequence[Source], files: Files, *, several: bool) -> list[Path]:
+    """Where each result goes: next to its image, into a mirrored tree, or to the file named."""
+    suffix, output = files.suffix, files.output
     if suffix is not None and ("/" in suffix or os.sep in suffix):
         raise PlanError(f"--suffix {suffix}: is added to names; give the folder with -o")
     if output is None:
-        suffix = DEFAULT_SUFFIX if suffix is None else suffix
-        return [Task(one, _result_name(one.path, one, suffix)) for one in sources]
-    if is_folder(output) or several:
-        suffix = suffix or ""
+        return [_result_name(one.path, one, _or_default(suffix)) for one in sources]
+    if several or is_folder(output):
         folder = Path(output)
-        return [Task(one, _result_name(folder / one.relative, one, suffix)) for one in sources]
+        return [_result_name(folder / one.relative, one, suffix or "") for one in sources]
     if suffix is not None:
         raise PlanError(f"--suffix {suffix}: -o {output} names the file already")
-    return [Task(sources[0], Path(output))]
+    return [Path(output)]
+
+
+def _or_default(suffix: str | None) -> str:
+    return DEFAULT_SUFFIX if suffix is None else suffix
 
 
 def _result_name(path: Path, source: Source, suffix: str) -> Path:
     return path.with_name(f"{path.stem}{suffix}{result_suffix(source.path)}")
+
+
+def _without_results(pairs: Sequence[tuple[Source, Path]]) -> list[tuple[Source, Path]]:
+    """Leave out what was found, not named, and is another image's result, of an earlier run."""
+    results = {os.path.realpath(output): source.path for source, output in pairs}
+    return [
+        (source, output)
+        for source, output in pairs
+        if source.named or results.get(os.path.realpath(source.path), source.path) == source.path
+    ]
+
+
+def _beside(source: Source, folder: str, suffix: str) -> Path:
+    """Name in `folder` of another file about this image."""
+    return (Path(folder) / source.relative).with_suffix(suffix)
+
+
+def _reference_of(source: Source, reference: Path) -> Path | None:
+    """The clean image: the reference, or the image of this name in it, of whatever format."""
+    if not os.path.isdir(reference):
+        return reference
+    wanted = reference / source.relative
+    if wanted.is_file():
+        return wanted
+    if not os.path.isdir(wanted.parent):
+        return None
+    for path in sorted(wanted.parent.iterdir()):
+        if path.stem == wanted.stem and path.suffix.lower() in INPUT_SUFFIXES:
+            return path
+    return None
 
 
 def _check_collisions(jobs: Sequence[FileJob]) -> None:
@@ -211,21 +185,3 @@ def _check_collisions(jobs: Sequence[FileJob]) -> None:
                     f" {read[target]}; use another name, --suffix or folder"
                 )
             written[target] = job.input_name
-
-
-def _beside(task: Task, folder: Path, suffix: str) -> Path:
-    """Name in `folder` of another file about this image."""
-    return (folder / task.source.relative).with_suffix(suffix)
-
-
-def matching_reference(task: Task, folder: Path) -> Path | None:
-    """The clean image of this name in `folder`; any image format will do."""
-    wanted = folder / task.source.relative
-    if wanted.is_file():
-        return wanted
-    if not os.path.isdir(wanted.parent):
-        return None
-    for path in sorted(wanted.parent.iterdir()):
-        if path.stem == wanted.stem and path.suffix.lower() in INPUT_SUFFIXES:
-            return path
-    return None

@@ -22,7 +22,7 @@ LOG_SHARES = 5
 def show_progress(
     title: str = "", *, every_step: bool = False
 ) -> Iterator[Callable[[Progress], None]]:
-    """Show the progress of a run; yields the function to tell it to.
+    """Show the progress of a run; yields the function that shows an event.
 
     Parameters
     ----------

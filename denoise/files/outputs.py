@@ -26,10 +26,8 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
         raise OutputError(f"{path}: unknown file type {path.suffix!r}; use one of {known}")
     if os.path.isdir(path):
         raise OutputError(f"{path}: is a folder; give a file name")
-    if os.path.exists(path) and not overwrite:
-        raise OutputError(
-            f"{path}: exists already; use --overwrite to replace it or choose another name"
-        )
+    if not overwrite:
+        refuse_existing([path])
     # A folder that is missing is made when the file is written.
     folder = next(one for one in path.absolute().parents if os.path.exists(one))
     probe = temporary_name(folder / path.name)
@@ -40,6 +38,15 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
         probe.unlink()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Raise an OutputError if one of the files exists."""
+    for path in paths:
+        if os.path.exists(path):
+            raise OutputError(
+                f"{path}: exists already; use --overwrite to replace it or choose another name"
+            )
 
 
 def write_atomically(path: Path, data: bytes) -> None:

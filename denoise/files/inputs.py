@@ -101,10 +101,10 @@ def _images_in(
 ) -> Iterator[Path]:
     """Image files in a folder, hidden ones left out."""
 
-    def tell(error: OSError) -> None:
+    def report(error: OSError) -> None:
         problems.append(f"{error.filename}: cannot be searched: {error.strerror}")
 
-    for parent, folders, files in os.walk(folder, onerror=tell):
+    for parent, folders, files in os.walk(folder, onerror=report):
         folders[:] = sorted(one for one in folders if recursive and not one.startswith("."))
         for name in sorted(files):
             path = Path(parent) / name

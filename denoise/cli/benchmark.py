@@ -1,0 +1,93 @@
+"""The options of `denoise benchmark`. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from denoise.benchmark import ProtocolName
+from denoise.cli.parser import FILES, METHODS, NOISE, REPORTS, Command, option, takes_options
+from denoise.errors import DenoiseError, OptionError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+DEFAULT_METHODS = "noisy,blur,tv,nl-means"
+DEFAULT_PRESETS = "fast,balanced"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """What to measure on which images, and what to write; None: not given."""
+
+    images: str = option(
+        FILES,
+        "samples",
+        metavar="SET",
+        help="Clean images: samples; set12, bsd68 or kodak24 (downloaded once); a folder, a file or"
+        " a pattern.",
+    )
+    limit: int | None = option(
+        FILES, None, metavar="N", min=1, help="Take the first N images only."
+    )
+    keep_images: Path | None = option(
+        FILES, None, metavar="DIR", help="Keep the images that the methods make."
+    )
+    sigmas: str = option(
+        NOISE, "25", metavar="LIST", help="Noise levels on 0..255, such as 15,25,50."
+    )
+    seeds: int = option(
+        NOISE, 1, metavar="K", min=1, help="Draw the noise K times, to see how results vary."
+    )
+    protocol: ProtocolName = option(
+        NOISE, "unclipped", help="unclipped as in papers, clipped8 as in 8-bit files."
+    )
+    methods: str | None = option(
+        METHODS,
+        None,
+        metavar="LIST",
+        help="Classic methods, networks, other VAEs, our presets"
+        f" (default: {DEFAULT_METHODS},{DEFAULT_PRESETS}).",
+    )
+    presets: str | None = option(
+        METHODS, None, metavar="LIST", help="Our presets, added to --methods or to cheap ones."
+    )
+    seed: int = option(METHODS, 0, metavar="N", min=0, help="Seed of the methods.")
+    device: str = option(METHODS, "auto", metavar="NAME", help="auto, cpu or cuda.")
+    json: Path | None = option(
+        REPORTS, None, metavar="FILE", help="Write all numbers, after every cell."
+    )
+    resume: bool = option(
+        REPORTS, False, "--resume", help="Go on with the cells that --json FILE lacks."
+    )
+    csv: Path | None = option(REPORTS, None, metavar="FILE", help="Write one line for each cell.")
+    markdown: Path | None = option(
+        REPORTS, None, metavar="FILE", help="Write the report, with tables."
+    )
+    plot: Path | None = option(REPORTS, None, metavar="FILE", help="Draw quality over time.")
+    sheet: Path | None = option(
+        REPORTS,
+        None,
+        metavar="FILE",
+        help="Draw details of what the methods make; needs --keep-images.",
+    )
+
+
+@app.command(cls=Command)
+@takes_options
+def benchmark(options: BenchmarkOptions) -> None:
+    """Measure methods on clean images with synthetic noise."""
+    try:
+        if options.sheet is not None and options.keep_images is None:
+            raise OptionError("--sheet needs --keep-images DIR")
+        if options.resume and options.json is None:
+            raise OptionError("--resume needs --json FILE to go on with")
+        from denoise.cli.benchmark_run import run_benchmark  # torch, for which `--help` can't wait
+
+        code = run_benchmark(options)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from None
+    except DenoiseError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 1
+    raise typer.Exit(code)

@@ -1,0 +1,125 @@
+"""What holds for every image of a command: each field is an option. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
+from denoise.cli.values import parse_sensor, parse_sigma, parse_time
+from denoise.methods.options import PEERS, PeerOptions, peer_options
+from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
+from denoise.presets import DEFAULT_PRESET, PresetName, override, preset
+
+if TYPE_CHECKING:
+    from denoise.noise.poisson_gaussian import PoissonGaussian
+
+    ModelName = str
+else:  # what the parser sees: it makes the one by `parse_sensor`, and lists the names of the other
+    PoissonGaussian = Any
+    ModelName = Literal[(OWN_MODEL, *PEERS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of every image, as the help explains them; None leaves a choice open."""
+
+    overwrite: bool = option(FILES, False, "--overwrite", help="Replace results that exist.")
+    skip_existing: bool = option(
+        FILES, False, "--skip-existing", help="Resume a run: skip images whose result exists."
+    )
+    frame: int | None = option(
+        FILES, None, min=1, metavar="N", help="Read page or frame N, from 1, of a file of several."
+    )
+    max_pixels: int | None = option(
+        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
+    )
+    strip: bool = option(
+        FILES, False, "--strip", help="Write no metadata, colour profile or orientation."
+    )
+    fill_missing: bool = option(
+        FILES, False, "--fill-missing", help="Fill in pixels that are NaN or infinite."
+    )
+    sigma: float | None = option(
+        NOISE,
+        None,
+        metavar="SIGMA",
+        parser=parse_sigma,
+        help="Standard deviation of the noise, if you know it, on 0..255 for integer images of any"
+        " depth, in their own units for float images (default: auto, estimated). Raise it if noise"
+        " is left, lower it if the result is too smooth.",
+    )
+    noise: NoiseKind = option(
+        NOISE,
+        "gaussian",
+        help="gaussian is equally strong everywhere; poisson-gaussian grows with the light, as in"
+        " photographs and microscopy.",
+    )
+    sensor: PoissonGaussian | None = option(
+        NOISE,
+        None,
+        metavar="GAIN,READ[,OFFSET]",
+        parser=parse_sensor,
+        help="The poisson-gaussian noise, if your sensor is calibrated: variance per signal, sigma"
+        " and level without light (default: estimated).",
+    )
+    preset: PresetName = option(
+        QUALITY,
+        DEFAULT_PRESET,
+        help="fast for a first look, balanced for most images, best if time does not matter, paper"
+        " for the published method (hours on a CPU).",
+    )
+    time_budget: float | None = option(
+        QUALITY,
+        None,
+        metavar="TIME",
+        parser=parse_time,
+        help="Do the best that fits into TIME for each image, such as 30s or 5min.",
+    )
+    device: str = option(
+        QUALITY,
+        "auto",
+        metavar="NAME",
+        help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
+    )
+    model: ModelName = option(
+        QUALITY, OWN_MODEL, metavar="NAME", help=f"{OWN_MODEL}, or to compare {', '.join(PEERS)}."
+    )
+    decoder: Decoder | None = option(
+        LEARNING, None, help="mlp for the published model (default: the preset's)."
+    )
+    epochs: int | None = option(
+        LEARNING, None, min=1, metavar="N", help="Pass N times over the training patches."
+    )
+    training_patches: int | None = option(
+        LEARNING, None, min=1, metavar="N", help="Use at most N patches for training."
+    )
+    learn_sigma: bool | None = option(
+        LEARNING, None, "--learn-sigma/--fix-sigma", help="Let the model correct sigma, or not."
+    )
+    seed: int = option(
+        LEARNING, 0, min=0, max=2**31 - 1, metavar="N", help="The same seed gives the same file."
+    )
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether the model is not our own."""
+        return self.model != OWN_MODEL
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether files that exist may be replaced."""
+        return self.overwrite or self.skip_existing
+
+    def options(self, sigma: float) -> DenoiseOptions:
+        """Settings of the method for noise of this level on the 0..255 scale."""
+        return override(
+            preset(self.preset, sigma, self.decoder),
+            epochs=self.epochs,
+            patch_budget=self.training_patches,
+            learn_noise_variance=self.learn_sigma,
+        )
+
+    def peer_options(self) -> PeerOptions:
+        """Settings of the peer."""
+        return peer_options(self.model, epochs=self.epochs, patch_budget=self.training_patches)
