@@ -13,8 +13,7 @@ from typing import Any
 import typer
 
 from denoise.options import DenoiseOptions
-from denoise.presets import preset
-from trials import Epochs, Images, Only, Seeds, Sigma, alone, changed, compare
+from trials import Epochs, Images, Only, Seeds, Sigma, alone, changed, compare, preset_options
 
 EVERY_PATCH = 2**16
 # Batch EM: one update of W an epoch, which forgets all epochs before.
@@ -24,7 +23,7 @@ ONE_UPDATE: dict[str, Any] = {"batch_size": EVERY_PATCH, "memory": 1.0}
 def settings(sigma: float) -> dict[str, DenoiseOptions]:
     """The rows of both tables; "16 updates" are those of an epoch on a 256×256 image."""
     some = changed(
-        alone(preset("balanced", sigma)),
+        alone(preset_options("balanced", sigma)),
         model={"patch_sizes": (8,), "latents": 256},
         training={
             **ONE_UPDATE,

@@ -11,13 +11,22 @@ import numpy as np
 import typer
 
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
-from trials import Epochs, Images, Seeds, Sigma, noisy_samples, print_header, print_row, with_epochs
+from trials import (
+    Epochs,
+    Images,
+    Seeds,
+    Sigma,
+    noisy_samples,
+    preset_options,
+    print_header,
+    print_row,
+    with_epochs,
+)
 
 
 def main(images: Images, *, sigma: Sigma = 25, seeds: Seeds = "", epochs: Epochs = None) -> None:
     """Print how the errors of the refined image compare with the uncertainty of each pixel."""
-    options = with_epochs(preset("fast", sigma), epochs)
+    options = with_epochs(preset_options("fast", sigma), epochs)
     columns = ("std of z", "within 1", "within 2", "mean std", "RMS error", "correlation")
     print_header("image", *columns)
     for sample in noisy_samples(images, sigma, seeds):

@@ -15,7 +15,6 @@ import typer
 
 from denoise.options import DenoiseOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 from trials import (
     Epochs,
     Image,
@@ -26,6 +25,7 @@ from trials import (
     alone,
     changed,
     noisy_samples,
+    preset_options,
     print_header,
     print_row,
     with_epochs,
@@ -61,7 +61,9 @@ def main(
     patch_size: Annotated[int, typer.Option(help="Side of the patches, in pixels.")] = 8,
 ) -> None:
     """Print PSNR of the first result and of those that follow from it."""
-    options = changed(alone(preset("balanced", sigma)), model={"patch_sizes": (patch_size,)})
+    options = changed(
+        alone(preset_options("balanced", sigma)), model={"patch_sizes": (patch_size,)}
+    )
     print_header("image", "result", "PSNR")
     for sample in noisy_samples(images, sigma, seeds):
         for name, image in results(sample, with_epochs(options, epochs)).items():

@@ -11,10 +11,19 @@ from typing import Annotated
 
 import typer
 
-from denoise.noise.level import estimate_sigma
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
-from trials import Epochs, Images, Seeds, Sigma, noisy_samples, print_header, print_row, with_epochs
+from trials import (
+    Epochs,
+    Images,
+    Seeds,
+    Sigma,
+    estimated_sigma,
+    noisy_samples,
+    preset_options,
+    print_header,
+    print_row,
+    with_epochs,
+)
 
 
 def main(
@@ -31,8 +40,8 @@ def main(
     print_header("image", "given / true", "learned / true", "PSNR")
     for sample in noisy_samples(images, sigma, seeds):
         given = [sigma * float(factor) for factor in factors.split(",")]
-        for level in (*given, estimate_sigma(sample.noisy)):
-            options = with_epochs(preset("fast", level), epochs)
+        for level in (*given, estimated_sigma(sample.noisy)):
+            options = with_epochs(preset_options("fast", level), epochs)
             result = denoise_image(sample.noisy, level, options=options, device="cpu")
             learned = f"{result.learned_sigma / sigma:.2f}"
             psnr = f"{sample.psnr(result.image):.2f}"

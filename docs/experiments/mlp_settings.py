@@ -12,8 +12,7 @@ from typing import Any
 import typer
 
 from denoise.options import DenoiseOptions
-from denoise.presets import preset
-from trials import Epochs, Images, Only, Seeds, Sigma, alone, changed, compare
+from trials import Epochs, Images, Only, Seeds, Sigma, alone, changed, compare, preset_options
 
 # The start of the search for settings: nothing is held, annealed or integrated out.
 START: dict[str, dict[str, Any]] = {
@@ -40,7 +39,7 @@ ANNEALED = {"initial_noise": 4.0, "annealing": 0.4}
 
 def settings(sigma: float) -> dict[str, DenoiseOptions]:
     """The rows of the tables."""
-    start = changed(alone(preset("balanced", sigma, decoder="mlp")), **START)
+    start = changed(alone(preset_options("balanced", sigma, decoder="mlp")), **START)
     held = changed(start, training=HELD)
     free = changed(held, model={"free_patch_mean": True}, training={"learning_rate": (1e-4, 1e-2)})
     fast = changed(free, training={"learning_rate": (1e-4, 2e-2)})

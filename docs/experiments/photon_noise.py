@@ -15,18 +15,27 @@ import typer
 
 from denoise.files.images import read_image
 from denoise.metrics import psnr
-from denoise.noise.level import estimate_sigma
 from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
 from denoise.noise.signal_dependent import denoise_poisson_gaussian
 from denoise.options import DenoiseOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
-from trials import Epochs, Image, Images, Seeds, numbered, print_header, print_row, with_epochs
+from trials import (
+    Epochs,
+    Image,
+    Images,
+    Seeds,
+    estimated_sigma,
+    numbered,
+    preset_options,
+    print_header,
+    print_row,
+    with_epochs,
+)
 
 
 def fast(sigma: float, *, epochs: int | None) -> DenoiseOptions:
     """The preset, with other epochs if they are given."""
-    return with_epochs(preset("fast", sigma), epochs)
+    return with_epochs(preset_options("fast", sigma), epochs)
 
 
 def noisy_image(clean: Image, gain: float, read_sigma: float, seed: int) -> Image:
@@ -54,7 +63,7 @@ def main(
         found = estimate_poisson_gaussian(noisy)
         true_rms = float(np.sqrt(np.mean((noisy - clean) ** 2)))
         results = [noisy]
-        for sigma in (estimate_sigma(noisy), true_rms):
+        for sigma in (estimated_sigma(noisy), true_rms):
             result = denoise_image(noisy, sigma, options=options_for(sigma), device="cpu")
             results.append(result.image)
         for noise in (found, PoissonGaussian(gain, read)):

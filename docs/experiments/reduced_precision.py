@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from denoise.options import Decoder
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 from trials import (
     Epochs,
     Images,
@@ -25,6 +24,7 @@ from trials import (
     Sigma,
     alone,
     noisy_samples,
+    preset_options,
     print_header,
     print_row,
     with_epochs,
@@ -70,7 +70,7 @@ def main(images: Images, *, sigma: Sigma = 25, seeds: Seeds = "", epochs: Epochs
     decoders: tuple[Decoder, ...] = ("amplitude", "mlp")
     for sample in noisy_samples(images, sigma, seeds):
         for decoder in decoders:
-            options = with_epochs(alone(preset("balanced", sigma, decoder=decoder)), epochs)
+            options = with_epochs(alone(preset_options("balanced", sigma, decoder=decoder)), epochs)
             for name in FORMATS:
                 with precision(name):
                     result = denoise_image(sample.noisy, sigma, options=options, device="cpu")

@@ -18,7 +18,6 @@ import typer
 from ablation import refined
 from denoise.options import RefinementOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 from trials import (
     Epochs,
     Image,
@@ -30,6 +29,7 @@ from trials import (
     alone,
     chosen,
     noisy_samples,
+    preset_options,
     print_psnrs,
     with_epochs,
 )
@@ -107,7 +107,7 @@ TABLES = {
 
 def pilot(sample: Sample, preset_name: str, epochs: int | None) -> Image:
     """The image of a preset's VAEs, without refinement."""
-    options = with_epochs(alone(preset(preset_name, sample.sigma)), epochs)
+    options = with_epochs(alone(preset_options(preset_name, sample.sigma)), epochs)
     return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
 
 
@@ -132,7 +132,7 @@ def main(
         sample.name: sample.noisy if from_noise else pilot(sample, preset_name, epochs)
         for sample in noisy
     }
-    usual = preset("balanced", sigma).refinement or RefinementOptions()
+    usual = preset_options("balanced", sigma).refinement or RefinementOptions()
 
     def run(name: str, sample: Sample) -> Image:
         options = replace(usual, **rows[name])

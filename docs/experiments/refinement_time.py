@@ -16,7 +16,6 @@ from ablation import refined
 from denoise.kernels.choice import Implementation, use
 from denoise.options import RefinementOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 from trials import (
     Epochs,
     Images,
@@ -24,6 +23,7 @@ from trials import (
     Sigma,
     alone,
     noisy_samples,
+    preset_options,
     print_header,
     print_row,
     with_epochs,
@@ -41,7 +41,7 @@ def main(
     runs: Annotated[int, typer.Option(min=1, help="The least of this many runs.")] = 2,
 ) -> None:
     """Print seconds of the refinement of `balanced`, and the PSNR of its result."""
-    options = preset("balanced", sigma)
+    options = preset_options("balanced", sigma)
     pilot_options = with_epochs(alone(options), epochs)
     print_header("image", "implementation", "seconds", "PSNR")
     for sample in noisy_samples(images, sigma, seeds):

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from denoise.presets import preset
 from trials import (
     Images,
     Only,
@@ -21,6 +20,7 @@ from trials import (
     chosen,
     learned_vae,
     noisy_samples,
+    preset_options,
     print_header,
     print_row,
 )
@@ -50,7 +50,7 @@ def main(
     for sample in noisy_samples(images, sigma, seeds):
         for name in chosen(OPERATORS, only):
             options = changed(
-                preset("paper", sigma),
+                preset_options("paper", sigma),
                 search=OPERATORS[name],
                 training={"epochs": epochs, "patch_budget": patches},
             )

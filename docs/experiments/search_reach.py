@@ -17,7 +17,6 @@ import typer
 
 from denoise.options import SearchOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.presets import preset
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.search import improve
 from denoise.vae.stored_states import StateSets, no_latents_on
@@ -30,6 +29,7 @@ from trials import (
     changed,
     learned_vae,
     noisy_samples,
+    preset_options,
     print_header,
     print_row,
     with_epochs,
@@ -69,7 +69,7 @@ def main(
     count: Annotated[int, typer.Option("--patches", help="Search this many patches.")] = 4096,
 ) -> None:
     """Print what the search finds by its reach, then what it costs by the number of steps."""
-    options = changed(preset("balanced", sigma), model={"patch_sizes": (8,)})
+    options = changed(preset_options("balanced", sigma), model={"patch_sizes": (8,)})
     options = with_epochs(options, epochs)
     search, steps = options.search, options.inference.search_steps
     expansions = search.parents * search.generations

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
-from denoise.options import DenoiseOptions
+from denoise.noise.level import estimate_sigma
+from denoise.options import Decoder, DenoiseOptions
 from denoise.pipeline import denoise_image
+from denoise.presets import preset
 from denoise.vae.learned import LearnedVAE, learn_vae
 
 Image = NDArray[Any]
@@ -66,6 +68,16 @@ def noisy_samples(images: list[Path], sigma: float, seeds: str) -> list[Sample]:
         noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(seed))
         found.append(Sample(path.name, clean, noisy, sigma))
     return found
+
+
+def preset_options(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
+    """Settings of a preset for noise of this level on 0..255."""
+    return preset(name, sigma, decoder)
+
+
+def estimated_sigma(image: Image) -> float:
+    """The sigma that a user gets who does not give one."""
+    return estimate_sigma(image)
 
 
 def alone(options: DenoiseOptions) -> DenoiseOptions:
