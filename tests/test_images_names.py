@@ -10,9 +10,10 @@ from image_samples import image_file, pillow_bytes, random_samples, stored
 from PIL import Image
 from test_images_damage import valid_files
 
-from denoise.cli.jobs import Settings
 from denoise.cli.one_file import denoise_file
+from denoise.cli.options import Files
 from denoise.cli.plan import Plan, plan_jobs
+from denoise.cli.settings import Settings
 from denoise.files.formats import BY_NAME
 from denoise.files.images import check_writable, read_image, write_image
 
@@ -52,15 +53,7 @@ def test_every_file_that_is_read_has_a_default_name_for_its_result(
 
 
 def plan(inputs: list[str], output: str | None) -> Plan:
-    return plan_jobs(
-        inputs,
-        output,
-        suffix=None,
-        recursive=False,
-        reference=None,
-        load_model=None,
-        extras={},
-    )
+    return plan_jobs(Files(images=inputs, output=output))
 
 
 @pytest.mark.parametrize("name", valid_files())

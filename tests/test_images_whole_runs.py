@@ -11,8 +11,9 @@ from conftest import step_image
 from image_samples import image_file, pillow_bytes, random_samples, stored, tiff_bytes
 from PIL import Image, PngImagePlugin
 
-from denoise.cli.jobs import FileJob, Settings
+from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_file
+from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OutputError
 from denoise.files.images import read_image, write_image
 from denoise.files.samples import quantised
