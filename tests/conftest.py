@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from denoise.cli.main import app
 from denoise.files.images import write_image
-from denoise.noise.gaussian import add_gaussian_noise
+from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import (
     Decoder,
     DenoiseOptions,
@@ -118,6 +118,12 @@ def step_image(height: int = 24, width: int = 24) -> np.ndarray:
     """A clean gray image of a few flat areas and a slope, 0..255."""
     rows, columns = np.mgrid[:height, :width]
     return 60.0 + 100.0 * (columns > width / 2) + 60.0 * (rows > height / 3) - columns
+
+
+def estimated_sigma(image: np.ndarray) -> float:
+    """What is measured in an image; 0 where no noise is found."""
+    noise = estimate_gaussian(image)
+    return 0.0 if noise is None else noise.sigma
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from denoise.errors import ModelFileError, OptionError, OutputError
 from denoise.files.images import IMAGE_SUFFIXES, check_readable
 from denoise.files.outputs import check_output
 from denoise.methods.options import PEERS, PeerOptions, peer_options
-from denoise.noise.poisson_gaussian import PoissonGaussian
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
 from denoise.presets import DEFAULT_PRESET, override, preset
 from denoise.vae.saved import MODEL_SUFFIXES
@@ -139,7 +139,7 @@ class Settings:
 
     sigma: float | None = None
     noise: NoiseKind = "gaussian"
-    sensor: PoissonGaussian | None = None
+    sensor: PoissonGaussianNoise | None = None
     model: str = OWN_MODEL
     preset: str = DEFAULT_PRESET
     decoder: Decoder | None = None

@@ -112,13 +112,13 @@ def denoise(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # These need torch, which `--help` must not wait for.
     from denoise.cli.jobs import Settings
-    from denoise.noise.poisson_gaussian import PoissonGaussian
+    from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
     try:
         settings = Settings(
             sigma=sigma,
             noise=cast(Any, noise),
-            sensor=None if sensor is None else PoissonGaussian(*sensor),
+            sensor=None if sensor is None else PoissonGaussianNoise(*sensor),
             model=model,
             preset=preset_name or DEFAULT_PRESET,
             decoder=cast(Any, decoder),

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_model import ModelOutput, run_model
-from denoise.cli.file_noise import FileNoise, doubts, find_noise
+from denoise.cli.file_noise import doubts, given_noise
 from denoise.cli.jobs import FileJob, Settings
 from denoise.cli.report import FileReport, Quality
 from denoise.errors import (
     DeviceError,
     ImageError,
-    NoNoiseError,
     OptionError,
     OutputError,
     TrainingError,
@@ -29,6 +28,8 @@ from denoise.errors import (
 from denoise.files.image_file import ImageFile, quantised, to_pixels
 from denoise.files.images import check_writable, encode_image, read_image, write_image
 from denoise.metrics import psnr, ssim
+from denoise.noise.estimate import estimate_noise
+from denoise.noise.interface import Noise
 from denoise.results import Progress
 
 # Seconds; a budget that is used up gets the quickest version.
@@ -65,8 +66,10 @@ def denoise_file(
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
-        noise = find_noise(noisy, settings)
-        notes = (*noisy.notes, *doubts(noisy, noise))
+        noise, notes = given_noise(settings), noisy.notes
+        if noise is None:
+            noise = estimate_noise(noisy.pixels, settings.noise)
+            notes = (*notes, *doubts(noisy, noise, settings))
         output = _denoise(noisy, noise, job, settings, started, on_progress)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
@@ -122,16 +125,16 @@ def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozense
 
 def _denoise(
     noisy: ImageFile,
-    noise: FileNoise,
+    noise: Noise | None,
     job: FileJob,
     settings: Settings,
     started: float,
     on_progress: Callable[[Progress], None],
 ) -> ModelOutput | None:
     """What the model makes of the image, or None if there is no noise."""
-    if noise.sigma == 0:
+    if noise is None:
         if np.isnan(noisy.pixels).any():
-            raise NoNoiseError("has no noise to estimate; give --sigma to fill in missing pixels")
+            raise ImageError("has no noise to estimate; give --sigma to fill in missing pixels")
         return None
     budget = settings.time_budget
     if budget is not None:
@@ -143,7 +146,7 @@ def _report(
     job: FileJob,
     settings: Settings,
     noisy: ImageFile,
-    noise: FileNoise,
+    noise: Noise | None,
     output: ModelOutput | None,
 ) -> FileReport:
     height, width = noisy.pixels.shape[:2]
@@ -155,9 +158,8 @@ def _report(
         height=height,
         channels=noisy.channels,
         dtype=noisy.sample_type,
-        sigma=None if noise.sensor is not None else noise.sigma,
-        sigma_source="estimated" if noise.estimated else "given",
-        sensor=noise.sensor,
+        noise=noise,
+        sigma_source="estimated" if given_noise(settings) is None else "given",
         model=settings.model,
         preset=None if settings.is_peer else settings.preset,
         seed=settings.seed,

@@ -1,0 +1,144 @@
+"""An image as denoisers see it, and the way back.
+
+Whatever the noise, a denoiser gets pixels with white noise of one sigma and without values that
+are out of proportion; what it makes of them is brought back to the units of the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from denoise.errors import ImageError, OptionError
+from denoise.noise.extremes import without_extremes, working_sigma
+from denoise.noise.gaussian import GaussianNoise
+from denoise.noise.interface import Noise
+from denoise.noise.pixels import as_pixels, ordinary_range
+
+# As a share of the range of the image: weaker noise is lost in the rounding of its values.
+LEAST_SIGMA = 1e-6
+# As a multiple of the largest value: stronger noise leaves nothing of an image.
+LARGEST_SIGMA = 1e3
+# In units of sigma: noise is hardly ever stronger.
+LARGEST_CHANGE = 3.0
+
+
+@dataclass(frozen=True)
+class WhiteImage:
+    """An image whose noise has been made white.
+
+    Attributes
+    ----------
+    pixels : (height, width, C) float64, NaN where missing
+    sigma : standard deviation of the noise for the denoiser, a little larger than it is where
+        float32 could not tell it from nothing
+    noise : of the image as it was given
+    original : (height, width, C) float64, the image as it was given
+    extreme : (height, width, C), values that stay as they are
+    shape : of the image as it was given
+    """
+
+    pixels: NDArray[np.float64]
+    sigma: float
+    noise: Noise
+    original: NDArray[np.float64]
+    extreme: NDArray[np.bool_]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, image: ArrayLike, noise: float | Noise) -> WhiteImage:
+        """Stabilise an image.
+
+        Parameters
+        ----------
+        image : (height, width) or (height, width, C), NaN where missing
+        noise : in the units of the image; a number is the sigma of white Gaussian noise
+
+        Raises
+        ------
+        ImageError
+            If the array is no image, infinite somewhere or missing everywhere.
+        OptionError
+            If no image like this one can have such noise.
+        """
+        original = as_pixels(image)
+        if np.isnan(original).all():
+            raise ImageError("the image holds no value at all")
+        if noise is None:  # such as an estimate
+            raise OptionError("noise is None: there is nothing to remove")
+        known: Noise = (
+            GaussianNoise(float(noise)) if isinstance(noise, float | int | np.number) else noise
+        )
+        ordinary, extreme = without_extremes(original, known)
+        pixels = known.stabilise(ordinary)
+        check_sigma(known.stabilised_sigma, pixels)
+        sigma = working_sigma(pixels, known.stabilised_sigma)
+        return cls(pixels, sigma, known, original, extreme, np.shape(image))
+
+    def restored(
+        self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Bring back what a denoiser made of `pixels`.
+
+        Parameters
+        ----------
+        denoised : (height, width, C)
+        sigma : standard deviation of each of these values, if known
+
+        Returns
+        -------
+        image, sigma : in the shape and units of the image as it was given
+        """
+        white = self.noise.stabilised_sigma
+        if self.sigma > white:  # the denoiser saw more noise than there is
+            near = LARGEST_CHANGE * white
+            clipped = np.clip(denoised, self.pixels - near, self.pixels + near)
+            denoised = np.where(np.isnan(self.pixels), denoised, clipped)
+        image = self.noise.restore(denoised.astype(np.float32))
+        image = np.where(self.extreme, self.original, image)
+        if sigma is None:
+            return self._shaped(image), None
+        sigma = np.where(self.extreme, white, sigma).astype(np.float32)
+        # A step of one sigma after the transform is one sigma before it.
+        return self._shaped(image), self._shaped(
+            sigma * (np.sqrt(self.noise.variance(image)) / white)
+        )
+
+    def _shaped(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        return values.astype(np.float32).reshape(self.shape)
+
+
+def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
+    """Raise if no image like `pixels` can have white noise of this sigma.
+
+    Raises
+    ------
+    OptionError
+        If it is too small for the range of the values, or too large for the values.
+    """
+    lowest, highest = ordinary_range(pixels)
+    if sigma < LEAST_SIGMA * (highest - lowest):
+        raise OptionError(
+            f"sigma {sigma:g} is too small for values that differ by {highest - lowest:g};"
+            " give the noise in the units of the image"
+        )
+    largest = float(np.nanmax(np.abs(pixels)))
+    if 0 < LARGEST_SIGMA * largest < sigma:
+        raise OptionError(
+            f"sigma {sigma:g} is too large for values of at most {largest:g};"
+            " give the noise in the units of the image"
+        )
+
+
+def sigma_of_255(sigma: float, image: ArrayLike) -> float:
+    """Sigma on the 0..255 scale, for an image of any range: 255 is its largest difference.
+
+    Parameters
+    ----------
+    image : of any shape, NaN where missing
+    """
+    values = np.asarray(image, np.float64)
+    extent = float(np.nanmax(values) - np.nanmin(values))
+    return sigma * 255 / extent if extent > 0 else sigma
