@@ -16,7 +16,7 @@ from denoise.errors import ImageError, OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions, RefinementOptions
-from denoise.presets import DEFAULT_PRESET, preset
+from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
@@ -29,7 +29,10 @@ def denoise_image(
     image: ArrayLike,
     noise: float | Noise,
     *,
+    preset: str = DEFAULT_PRESET,
+    overrides: Overrides = NO_OVERRIDES,
     options: DenoiseOptions | None = None,
+    data_range: float | None = None,
     models: Sequence[LearnedVAE] | None = None,
     with_uncertainty: bool = False,
     time_budget: float | None = None,
@@ -46,8 +49,13 @@ def denoise_image(
         the others are kept as they are
     noise : in the units of `image`; a number is the standard deviation of white Gaussian noise.
         Other noise is made white first (`Noise.stabilise`)
-    options : settings; by default the preset "balanced" for `noise` on the 0..255 scale, so
-        give `options=preset("balanced", 25)` or the like for images of another range
+    preset : "fast", "balanced", "best" or "paper"; it has settings for weak and for strong noise,
+        as seen beside the range of the data
+    overrides : settings to have instead of the preset's own
+    options : all settings, instead of a preset
+    data_range : largest difference in the clean image, 255 for values from 0 to 255; None means
+        255 for uint8 and, for other arrays, what shows in the values. An image that has to be
+        stabilised has another range, which is always found in this way
     models : learned on another image with as many channels (`DenoiseResult.models`), to be used
         instead of learning; their pixel units must be those of `image`, stabilised
     with_uncertainty : also compute the posterior standard deviation of every pixel
@@ -84,8 +92,8 @@ def denoise_image(
     >>> denoise_image(noisy, 25).image.shape
     (32, 32)
     """
-    white = WhiteImage.of(image, noise)
-    options = options or preset(DEFAULT_PRESET, white.sigma)
+    white = WhiteImage.of(image, noise, data_range)
+    options = options or preset_for(preset, white.sigma, white.data_range, overrides)
     compute_device = pick_device(device)
     noisy = torch.as_tensor(white.pixels, dtype=_float_type(compute_device), device=compute_device)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from denoise.cli.main import app
 from denoise.files.images import write_image
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import (
-    Decoder,
     DenoiseOptions,
     InferenceOptions,
     ModelOptions,
@@ -26,7 +24,7 @@ from denoise.options import (
     TrainingOptions,
 )
 from denoise.patches import Patches
-from denoise.presets import preset
+from denoise.presets import NO_OVERRIDES, Overrides, override
 from denoise.vae.amplitudes import GaussianAmplitudes
 from denoise.vae.mlp import MLPDecoder
 from denoise.vae.model import BinaryVAE
@@ -128,13 +126,15 @@ def estimated_sigma(image: np.ndarray) -> float:
 
 @pytest.fixture
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command line train a tiny model whatever the preset."""
+    """Learn a tiny model whatever the preset."""
 
-    def tiny(name: str, sigma: float, decoder: str | None) -> DenoiseOptions:
-        preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
-        return TINY_AMPLITUDE if decoder == "amplitude" else TINY
+    def tiny(
+        name: str, sigma: float, data_range: float, overrides: Overrides = NO_OVERRIDES
+    ) -> DenoiseOptions:
+        fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
+        return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)
 
-    monkeypatch.setattr("denoise.cli.jobs.preset", tiny)
+    monkeypatch.setattr("denoise.pipeline.preset_for", tiny)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

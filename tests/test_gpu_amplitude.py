@@ -233,7 +233,7 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image(
 
     clean = step_image(64, 64)
     noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
-    options = replace(preset("fast", 25), refinement=None)
+    options = replace(preset("fast"), refinement=None)
     monkeypatch.undo()
     launched: list[int] = []
     explore_once = amplitude.explore

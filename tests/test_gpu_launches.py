@@ -16,7 +16,7 @@ from denoise.kernels import groups_gpu as on_gpu
 from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches
-from denoise.presets import override, preset
+from denoise.presets import Overrides, override, preset
 from denoise.refinement.block_matching import match_patches
 from denoise.vae import fast_path
 from denoise.vae.learned import initial_model, initial_states
@@ -97,7 +97,7 @@ def _no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_batch_with_the_published_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """One launch to score, four to breed, two to keep the best, one for the gradient."""
-    options = override(preset("paper", 25), epochs=1)
+    options = override(preset("paper"), Overrides(epochs=1))
     monkeypatch.setattr(perceptron, "supports", lambda model, patches: True)
     operations, launches, waits = cost_of_a_batch(options)
     assert launches == 8
@@ -108,7 +108,7 @@ def test_a_batch_with_the_published_settings(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_batch_of_the_amplitude_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = override(preset("fast", 25), epochs=1)
+    options = override(preset("fast"), Overrides(epochs=1))
     options = replace(options, training=replace(options.training, batch_size=64))
     monkeypatch.setattr(fast_path, "kernels_for", lambda model, patches, sets: amplitude)
     operations, launches, waits = cost_of_a_batch(options)

@@ -15,6 +15,7 @@ from denoise.errors import ImageError
 from denoise.files.image_file import to_8bit
 from denoise.files.images import read_image, write_image
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
+from denoise.noise.pixels import clean_range
 from noise_levels import main
 
 
@@ -146,10 +147,47 @@ def test_what_cannot_be_measured_is_refused(image: np.ndarray, message: str) -> 
         estimate_gaussian(image)
 
 
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the images of ../shared/data")
+@pytest.mark.parametrize("clip", [False, True], ids=["float", "8 bit"])
+def test_the_range_of_clean_photographs_is_found_well_enough_for_presets(clip: bool) -> None:
+    """Noise of sigma 25 of 255 is weak (below 35 of 255, for "paper" 30) and 50 is strong."""
+    folders = ("set12", "photos_crop256", "kodak24_crop256")
+    paths = [path for folder in folders for path in sorted((SHARED_DATA / folder).glob("*.png"))]
+    assert len(paths) == 26
+    shares = {}
+    for sigma in (15, 25, 50):
+        noisy = [
+            add_gaussian_noise(
+                read_image(path).pixels, sigma, generator=np.random.default_rng(seed)
+            )
+            for seed, path in enumerate(paths)
+        ]
+        noisy = [to_8bit(image) if clip else image for image in noisy]
+        shares[sigma] = [sigma / clean_range(np.asarray(one, float), sigma) for one in noisy]
+    assert max(shares[15]) < 30 / 255
+    assert sum(share > 30 / 255 for share in shares[25]) <= 1
+    assert max(shares[25]) < 35 / 255
+    assert sum(share < 35 / 255 for share in shares[50]) <= 1
+
+
+def test_the_range_follows_units_and_minds_neither_outliers_nor_holes() -> None:
+    noisy = noisy_camera(25.0)
+    extent = clean_range(noisy, 25.0)
+    assert extent == pytest.approx(255, rel=0.15)
+    assert clean_range(noisy / 255 + 3, 25 / 255) == pytest.approx(extent / 255)
+    damaged = noisy.copy()
+    damaged[::50, ::50] = np.nan
+    damaged[3, 4:30] = 1e6
+    assert clean_range(damaged, 25.0) == pytest.approx(extent, rel=0.02)
+    assert clean_range(np.full((24, 24), 7.0), 2.0) == 2.0
+    assert clean_range(np.array([0, 0, 9, 255.0, 255]), 80.0) == 255
+
+
 def test_the_benchmark_prints_errors_and_what_they_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("noise_levels.preset", lambda name, sigma: TINY_AMPLITUDE)
+    tiny = lambda name, sigma, data_range, overrides: TINY_AMPLITUDE  # noqa: E731
+    monkeypatch.setattr("denoise.pipeline.preset_for", tiny)
     monkeypatch.setattr("noise_levels.find_spec", lambda name: None)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:

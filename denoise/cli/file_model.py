@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from denoise.cli.jobs import FileJob, Settings
 from denoise.devices import pick_device
 from denoise.errors import ImageError
-from denoise.files.image_file import ImageFile
+from denoise.files.image_file import PEAK, ImageFile
 from denoise.methods.other_vaes import denoise_with_peer
 from denoise.noise.interface import Noise
-from denoise.noise.white import sigma_of_255
 from denoise.pipeline import denoise_image
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
@@ -73,13 +72,12 @@ def run_model(
         return ModelOutput(
             result.image, result.device, asdict(result.options), diagnostics=diagnostics
         )
-    level = noise.stabilised_sigma
-    if noisy.is_float or not noise.keeps_units:
-        level = sigma_of_255(level, noise.stabilise(noisy.pixels))
     own = denoise_image(
         noisy.pixels,
         noise,
-        options=settings.options(level),
+        preset=settings.preset,
+        overrides=settings.overrides,
+        data_range=None if noisy.is_float else PEAK,
         models=None if job.load_model is None else _load_models(job, settings, noise),
         with_uncertainty=job.uncertainty is not None,
         time_budget=time_budget,

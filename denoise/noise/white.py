@@ -6,6 +6,7 @@ are out of proportion; what it makes of them is brought back to the units of the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from denoise.errors import ImageError, OptionError
 from denoise.noise.extremes import without_extremes, working_sigma
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
-from denoise.noise.pixels import as_pixels, ordinary_range
+from denoise.noise.pixels import as_pixels, clean_range, ordinary_range
 
 # As a share of the range of the image: weaker noise is lost in the rounding of its values.
 LEAST_SIGMA = 1e-6
@@ -23,6 +24,8 @@ LEAST_SIGMA = 1e-6
 LARGEST_SIGMA = 1e3
 # In units of sigma: noise is hardly ever stronger.
 LARGEST_CHANGE = 3.0
+# Of images of bytes.
+BYTE_RANGE = 255.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class WhiteImage:
     pixels : (height, width, C) float64, NaN where missing
     sigma : standard deviation of the noise for the denoiser, a little larger than it is where
         float32 could not tell it from nothing
+    data_range : roughly the largest difference in the clean image, in the units of `pixels`
     noise : of the image as it was given
     original : (height, width, C) float64, the image as it was given
     extreme : (height, width, C), values that stay as they are
@@ -42,26 +46,31 @@ class WhiteImage:
 
     pixels: NDArray[np.float64]
     sigma: float
+    data_range: float
     noise: Noise
     original: NDArray[np.float64]
     extreme: NDArray[np.bool_]
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, image: ArrayLike, noise: float | Noise) -> WhiteImage:
+    def of(
+        cls, image: ArrayLike, noise: float | Noise, data_range: float | None = None
+    ) -> WhiteImage:
         """Stabilise an image.
 
         Parameters
         ----------
         image : (height, width) or (height, width, C), NaN where missing
         noise : in the units of the image; a number is the sigma of white Gaussian noise
+        data_range : of the clean image, from 0, in its units; None means 255 for uint8, and
+            otherwise that it is estimated. Where the noise changes the units, it always is
 
         Raises
         ------
         ImageError
             If the array is no image, infinite somewhere or missing everywhere.
         OptionError
-            If no image like this one can have such noise.
+            If no image like this one can have such noise or range.
         """
         original = as_pixels(image)
         if np.isnan(original).all():
@@ -75,7 +84,13 @@ class WhiteImage:
         pixels = known.stabilise(ordinary)
         check_sigma(known.stabilised_sigma, pixels)
         sigma = working_sigma(pixels, known.stabilised_sigma)
-        return cls(pixels, sigma, known, original, extreme, np.shape(image))
+        if data_range is None and np.asarray(image).dtype == np.uint8:
+            data_range = BYTE_RANGE
+        if data_range is not None and not 0 < data_range < math.inf:
+            raise OptionError(f"data_range must be positive and finite, got {data_range}")
+        if data_range is None or not known.keeps_units:
+            data_range = clean_range(pixels, sigma)
+        return cls(pixels, sigma, data_range, known, original, extreme, np.shape(image))
 
     def restored(
         self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None
@@ -130,15 +145,3 @@ def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
             f"sigma {sigma:g} is too large for values of at most {largest:g};"
             " give the noise in the units of the image"
         )
-
-
-def sigma_of_255(sigma: float, image: ArrayLike) -> float:
-    """Sigma on the 0..255 scale, for an image of any range: 255 is its largest difference.
-
-    Parameters
-    ----------
-    image : of any shape, NaN where missing
-    """
-    values = np.asarray(image, np.float64)
-    extent = float(np.nanmax(values) - np.nanmin(values))
-    return sigma * 255 / extent if extent > 0 else sigma

@@ -25,7 +25,6 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 
 # From one noise seed of an image to its next.
 SEED_STEP = 1000
@@ -57,7 +56,7 @@ def wavelet_error(clean: Image, noisy: Image, sigma: float) -> float:
 def decibels_lost(clean: Image, noisy: Image, sigma: float, *, preset_name: str) -> float:
     """PSNR with the given sigma less that with our estimate."""
     given, estimated = (
-        psnr(clean, denoise_image(noisy, level, options=preset(preset_name, level)).image)
+        psnr(clean, denoise_image(noisy, level, preset=preset_name, data_range=255).image)
         for level in (sigma, estimated_sigma(noisy))
     )
     return given - estimated

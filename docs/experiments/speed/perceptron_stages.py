@@ -19,7 +19,7 @@ from denoise.kernels import evolution_gpu as evolution
 from denoise.kernels import mlp_gpu as perceptron
 from denoise.options import DenoiseOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.presets import override, preset
+from denoise.presets import Overrides, override, preset_for
 from denoise.vae.gradient import gradient
 from denoise.vae.learned import LearnedVAE, learn_vae
 from denoise.vae.model import BinaryVAE
@@ -79,7 +79,7 @@ def measure_published_training(
 
     `paths` are taken where there are kernels, see `on_path`.
     """
-    options = preset("paper", sigma)
+    options = preset_for("paper", sigma)
     size = options.model.patch_sizes[0]
     grid = PatchGrid((image.shape[0], image.shape[1], 1), size, image.device)
     patches = min(len(grid), options.training.patch_budget)
@@ -103,7 +103,7 @@ def _short_training(
 ) -> tuple[LearnedVAE, ShortTraining]:
     """Learn on some of the `patches` patches of an image."""
     budget = TRAINED_ON_GPU if image.is_cuda else TRAINED
-    short = override(options, epochs=EPOCHS, patch_budget=budget)
+    short = override(options, Overrides(epochs=EPOCHS, patch_budget=budget))
     size, ends = options.model.patch_sizes[0], list[float]()
 
     def tell(stats: EpochStats) -> None:
