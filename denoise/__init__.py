@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from denoise.noise.level import estimate_sigma
-    from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
-    from denoise.noise.signal_dependent import denoise_poisson_gaussian
+    from denoise.noise.estimate import estimate_noise
+    from denoise.noise.gaussian import GaussianNoise
+    from denoise.noise.interface import Noise
+    from denoise.noise.poisson_gaussian import PoissonGaussianNoise
     from denoise.options import DenoiseOptions
     from denoise.pipeline import denoise_image
     from denoise.presets import preset
@@ -18,25 +19,25 @@ __version__ = "0.1.0"
 __all__ = [
     "DenoiseOptions",
     "DenoiseResult",
-    "PoissonGaussian",
+    "GaussianNoise",
+    "Noise",
+    "PoissonGaussianNoise",
     "Progress",
     "__version__",
     "denoise_image",
-    "denoise_poisson_gaussian",
-    "estimate_poisson_gaussian",
-    "estimate_sigma",
+    "estimate_noise",
     "preset",
 ]
 
 _HOMES = {
     "DenoiseOptions": "options",
     "DenoiseResult": "results",
-    "PoissonGaussian": "noise.poisson_gaussian",
+    "GaussianNoise": "noise.gaussian",
+    "Noise": "noise.interface",
+    "PoissonGaussianNoise": "noise.poisson_gaussian",
     "Progress": "results",
     "denoise_image": "pipeline",
-    "denoise_poisson_gaussian": "noise.signal_dependent",
-    "estimate_poisson_gaussian": "noise.poisson_gaussian",
-    "estimate_sigma": "noise.level",
+    "estimate_noise": "noise.estimate",
     "preset": "presets",
 }
 

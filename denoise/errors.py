@@ -4,8 +4,7 @@ DenoiseError
 ├── OptionError     a setting is out of its bounds
 ├── PlanError       the inputs and outputs of a command do not fit together
 ├── ImageError      an image cannot be read or used
-│   ├── DamagedImageError  its file breaks off, or its pixels cannot be unpacked
-│   └── NoNoiseError  it has no noise that could be measured
+│   └── DamagedImageError  its file breaks off, or its pixels cannot be unpacked
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
 ├── DeviceError     the requested device is not there or too small
@@ -31,10 +30,6 @@ class ImageError(DenoiseError):
 
 class DamagedImageError(ImageError):
     """The file of an image breaks off, or its pixels cannot be unpacked."""
-
-
-class NoNoiseError(ImageError):
-    """An image has no noise that could be measured."""
 
 
 class OutputError(DenoiseError):

@@ -17,12 +17,14 @@ NoiseKind = Literal["gaussian", "poisson-gaussian"]
 OWN_MODEL = "tvae"
 
 
-def _require_choice(name: str, value: str, choices: object) -> None:
+def require_choice(name: str, value: str, choices: object) -> None:
+    """Raise an OptionError if a value is not among those of a Literal."""
     known = get_args(choices)
-    _require(value in known, f"{name} must be one of {', '.join(known)}, got {value!r}")
+    require(value in known, f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise an OptionError where the condition does not hold."""
     if not condition:
         raise OptionError(message)
 
@@ -60,24 +62,24 @@ class ModelOptions:
     learn_noise_variance: bool = False
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
             f"patch_sizes must be at least 2, got {self.patch_sizes}",
         )
-        _require_choice("decoder", self.decoder, Decoder)
-        _require(
+        require_choice("decoder", self.decoder, Decoder)
+        require(
             (self.decoder == "mlp") == (self.hidden is not None),
             "the decoder mlp needs hidden layers, and only this one has them",
         )
-        _require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
-        _require(1 <= self.latents < 2**15, f"latents must lie in 1..32767, got {self.latents}")
-        _require(
+        require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
+        require(1 <= self.latents < 2**15, f"latents must lie in 1..32767, got {self.latents}")
+        require(
             0 < self.expected_active < self.latents,
             f"expected_active must lie between 0 and latents, got {self.expected_active}",
         )
-        _require(all(width >= 1 for width in self.hidden or ()), f"hidden widths are {self.hidden}")
-        _require(0 <= self.leak < 1, f"leak must lie in [0, 1), got {self.leak}")
-        _require(
+        require(all(width >= 1 for width in self.hidden or ()), f"hidden widths are {self.hidden}")
+        require(0 <= self.leak < 1, f"leak must lie in [0, 1), got {self.leak}")
+        require(
             self.pixel_scale is None or 0 < self.pixel_scale < math.inf,
             f"pixel_scale must be positive, got {self.pixel_scale}",
         )
@@ -114,10 +116,10 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name in ("states", "parents", "children", "generations"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _require(self.reach >= 0, f"reach must be at least 0, got {self.reach}")
-        _require_choice("parent_selection", self.parent_selection, ParentSelection)
-        _require_choice("mutation", self.mutation, Mutation)
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require(self.reach >= 0, f"reach must be at least 0, got {self.reach}")
+        require_choice("parent_selection", self.parent_selection, ParentSelection)
+        require_choice("mutation", self.mutation, Mutation)
 
 
 @dataclass(frozen=True)
@@ -151,19 +153,19 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patch_budget", "batch_size", "half_cycle"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
         lowest, highest = self.learning_rate
-        _require(
+        require(
             0 < lowest <= highest, f"learning rates must rise from above 0, got {lowest, highest}"
         )
-        _require_choice("schedule", self.schedule, Schedule)
-        _require(
+        require_choice("schedule", self.schedule, Schedule)
+        require(
             self.initial_noise is None or 0 < self.initial_noise < math.inf,
             f"initial_noise must be positive, got {self.initial_noise}",
         )
         for name in ("annealing", "prior_hold"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
-        _require(self.memory > 0, f"memory must be positive, got {self.memory}")
+            require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
+        require(self.memory > 0, f"memory must be positive, got {self.memory}")
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,8 @@ class InferenceOptions:
 
     def __post_init__(self) -> None:
         for name in ("pool_size", "chunk_size"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _require(self.search_steps >= 0, "search_steps must be at least 0")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require(self.search_steps >= 0, "search_steps must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -220,14 +222,14 @@ class RefinementOptions:
 
     def __post_init__(self) -> None:
         for name in ("stride", "window", "rounds", "wiener_group", "low_rank_group"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _require(
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require(
             len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
             f"patch_sizes must be at least 2, got {self.patch_sizes}",
         )
         for name in ("noise_share", "anchoring"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
-        _require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
+            require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
+        require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
 
     @property
     def passes(self) -> int:
@@ -247,8 +249,8 @@ class DenoiseOptions:
 
     def __post_init__(self) -> None:
         states, latents = self.search.states, self.model.latents
-        _require(
+        require(
             self.model.decoder == "mlp" or self.search.mutation == "neighbours",
             f"the amplitude decoder needs the mutation 'neighbours', got {self.search.mutation!r}",
         )
-        _require(states <= 2**latents, f"{latents} latents have no {states} distinct states")
+        require(states <= 2**latents, f"{latents} latents have no {states} distinct states")

@@ -6,34 +6,33 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import ImageError, OptionError
-from denoise.noise.extremes import without_extremes, working_sigma
-from denoise.noise.gaussian import check_sigma
+from denoise.noise.interface import Noise
+from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions, RefinementOptions
-from denoise.presets import DEFAULT_PRESET, preset
+from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import STAGES, DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 from denoise.vae.reconstruction import Reconstruction, averaged
 from denoise.vae.training import EpochStats
 
-# In units of sigma: noise is hardly ever stronger.
-LARGEST_CHANGE = 3.0
-
 
 @out_of_memory_reported()
 def denoise_image(
     image: ArrayLike,
-    sigma: float,
+    noise: float | Noise,
     *,
+    preset: str = DEFAULT_PRESET,
+    overrides: Overrides = NO_OVERRIDES,
     options: DenoiseOptions | None = None,
+    data_range: float | None = None,
     models: Sequence[LearnedVAE] | None = None,
     with_uncertainty: bool = False,
     time_budget: float | None = None,
@@ -48,11 +47,17 @@ def denoise_image(
     image : (height, width) or (height, width, C) real numbers of any range; NaN marks a
         missing value, which is filled in; values more than a thousand sigma outside the range of
         the others are kept as they are
-    sigma : standard deviation of the white Gaussian noise, in the units of `image`
-    options : settings; by default the preset "balanced" for `sigma` on the 0..255 scale, so
-        give `options=preset("balanced", 25)` or the like for images of another range
+    noise : in the units of `image`; a number is the standard deviation of white Gaussian noise.
+        Other noise is made white first (`Noise.stabilise`)
+    preset : "fast", "balanced", "best" or "paper"; it has settings for weak and for strong noise,
+        as seen beside the range of the data
+    overrides : settings to have instead of the preset's own
+    options : all settings, instead of a preset
+    data_range : largest difference in the clean image, 255 for values from 0 to 255; None means
+        255 for uint8 and, for other arrays, what shows in the values. An image that has to be
+        stabilised has another range, which is always found in this way
     models : learned on another image with as many channels (`DenoiseResult.models`), to be used
-        instead of learning; their pixel units must be those of `image`
+        instead of learning; their pixel units must be those of `image`, stabilised
     with_uncertainty : also compute the posterior standard deviation of every pixel
     time_budget : seconds; the schedule of `options` is shortened or extended to fit, as fast as
         this machine is at the moment (`DenoiseResult.options` tells what was chosen)
@@ -69,7 +74,7 @@ def denoise_image(
     ImageError
         If the array is no image, smaller than a patch, infinite somewhere or missing everywhere.
     OptionError
-        If `sigma` is not a positive finite number, or a model is on another device.
+        If no image like this one can have such noise, or a model is on another device.
     DeviceError
         If the device is not available, or its memory does not suffice.
     TrainingError
@@ -84,16 +89,13 @@ def denoise_image(
     --------
     >>> import numpy as np
     >>> noisy = np.random.default_rng(0).normal(128, 25, size=(32, 32))
-    >>> denoise_image(noisy, sigma=25).image.shape
+    >>> denoise_image(noisy, 25).image.shape
     (32, 32)
     """
-    pixels = _as_pixels(image)
-    check_sigma(sigma, pixels)
-    options = options or preset(DEFAULT_PRESET, sigma)
+    white = WhiteImage.of(image, noise, data_range)
+    options = options or preset_for(preset, white.sigma, white.data_range, overrides)
     compute_device = pick_device(device)
-    ordinary, kept = without_extremes(pixels, sigma)
-    level = working_sigma(ordinary, sigma)
-    noisy = torch.as_tensor(ordinary, dtype=_float_type(compute_device), device=compute_device)
+    noisy = torch.as_tensor(white.pixels, dtype=_float_type(compute_device), device=compute_device)
 
     if models is not None:
         _check_models(models, noisy)
@@ -101,13 +103,13 @@ def denoise_image(
         if not 0 < time_budget < math.inf:
             raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
         options = fit_to_time(
-            options, noisy, level, time_budget, models=models, with_variance=with_uncertainty
+            options, noisy, white.sigma, time_budget, models=models, with_variance=with_uncertainty
         )
     clock = _Clock()
     rebuilt: list[Reconstruction] = []
     used: list[LearnedVAE] = []
     # One model at a time: the states of its training patches take the most memory.
-    for vae in _models(noisy, level, options, models, seed, on_progress):
+    for vae in _models(noisy, white.sigma, options, models, seed, on_progress):
         clock.lap("train")
         rebuilt.append(
             apply_vae(
@@ -123,22 +125,17 @@ def denoise_image(
         clock.lap("rebuild")
     pilot = averaged(rebuilt)
     denoised = _refine(noisy, pilot.image, used[0].sigma, options.refinement, on_progress)
-    result = np.where(kept, pixels, denoised.cpu().numpy())  # waits for a GPU
-    if level > sigma:  # the models saw more noise than there is
-        result = _near(result, pixels, LARGEST_CHANGE * sigma)
-    uncertainty = None
-    if pilot.variance is not None:
-        uncertainty = np.where(kept, sigma, pilot.variance.sqrt().cpu().numpy())
-    shape = np.shape(image)
+    deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
+    result, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
     clock.lap("refine")
 
     history = used[0].history if models is None else ()
     return DenoiseResult(
-        image=_to_array(result, shape),
-        sigma=sigma,
+        image=result,
+        noise=white.noise,
         learned_sigma=used[0].residual_sigma if history else math.nan,
         elbo_history=tuple(stats.elbo for stats in history),
-        uncertainty=None if uncertainty is None else _to_array(uncertainty, shape),
+        uncertainty=uncertainty,
         models=tuple(used),
         seconds=clock.seconds,
         device=describe_device(compute_device),
@@ -232,29 +229,3 @@ def _check_models(models: Sequence[LearnedVAE], noisy: Tensor) -> None:
                 f"the model is on {vae.model.prior_probs.device}, but the run on {noisy.device};"
                 " save it and load it there"
             )
-
-
-def _near(
-    result: NDArray[np.floating], pixels: NDArray[np.float64], distance: float
-) -> NDArray[np.float64]:
-    """`result`, nowhere further than `distance` from `pixels` but where these are missing."""
-    near = np.clip(result, pixels - distance, pixels + distance)
-    return np.where(np.isnan(pixels), result, near)
-
-
-def _to_array(image: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return image.astype(np.float32).reshape(shape)
-
-
-def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
-    """(height, width, C) float64 of an array that can be denoised."""
-    pixels = np.array(image, dtype=np.float64, order="C")  # a copy: the caller keeps the original
-    if pixels.ndim not in (2, 3):
-        raise ImageError(
-            f"expected (height, width) or (height, width, C), got shape {pixels.shape}"
-        )
-    if np.isinf(pixels).any():
-        raise ImageError("the image holds infinite values; mark missing ones as NaN")
-    if np.isnan(pixels).all():
-        raise ImageError("the image holds no value at all")
-    return pixels.reshape(*pixels.shape[:2], -1)

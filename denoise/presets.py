@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from denoise.errors import OptionError
@@ -14,50 +14,123 @@ from denoise.options import (
     RefinementOptions,
     SearchOptions,
     TrainingOptions,
+    require_choice,
 )
 
 PresetName = Literal["fast", "balanced", "best", "paper"]
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 DEFAULT_PRESET: PresetName = "balanced"
+# Our VAE alone, without refinement, on patches as other VAEs have them, to compare it with them.
+VAE_ALONE: dict[str, Decoder] = {"vae": "amplitude", "vae-mlp": "mlp"}
+COMPARED_PATCH_SIZE = 8
 
-# Up to this sigma (0..255) the paper uses its 8x8 settings, above it 12x12.
-PAPER_SMALL_PATCH_SIGMA = 30.0
+# Strong noise calls for larger patches and more caution than weak noise.
+Regime = Literal["weak", "strong"]
+# Sigma over the range of the data at which the one gives way to the other.
+STRONG_FROM, PAPER_WEAK_UP_TO = 35 / 255, 30 / 255
 
 
-def preset(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
-    """Settings of a preset for noise of standard deviation `sigma` on the 0..255 scale.
+@dataclass(frozen=True)
+class Overrides:
+    """Settings to have instead of a preset's own; None leaves the preset's choice.
+
+    Attributes
+    ----------
+    decoder : "mlp" for the published model in presets other than "paper", which has it anyway
+    epochs, patch_budget : of `TrainingOptions`
+    learn_noise_variance : of `ModelOptions`
+    """
+
+    decoder: Decoder | None = None
+    epochs: int | None = None
+    patch_budget: int | None = None
+    learn_noise_variance: bool | None = None
+
+
+NO_OVERRIDES = Overrides()
+
+
+def preset_for(
+    name: str, sigma: float, data_range: float = 255.0, overrides: Overrides = NO_OVERRIDES
+) -> DenoiseOptions:
+    """Settings of a preset for an image with white noise.
 
     Parameters
     ----------
-    decoder : "mlp" for the published model in presets other than "paper", which has it anyway
+    sigma : standard deviation of the noise
+    data_range : largest difference in the clean image, in the same units
 
     Raises
     ------
     OptionError
         If there is no such preset, or it has no such decoder.
     """
-    if name not in PRESETS:
-        raise OptionError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    options = preset(name, noise_regime(name, sigma / data_range), decoder=overrides.decoder)
+    if options.model.pixel_scale is not None:
+        model = replace(options.model, pixel_scale=options.model.pixel_scale * data_range / 255)
+        options = replace(options, model=model)
+    return override(options, overrides)
+
+
+def noise_regime(name: str, noise_share: float) -> Regime:
+    """What a preset takes noise for whose sigma is this share of the data's range."""
+    if name == "paper":
+        return "weak" if noise_share <= PAPER_WEAK_UP_TO else "strong"
+    return "strong" if noise_share >= STRONG_FROM else "weak"
+
+
+def preset(name: str, regime: Regime = "weak", *, decoder: Decoder | None = None) -> DenoiseOptions:
+    """Settings of a preset, for images on the 0..255 scale where that matters ("paper").
+
+    Parameters
+    ----------
+    name : one of `PRESETS` or of `VAE_ALONE`
+    regime : "weak" noise up to a sigma of some 30 on the 0..255 scale, or "strong"
+    decoder : see `Overrides`
+
+    Raises
+    ------
+    OptionError
+        If there is no such preset, or it has no such decoder.
+    """
+    require_choice("regime", regime, Regime)
     check_decoder(name, decoder)
     if name == "paper":
-        return _paper(sigma)
-    options = {"fast": _fast, "balanced": _balanced, "best": _best}[name](sigma)
-    return options if decoder != "mlp" else _with_mlp(options, sigma)
+        return _paper(regime)
+    if name in VAE_ALONE:
+        return _vae_alone(regime, VAE_ALONE[name])
+    if name not in PRESETS:
+        raise OptionError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    options = {"fast": _fast, "balanced": _balanced, "best": _best}[name](regime)
+    return options if decoder != "mlp" else _with_mlp(options, regime)
 
 
 def check_decoder(name: str, decoder: Decoder | None) -> None:
     """Raise an OptionError if a preset does not have this decoder."""
-    if name == "paper" and decoder == "amplitude":
-        raise OptionError("the preset 'paper' has the decoder 'mlp'")
+    fixed = "mlp" if name == "paper" else VAE_ALONE.get(name)
+    if fixed is not None and decoder not in (None, fixed):
+        raise OptionError(f"the preset {name!r} has the decoder {fixed!r}")
 
 
-def _fast(sigma: float) -> DenoiseOptions:
+def override(options: DenoiseOptions, overrides: Overrides) -> DenoiseOptions:
+    """The same settings but for those given; the decoder is `preset`'s to choose."""
+    model, training = options.model, options.training
+    if overrides.epochs is not None:
+        training = replace(training, epochs=overrides.epochs)
+    if overrides.patch_budget is not None:
+        training = replace(training, patch_budget=overrides.patch_budget)
+    if overrides.learn_noise_variance is not None:
+        model = replace(model, learn_noise_variance=overrides.learn_noise_variance)
+    return replace(options, model=model, training=training)
+
+
+def _fast(regime: Regime) -> DenoiseOptions:
     """Some patches, one patch size, few passes."""
     return DenoiseOptions(
-        model=ModelOptions(patch_sizes=(_patch_sizes(sigma)[1],)),
+        model=ModelOptions(patch_sizes=(_patch_sizes(regime)[1],)),
         training=TrainingOptions(epochs=6, patch_budget=16_384, batch_size=2048),
         refinement=RefinementOptions(
-            patch_sizes=(7 if sigma >= 35 else 6,),
+            patch_sizes=(7 if regime == "strong" else 6,),
             rounds=2,
             window=24,
             wiener_group=20,
@@ -66,76 +139,64 @@ def _fast(sigma: float) -> DenoiseOptions:
     )
 
 
-def _balanced(sigma: float) -> DenoiseOptions:
+def _balanced(regime: Regime) -> DenoiseOptions:
     """Two patch sizes, since small ones suit texture and large ones flat areas."""
-    small, _, large = _patch_sizes(sigma)
+    small, _, large = _patch_sizes(regime)
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(small, large), latents=512),
-        refinement=RefinementOptions(patch_sizes=(7 if sigma >= 35 else 6,)),
+        refinement=RefinementOptions(patch_sizes=(7 if regime == "strong" else 6,)),
     )
 
 
-def _best(sigma: float) -> DenoiseOptions:
+def _best(regime: Regime) -> DenoiseOptions:
     """More models, longer training, two rounds of refinement with two patch sizes."""
     return DenoiseOptions(
-        model=ModelOptions(patch_sizes=_patch_sizes(sigma), latents=512),
+        model=ModelOptions(patch_sizes=_patch_sizes(regime), latents=512),
         training=TrainingOptions(epochs=8),
         refinement=RefinementOptions(
-            patch_sizes=(6, 8) if sigma >= 35 else (5, 7), rounds=2, window=36
+            patch_sizes=(6, 8) if regime == "strong" else (5, 7), rounds=2, window=36
         ),
     )
 
 
-def _patch_sizes(sigma: float) -> tuple[int, int, int]:
+def _patch_sizes(regime: Regime) -> tuple[int, int, int]:
     """Small, medium and large patches: the stronger the noise, the larger."""
-    return (6, 7, 8) if sigma < 35 else (8, 9, 10)
+    return (6, 7, 8) if regime == "weak" else (8, 9, 10)
 
 
-def _with_mlp(options: DenoiseOptions, sigma: float) -> DenoiseOptions:
+def _with_mlp(options: DenoiseOptions, regime: Regime) -> DenoiseOptions:
     """The same with the published decoder, learned by Adam in seconds rather than hours."""
     return replace(
         options,
         model=ModelOptions(
-            patch_sizes=(_patch_sizes(sigma)[1],), decoder="mlp", latents=128, hidden=(128,)
+            patch_sizes=(_patch_sizes(regime)[1],), decoder="mlp", latents=128, hidden=(128,)
         ),
         search=SearchOptions(mutation="guided"),
         training=TrainingOptions(
             epochs=20,
             patch_budget=16_000,
             batch_size=256,
-            initial_noise=3.0 if sigma >= 35 else 1.0,
-            annealing=0.4 if sigma >= 35 else 0.0,
+            initial_noise=3.0 if regime == "strong" else 1.0,
+            annealing=0.4 if regime == "strong" else 0.0,
         ),
         inference=InferenceOptions(chunk_size=1024),
     )
 
 
-def override(
-    options: DenoiseOptions,
-    *,
-    epochs: int | None = None,
-    patch_budget: int | None = None,
-    learn_noise_variance: bool | None = None,
-) -> DenoiseOptions:
-    """A preset with the given settings instead of its own; None leaves one as it is."""
-    model, training = options.model, options.training
-    if epochs is not None:
-        training = replace(training, epochs=epochs)
-    if patch_budget is not None:
-        training = replace(training, patch_budget=patch_budget)
-    if learn_noise_variance is not None:
-        model = replace(model, learn_noise_variance=learn_noise_variance)
-    return replace(options, model=model, training=training)
+def _vae_alone(regime: Regime, decoder: Decoder) -> DenoiseOptions:
+    options = _balanced(regime) if decoder == "amplitude" else _with_mlp(_balanced(regime), regime)
+    model = replace(options.model, patch_sizes=(COMPARED_PATCH_SIZE,))
+    return replace(options, model=model, refinement=None)
 
 
-def _paper(sigma: float) -> DenoiseOptions:
+def _paper(regime: Regime) -> DenoiseOptions:
     """Settings published for House (Drefs et al. 2022, experiments of the authors' code).
 
     Single random flips, no crossover, pi_h = 1/H, sigma^2 from the data variance
     and learned, pixels on the 0..255 scale. The budget holds all patches of a
     256×256 image; larger ones are subsampled to bound memory.
     """
-    small = sigma <= PAPER_SMALL_PATCH_SIGMA
+    small = regime == "weak"
     latents = 64 if small else 512
     return DenoiseOptions(
         model=ModelOptions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.vae.learned import LearnedVAE
 
@@ -39,13 +40,15 @@ class DenoiseResult:
     Attributes
     ----------
     image : (height, width) or (height, width, C) float32 in the units of the input, not clipped
-    sigma : standard deviation of the noise as given, same units
+    noise : as given
     learned_sigma : root of the mean posterior-weighted squared error at the end of training,
-        the model's own estimate of sigma, same units; NaN if the model was learned before
+        the model's own estimate of the sigma of the stabilised image; NaN if the model was
+        learned before
     elbo_history : mean ELBO per training patch of each epoch, in nats, for the first patch size
     uncertainty : standard deviation of every pixel under the VAE's posterior, shaped like
         `image` in its units, or None if not asked for
-    models : one learned VAE for each patch size, for other images of the same kind
+    models : one learned VAE for each patch size, for other images of the same kind; their pixels
+        are those of stabilised images
     seconds : time spent in each stage, "train", "rebuild" and "refine"
     device : where it ran, such as "cpu" or "cuda:0 (NVIDIA ...)"
     seed : that of the run
@@ -53,7 +56,7 @@ class DenoiseResult:
     """
 
     image: NDArray[np.float32]
-    sigma: float
+    noise: Noise
     learned_sigma: float
     elbo_history: tuple[float, ...]
     uncertainty: NDArray[np.float32] | None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from typer.testing import CliRunner
 
 from denoise.cli.main import app
 from denoise.files.images import write_image
-from denoise.noise.gaussian import add_gaussian_noise
+from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import (
-    Decoder,
     DenoiseOptions,
     InferenceOptions,
     ModelOptions,
@@ -26,7 +24,7 @@ from denoise.options import (
     TrainingOptions,
 )
 from denoise.patches import Patches
-from denoise.presets import preset
+from denoise.presets import NO_OVERRIDES, Overrides, override
 from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.mlp import MLP
 from denoise.vae.mlp_vae import MLPVAE
@@ -126,15 +124,23 @@ def step_image(height: int = 24, width: int = 24) -> np.ndarray:
     return 60.0 + 100.0 * (columns > width / 2) + 60.0 * (rows > height / 3) - columns
 
 
+def estimated_sigma(image: np.ndarray) -> float:
+    """What is measured in an image; 0 where no noise is found."""
+    noise = estimate_gaussian(image)
+    return 0.0 if noise is None else noise.sigma
+
+
 @pytest.fixture
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command line train a tiny model whatever the preset."""
+    """Learn a tiny model whatever the preset."""
 
-    def tiny(name: str, sigma: float, decoder: str | None) -> DenoiseOptions:
-        preset(name, sigma, cast("Decoder | None", decoder))  # for its errors
-        return TINY_AMPLITUDE if decoder == "amplitude" else TINY
+    def tiny(
+        name: str, sigma: float, data_range: float, overrides: Overrides = NO_OVERRIDES
+    ) -> DenoiseOptions:
+        fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
+        return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)
 
-    monkeypatch.setattr("denoise.cli.settings.preset", tiny)
+    monkeypatch.setattr("denoise.pipeline.preset_for", tiny)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

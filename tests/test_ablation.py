@@ -19,7 +19,7 @@ from denoise.noise.gaussian import add_gaussian_noise
 def test_table_has_a_row_per_image_and_the_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablation.preset", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr("ablation.preset_for", lambda name, sigma: TINY_AMPLITUDE)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
         write_image(path, step_image(), overwrite=False)

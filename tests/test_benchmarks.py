@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
+from conftest import SHARED_DATA, step_image
 from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
@@ -29,7 +29,6 @@ from denoise.methods import classic
 from denoise.methods.options import PEERS
 from denoise.methods.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.metrics import psnr
-from denoise.options import DenoiseOptions
 
 
 @pytest.fixture
@@ -226,14 +225,8 @@ def test_a_set_is_downloaded_once_and_checked(
 
 
 @pytest.fixture
-def quick_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_methods(monkeypatch: pytest.MonkeyPatch, tiny_preset: None) -> None:
     """Every method that learns does so for a moment only."""
-
-    def tiny(preset_name: str, sigma: float, decoder: str | None = None) -> DenoiseOptions:
-        return TINY if decoder == "mlp" else TINY_AMPLITUDE
-
-    monkeypatch.setattr("denoise.benchmark.methods.preset", tiny)
-    monkeypatch.setattr("denoise.benchmark.methods.PATCH_SIZE", 4)
     monkeypatch.setattr("denoise.methods.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
     for peer, options in PEERS.items():
         training = replace(options.training, epochs=2)

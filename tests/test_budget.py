@@ -27,7 +27,7 @@ PIXELS = 256 * 256
 
 @pytest.mark.parametrize("name", ["fast", "balanced", "best", "paper"])
 def test_scale_one_is_the_preset_and_less_scale_is_less_work(name: str) -> None:
-    options = preset(name, 25)
+    options = preset(name)
     assert scaled(options, 1.0) == options
     seconds = [SPEED.predict(scaled(options, scale), PIXELS, 1) for scale in SCALES]
     assert seconds == sorted(seconds, reverse=True)
@@ -38,7 +38,7 @@ def test_scale_one_is_the_preset_and_less_scale_is_less_work(name: str) -> None:
 
 
 def test_prediction_adds_up_the_stages() -> None:
-    options = preset("balanced", 25)
+    options = preset("balanced")
     assert options.refinement is not None
     models, epochs = len(options.model.patch_sizes), options.training.epochs
     expected = (
@@ -55,7 +55,7 @@ def test_the_most_thorough_version_that_fits_is_chosen(
         return SPEED if models is None else replace(SPEED, training=0.0)
 
     monkeypatch.setattr("denoise.budget.measure_speed", measure)
-    options, image = preset("balanced", 25), torch.zeros(256, 256, 1)
+    options, image = preset("balanced"), torch.zeros(256, 256, 1)
     chosen = fit_to_time(options, image, 25.0, seconds)
     versions = [scaled(options, scale) for scale in SCALES]
     place = versions.index(chosen)

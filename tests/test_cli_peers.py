@@ -87,4 +87,4 @@ def test_what_a_peer_cannot_do_is_one_clear_line(folder: Path) -> None:
     Path("hole.tif").write_bytes(tiff_bytes(pixels))
     code, _, stderr = run("hole.tif", "--sigma", "20", "--model", "vq-vae", "--fill-missing")
     assert code == 1
-    assert stderr.startswith("error: hole.tif: the image holds values that are not finite; peers")
+    assert stderr.startswith("error: hole.tif: the image has missing values, which only our")

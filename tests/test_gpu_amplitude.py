@@ -238,7 +238,7 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image() -> None:
 
     clean = step_image(64, 64)
     noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
-    options = replace(preset("fast", 25), refinement=None)
+    options = replace(preset("fast"), refinement=None)
     launched: list[str] = []
     launch = launching.current_launcher()
 

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from denoise.kernels.matching import match_patches
 from denoise.options import DenoiseOptions
 from denoise.patches import Patches
-from denoise.presets import override, preset
+from denoise.presets import Overrides, override, preset
 from denoise.vae.learned import untrained
 from denoise.vae.training import train
 from gpu_kernels import Launch, recorded
@@ -94,7 +94,7 @@ def _no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_batch_with_the_published_settings() -> None:
     """One launch to score, four to breed, two to keep the best, one for the gradient."""
-    options = override(preset("paper", 25), epochs=1)
+    options = override(preset("paper"), Overrides(epochs=1))
     operations, launches, waits = cost_of_a_batch(options)
     assert launches == 8
     assert operations <= 17
@@ -102,7 +102,7 @@ def test_a_batch_with_the_published_settings() -> None:
 
 
 def test_a_batch_of_the_amplitude_model() -> None:
-    options = override(preset("fast", 25), epochs=1)
+    options = override(preset("fast"), Overrides(epochs=1))
     options = replace(options, training=replace(options.training, batch_size=64))
     operations, launches, waits = cost_of_a_batch(options)
     assert launches == 2

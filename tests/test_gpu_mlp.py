@@ -200,7 +200,7 @@ def test_a_run_on_a_gpu_takes_the_kernels_and_gives_the_same_image() -> None:
 
     clean = step_image(48, 48)
     noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
-    options = replace(preset("fast", 25, decoder="mlp"), refinement=None)
+    options = replace(preset("fast", decoder="mlp"), refinement=None)
     with use("plain"):
         plain = denoise_image(noisy, 25, options=options, device="cuda")
     launched: list[str] = []

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, SHARED_DATA, TINY_AMPLITUDE, step_image
+from conftest import SAMPLES, SHARED_DATA, TINY_AMPLITUDE, estimated_sigma, step_image
 from typer import Typer
 from typer.testing import CliRunner
 
 from denoise.errors import ImageError
 from denoise.files.images import read_image, write_image
 from denoise.files.samples import to_8bit
-from denoise.noise.gaussian import add_gaussian_noise
-from denoise.noise.level import estimate_sigma
+from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
+from denoise.noise.pixels import clean_range
 from noise_levels import main
 
 
@@ -33,25 +33,25 @@ def noisy_camera(sigma: float = 10.0, *, seed: int = 0) -> np.ndarray:
     [((16, 16), 0.07), ((32, 48), 0.04), ((24, 100, 2), 0.03), ((64, 64), 0.025)],
 )
 def test_pure_noise_is_measured_without_bias(shape: tuple[int, ...], spread: float) -> None:
-    estimates = [estimate_sigma(white_noise(*shape, seed=seed)) for seed in range(40)]
+    estimates = [estimated_sigma(white_noise(*shape, seed=seed)) for seed in range(40)]
     assert np.mean(estimates) == pytest.approx(1, abs=3 * spread / math.sqrt(40))
     assert np.std(estimates) < spread
 
 
 def test_sampling_from_a_large_image_changes_little() -> None:
-    assert estimate_sigma(white_noise(300, 500)) == pytest.approx(1, abs=0.015)
+    assert estimated_sigma(white_noise(300, 500)) == pytest.approx(1, abs=0.015)
 
 
 def test_the_estimate_scales_and_does_not_see_a_constant() -> None:
     noisy = noisy_camera()
-    sigma = estimate_sigma(noisy)
-    assert estimate_sigma(noisy / 255) == pytest.approx(sigma / 255, rel=1e-9)
-    assert estimate_sigma(-3 * noisy + 1000) == pytest.approx(3 * sigma, rel=1e-9)
+    sigma = estimated_sigma(noisy)
+    assert estimated_sigma(noisy / 255) == pytest.approx(sigma / 255, rel=1e-9)
+    assert estimated_sigma(-3 * noisy + 1000) == pytest.approx(3 * sigma, rel=1e-9)
 
 
 def test_steps_and_slopes_are_not_noise() -> None:
     slope = step_image(64, 64) + np.arange(64.0)
-    assert estimate_sigma(slope + 3 * white_noise(64, 64)) == pytest.approx(3, rel=0.05)
+    assert estimated_sigma(slope + 3 * white_noise(64, 64)) == pytest.approx(3, rel=0.05)
 
 
 @pytest.mark.parametrize(("sigma", "error"), [(5, 0.06), (10, 0.04), (25, 0.03), (50, 0.03)])
@@ -60,7 +60,7 @@ def test_steps_and_slopes_are_not_noise() -> None:
 def test_photographs(name: str, sigma: float, error: float, clip: bool) -> None:
     clean = read_image(SAMPLES / f"{name}.png").pixels
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(1))
-    assert estimate_sigma(to_8bit(noisy) if clip else noisy) == pytest.approx(sigma, rel=error)
+    assert estimated_sigma(to_8bit(noisy) if clip else noisy) == pytest.approx(sigma, rel=error)
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the images of ../shared/data")
@@ -72,7 +72,7 @@ def test_mean_error_on_the_benchmark_images(sigma: float, error: float) -> None:
         noisy = add_gaussian_noise(
             read_image(path).pixels, sigma, generator=np.random.default_rng(seed)
         )
-        errors.append(abs(estimate_sigma(noisy) / sigma - 1))
+        errors.append(abs(estimated_sigma(noisy) / sigma - 1))
     assert len(errors) == 13
     assert np.mean(errors) < error
     assert max(errors) < 3 * error
@@ -80,11 +80,11 @@ def test_mean_error_on_the_benchmark_images(sigma: float, error: float) -> None:
 
 def test_channels_count_by_their_mean_variance() -> None:
     noise = white_noise(96, 96, 3)
-    assert estimate_sigma(noise * [5, 10, 15]) == pytest.approx(math.sqrt(350 / 3), rel=0.03)
-    assert estimate_sigma(noise[..., :2] * [5, 10]) == pytest.approx(math.sqrt(125 / 2), rel=0.03)
+    assert estimated_sigma(noise * [5, 10, 15]) == pytest.approx(math.sqrt(350 / 3), rel=0.03)
+    assert estimated_sigma(noise[..., :2] * [5, 10]) == pytest.approx(math.sqrt(125 / 2), rel=0.03)
     gray = noisy_camera()
     same = np.repeat(gray[..., None], 3, axis=2)
-    assert estimate_sigma(same) == pytest.approx(estimate_sigma(gray), rel=1e-6)
+    assert estimated_sigma(same) == pytest.approx(estimated_sigma(gray), rel=1e-6)
 
 
 def test_texture_of_brightness_is_told_from_noise_by_the_colours() -> None:
@@ -93,40 +93,40 @@ def test_texture_of_brightness_is_told_from_noise_by_the_colours() -> None:
     texture += np.roll(texture, (1, 1), axis=(0, 1))
     texture += 60 * white_noise(128, 128, seed=2) ** 3
     noisy = texture[..., None] + 10 * white_noise(128, 128, 3)
-    assert estimate_sigma(noisy[..., 0]) > 20
-    assert estimate_sigma(noisy) == pytest.approx(10, rel=0.05)
+    assert estimated_sigma(noisy[..., 0]) > 20
+    assert estimated_sigma(noisy) == pytest.approx(10, rel=0.05)
 
 
 def test_missing_values_are_ignored() -> None:
     noisy = noisy_camera()
-    expected = estimate_sigma(noisy)
+    expected = estimated_sigma(noisy)
     hidden = np.random.default_rng(0).random(noisy.shape) < 0.02
-    assert estimate_sigma(np.where(hidden, np.nan, noisy)) == pytest.approx(expected, rel=0.02)
+    assert estimated_sigma(np.where(hidden, np.nan, noisy)) == pytest.approx(expected, rel=0.02)
     assert hidden.any()
 
 
 def test_black_borders_do_not_count() -> None:
     noisy = noisy_camera()
-    expected = estimate_sigma(noisy)
+    expected = estimated_sigma(noisy)
     for border in (0.0, 16.0, 255.0):
         framed = np.pad(noisy, ((20, 20), (0, 0)), constant_values=border)
-        assert estimate_sigma(framed) == pytest.approx(expected, rel=0.03)
+        assert estimated_sigma(framed) == pytest.approx(expected, rel=0.03)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3)])
 @pytest.mark.parametrize("value", [0, 17.3, 255])
 def test_an_image_without_noise_has_none(shape: tuple[int, ...], value: float) -> None:
-    assert estimate_sigma(np.full(shape, value)) == 0
+    assert estimate_gaussian(np.full(shape, value)) is None
     blocks = np.kron(white_noise(4, 4), np.ones((24, 24)))
-    assert estimate_sigma(100 + 30 * blocks) == 0
+    assert estimate_gaussian(100 + 30 * blocks) is None
     rows, columns = np.mgrid[:40, :40]
-    assert estimate_sigma((rows + 2.0 * columns).astype(np.float32)) == 0
+    assert estimate_gaussian((rows + 2.0 * columns).astype(np.float32)) is None
 
 
 def test_an_overexposed_image_is_measured_where_it_is_not() -> None:
     clean = np.where(np.arange(128) < 50, 300.0, 120.0) * np.ones((128, 1))
     noisy = to_8bit(clean + 10 * white_noise(128, 128))
-    assert estimate_sigma(noisy) == pytest.approx(10, rel=0.05)
+    assert estimated_sigma(noisy) == pytest.approx(10, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,50 @@ def test_an_overexposed_image_is_measured_where_it_is_not() -> None:
 )
 def test_what_cannot_be_measured_is_refused(image: np.ndarray, message: str) -> None:
     with pytest.raises(ImageError, match=message):
-        estimate_sigma(image)
+        estimate_gaussian(image)
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the images of ../shared/data")
+@pytest.mark.parametrize("clip", [False, True], ids=["float", "8 bit"])
+def test_the_range_of_clean_photographs_is_found_well_enough_for_presets(clip: bool) -> None:
+    """Noise of sigma 25 of 255 is weak (below 35 of 255, for "paper" 30) and 50 is strong."""
+    folders = ("set12", "photos_crop256", "kodak24_crop256")
+    paths = [path for folder in folders for path in sorted((SHARED_DATA / folder).glob("*.png"))]
+    assert len(paths) == 26
+    shares = {}
+    for sigma in (15, 25, 50):
+        noisy = [
+            add_gaussian_noise(
+                read_image(path).pixels, sigma, generator=np.random.default_rng(seed)
+            )
+            for seed, path in enumerate(paths)
+        ]
+        noisy = [to_8bit(image) if clip else image for image in noisy]
+        shares[sigma] = [sigma / clean_range(np.asarray(one, float), sigma) for one in noisy]
+    assert max(shares[15]) < 30 / 255
+    assert sum(share > 30 / 255 for share in shares[25]) <= 1
+    assert max(shares[25]) < 35 / 255
+    assert sum(share < 35 / 255 for share in shares[50]) <= 1
+
+
+def test_the_range_follows_units_and_minds_neither_outliers_nor_holes() -> None:
+    noisy = noisy_camera(25.0)
+    extent = clean_range(noisy, 25.0)
+    assert extent == pytest.approx(255, rel=0.15)
+    assert clean_range(noisy / 255 + 3, 25 / 255) == pytest.approx(extent / 255)
+    damaged = noisy.copy()
+    damaged[::50, ::50] = np.nan
+    damaged[3, 4:30] = 1e6
+    assert clean_range(damaged, 25.0) == pytest.approx(extent, rel=0.02)
+    assert clean_range(np.full((24, 24), 7.0), 2.0) == 2.0
+    assert clean_range(np.array([0, 0, 9, 255.0, 255]), 80.0) == 255
 
 
 def test_the_benchmark_prints_errors_and_what_they_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("noise_levels.preset", lambda name, sigma: TINY_AMPLITUDE)
+    tiny = lambda name, sigma, data_range, overrides: TINY_AMPLITUDE  # noqa: E731
+    monkeypatch.setattr("denoise.pipeline.preset_for", tiny)
     monkeypatch.setattr("noise_levels.find_spec", lambda name: None)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:

@@ -12,8 +12,10 @@ from PIL import Image
 
 from denoise import DenoiseOptions, Progress, denoise_image, preset
 from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
+from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.presets import Overrides
 
 SIGMA = 20.0
 BOTH = pytest.mark.parametrize("tiny", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])
@@ -81,6 +83,44 @@ def test_scaling_the_image_and_sigma_scales_the_result(tiny: DenoiseOptions) -> 
     first = denoise_image(noisy, SIGMA, options=tiny, device="cpu")
     second = denoise_image(noisy / 256, SIGMA / 256, options=tiny, device="cpu")
     np.testing.assert_allclose(second.image * 256, first.image, rtol=1e-6)
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+@pytest.mark.parametrize("sigma", [15, 50], ids=["weak", "strong"])
+@pytest.mark.parametrize("eight_bit", [False, True])
+def test_a_preset_gives_the_same_picture_in_any_units(
+    preset: str, sigma: float, eight_bit: bool
+) -> None:
+    noisy = noisy_contrasts(sigma)
+    image = to_8bit(noisy) if eight_bit else noisy
+    brief = Overrides(epochs=1, patch_budget=400)
+    first, second = (
+        denoise_image(pixels, level, preset=preset, overrides=brief, device="cpu")
+        for pixels, level in ((image, sigma), (image / 255, sigma / 255))
+    )
+    np.testing.assert_allclose(255 * second.image, first.image, atol=255 * 1e-5)
+    assert first.options.model.patch_sizes == second.options.model.patch_sizes
+    assert not np.allclose(first.image, image, atol=1)
+
+
+def noisy_contrasts(sigma: float) -> np.ndarray:
+    """From black to white, and clipped at both ends if it is an image of bytes."""
+    clean = np.clip(3 * step_image(40, 40) - 250, 0, 255)
+    return add_gaussian_noise(clean, sigma, generator=np.random.default_rng(3))
+
+
+def test_the_range_of_the_data_decides_whether_noise_is_strong() -> None:
+    noisy = noisy_contrasts(25)
+    sizes = [
+        denoise_image(
+            noisy, 25, data_range=data_range, overrides=Overrides(epochs=1), device="cpu"
+        ).options.model.patch_sizes
+        for data_range in (None, 255, 100)
+    ]
+    assert sizes[0] == sizes[1] < sizes[2]
+    for wrong in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(OptionError, match="data_range must be positive and finite"):
+            denoise_image(noisy, 25, data_range=wrong)
 
 
 @BOTH
@@ -207,6 +247,6 @@ def test_a_short_default_run_already_denoises() -> None:
     """The default preset with fewer epochs, on a crop of a sample image."""
     clean = np.asarray(Image.open(SAMPLES / "camera.png"), dtype=np.float64)[40:104, 90:154]
     noisy = add_gaussian_noise(clean, 25, generator=np.random.default_rng(2))
-    options = preset("balanced", 25)
+    options = preset("balanced")
     options = replace(options, training=replace(options.training, epochs=6))
     assert psnr(clean, denoise_image(noisy, 25, options=options).image) > psnr(clean, noisy) + 4

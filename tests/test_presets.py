@@ -17,7 +17,15 @@ from denoise.options import (
     SearchOptions,
     TrainingOptions,
 )
-from denoise.presets import PRESETS, override, preset
+from denoise.presets import (
+    PRESETS,
+    VAE_ALONE,
+    Overrides,
+    Regime,
+    override,
+    preset,
+    preset_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +46,7 @@ def test_paper_preset_is_as_published(
     highest_rate: float,
 ) -> None:
     """Settings of the House experiments of Drefs et al. 2022 and the authors' scripts."""
-    options = preset("paper", sigma)
+    options = preset_for("paper", sigma)
     model, search, training = options.model, options.search, options.training
     assert (model.patch_sizes, model.latents, model.hidden) == ((patch,), latents, (latents,))
     assert (model.leak, model.free_patch_mean, model.learn_noise_variance) == (0, False, True)
@@ -54,23 +62,56 @@ def test_paper_preset_is_as_published(
 
 
 def test_default_patches_grow_with_the_noise() -> None:
-    sizes = [preset("balanced", sigma).model.patch_sizes for sigma in (5, 15, 25, 50)]
+    sizes = [preset_for("balanced", sigma).model.patch_sizes for sigma in (5, 15, 25, 50)]
     assert sizes == sorted(sizes)
 
 
 def test_presets_exist_by_name_only() -> None:
     for name in PRESETS:
-        assert isinstance(preset(name, 25), DenoiseOptions)
+        for regime in get_args(Regime):
+            assert isinstance(preset(name, regime), DenoiseOptions)
     with pytest.raises(
         OptionError, match="no preset 'magic'; choose one of fast, balanced, best, paper"
     ):
-        preset("magic", 25)
+        preset("magic")
+
+
+@pytest.mark.parametrize(("name", "last_weak"), [("fast", 34.999), ("best", 34.999), ("paper", 30)])
+@pytest.mark.parametrize("data_range", [1.0, 255.0, 65535.0])
+def test_noise_is_weak_or_strong_by_its_share_of_the_range(
+    name: str, last_weak: float, data_range: float
+) -> None:
+    weak, strong = (
+        preset_for(name, sigma / 255 * data_range, data_range) for sigma in (last_weak, 35)
+    )
+    if name != "paper":
+        assert (weak, strong) == (preset(name, "weak"), preset(name, "strong"))
+    assert weak.model.patch_sizes == preset(name, "weak").model.patch_sizes
+    assert strong.model.patch_sizes == preset(name, "strong").model.patch_sizes
+    assert weak.model.patch_sizes < strong.model.patch_sizes
+    with pytest.raises(OptionError, match="regime must be one of weak, strong, got 25"):
+        preset(name, 25)  # type: ignore[arg-type]
+
+
+def test_pixels_of_the_paper_are_on_0_to_255_whatever_the_range() -> None:
+    assert preset_for("paper", 25).model.pixel_scale == 1
+    assert preset_for("paper", 0.1, 1.0).model.pixel_scale == 1 / 255
+    assert preset_for("fast", 0.1, 1.0).model.pixel_scale is None
+
+
+def test_our_vae_alone_has_no_refinement_and_one_decoder() -> None:
+    for name, decoder in VAE_ALONE.items():
+        options = preset(name)
+        assert (options.refinement, options.model.decoder) == (None, decoder)
+        assert options.model.patch_sizes == (8,)
+    with pytest.raises(OptionError, match="the preset 'vae' has the decoder 'amplitude'"):
+        preset("vae", decoder="mlp")
 
 
 def test_override_changes_what_it_is_given_and_nothing_else() -> None:
-    options = preset("paper", 25)
-    assert override(options) == options
-    changed = override(options, epochs=3, patch_budget=9, learn_noise_variance=False)
+    options = preset("paper")
+    assert override(options, Overrides()) == options
+    changed = override(options, Overrides(None, 3, 9, learn_noise_variance=False))
     assert changed.training == replace(options.training, epochs=3, patch_budget=9)
     assert changed.model == replace(options.model, learn_noise_variance=False)
     assert changed.search == options.search
@@ -124,12 +165,12 @@ def test_the_published_decoder_needs_a_mean() -> None:
 @pytest.mark.parametrize("name", ["fast", "balanced", "best"])
 def test_the_decoder_can_be_chosen(name: str) -> None:
     for decoder in get_args(Decoder):
-        options = preset(name, 25, decoder)
+        options = preset(name, decoder=decoder)
         assert options.model.decoder == decoder
-        assert options.refinement == preset(name, 25).refinement
-    assert preset("paper", 25, "mlp") == preset("paper", 25)
+        assert options.refinement == preset(name).refinement
+    assert preset("paper", decoder="mlp") == preset("paper")
     with pytest.raises(OptionError, match="the preset 'paper' has the decoder 'mlp'"):
-        preset("paper", 25, "amplitude")
+        preset("paper", decoder="amplitude")
 
 
 def test_more_states_than_there_are_is_refused() -> None:

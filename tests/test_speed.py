@@ -92,8 +92,8 @@ def paths_of(times: list[dict[str, Any]]) -> dict[str, set[str]]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny models and limits."""
-    monkeypatch.setattr(command, "preset", lambda name, sigma: TINY_AMPLITUDE)
-    monkeypatch.setattr(mlp_stages, "preset", lambda name, sigma: TINY)
+    monkeypatch.setattr(command, "preset_for", lambda name, sigma: TINY_AMPLITUDE)
+    monkeypatch.setattr(mlp_stages, "preset_for", lambda name, sigma: TINY)
     monkeypatch.setattr(stages, "COPIED", 2**12)
     monkeypatch.setattr(stages, "MATRIX", 16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,12 @@ from denoise.methods import classic
 from denoise.methods.options import PEERS, peer_options
 from denoise.methods.other_vaes import denoise_with_peer
 from denoise.methods.zs_n2n import zs_n2n
-from denoise.options import Decoder
 from denoise.pipeline import denoise_image
-from denoise.presets import DEFAULT_PRESET, PRESETS, preset
+from denoise.presets import PRESETS, VAE_ALONE
 
 Array = NDArray[np.float64]
-# Of the VAEs that are compared.
-PATCH_SIZE = 8
+# Of the clean images, whose values are those of bytes.
+DATA_RANGE = 255.0
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,6 @@ CLASSIC = {
     "wavelet": classic.wavelet,
     "bm3d": classic.bm3d,
 }
-# Our VAE alone, without refinement, on the patches of the peers: decoder by name.
-VAE_ALONE: dict[str, Decoder] = {"vae": "amplitude", "vae-mlp": "mlp"}
 METHODS = (*PRESETS, *VAE_ALONE, *PEERS, "zs-n2n", *CLASSIC)
 
 
@@ -82,7 +79,7 @@ def _method(name: str) -> Method:
     if name in PRESETS:
         return Method(name, "ours", _ours(name))
     if name in VAE_ALONE:
-        return Method(name, "ours", _vae_alone(VAE_ALONE[name]))
+        return Method(name, "ours", _vae_alone(name))
     if name in CLASSIC:
         return Method(name, "classic", _classic(name))
     if name in PEERS:
@@ -94,21 +91,22 @@ def _method(name: str) -> Method:
 
 def _ours(name: str) -> Run:
     def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
-        options = preset(name, sigma)
-        result = denoise_image(image, sigma, options=options, seed=seed, device=device)
+        result = denoise_image(
+            image, sigma, preset=name, data_range=DATA_RANGE, seed=seed, device=device
+        )
         return Denoised(result.image, {"learned_sigma": result.learned_sigma})
 
     return run
 
 
-def _vae_alone(decoder: Decoder) -> Run:
+def _vae_alone(name: str) -> Run:
     def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
-        options = preset(DEFAULT_PRESET, sigma, decoder)
-        model = replace(options.model, patch_sizes=(PATCH_SIZE,))
-        options = replace(options, model=model, refinement=None)
-        result = denoise_image(image, sigma, options=options, seed=seed, device=device)
+        result = denoise_image(
+            image, sigma, preset=name, data_range=DATA_RANGE, seed=seed, device=device
+        )
         # Without the constant of the likelihood, as the peers tell it.
-        values = PATCH_SIZE**2 * (1 if image.ndim == 2 else image.shape[2]) - 1
+        vae = result.models[0]
+        values = vae.patch_size**2 * vae.channels - 1
         constant = values / 2 * math.log(2 * math.pi)
         return Denoised(result.image, {"-ELBO": -result.elbo_history[-1] - constant})
 
@@ -121,9 +119,7 @@ def _classic(name: str) -> Run:
 
 def _peer(name: str) -> Run:
     def run(image: Array, sigma: float, seed: int, device: str) -> Denoised:
-        result = denoise_with_peer(
-            image, sigma, peer_options(name), patch_size=PATCH_SIZE, seed=seed, device=device
-        )
+        result = denoise_with_peer(image, sigma, peer_options(name), seed=seed, device=device)
         details = {"loss": result.stats.losses[-1], **result.stats.diagnostics}
         return Denoised(result.image, details)
 

@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 from denoise.cli.settings import Settings
-from denoise.errors import ImageError, NoNoiseError
+from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
-from denoise.noise.level import estimate_sigma
-from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
+from denoise.noise.gaussian import GaussianNoise
+from denoise.noise.interface import Noise
+from denoise.noise.poisson_gaussian import estimate_poisson_gaussian
 
 # Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
 LARGEST_CONTRAST = 3.0
 
 
-@dataclass(frozen=True)
-class FileNoise:
-    """The noise of an image: a level, or what a sensor does.
-
-    Attributes
-    ----------
-    sigma : in the units of `Settings.sigma`; 0 where there is no noise, NaN with a sensor
-    estimated : whether it was found in the image
-    sensor : parameters of noise that grows with the signal, same units
-    """
-
-    sigma: float
-    estimated: bool
-    sensor: PoissonGaussian | None = None
+def given_noise(settings: Settings) -> Noise | None:
+    """The noise if its parameters were given, in the units of `ImageFile.pixels`."""
+    if settings.sensor is not None:
+        return settings.sensor
+    return None if settings.sigma is None else GaussianNoise(settings.sigma)
 
 
-def find_noise(noisy: ImageFile, settings: Settings) -> FileNoise:
-    """The noise as given in the settings, else estimated.
-
-    Raises
-    ------
-    ImageError
-        If the image holds too little to estimate it from.
-    """
-    if settings.noise == "poisson-gaussian":
-        if settings.sensor is not None:
-            return FileNoise(math.nan, False, settings.sensor)
-        try:
-            return FileNoise(math.nan, True, estimate_poisson_gaussian(noisy.pixels))
-        except NoNoiseError:
-            return FileNoise(0.0, True)
-    if settings.sigma is not None:
-        return FileNoise(settings.sigma, False)
-    return FileNoise(estimate_sigma(noisy.pixels), True)
-
-
-def doubts(noisy: ImageFile, noise: FileNoise) -> tuple[str, ...]:
-    """What the user should know of the noise that was found."""
-    if noise.sigma == 0:
+def doubts(noisy: ImageFile, estimated: Noise | None, settings: Settings) -> tuple[str, ...]:
+    """What the user should know of noise that was estimated."""
+    if estimated is None:
         return ("no noise was found; written as it is",)
-    if not noise.estimated or noise.sensor is not None:
+    if settings.noise != "gaussian":
         return ()
     notes = []
     if noisy.format == "JPEG":
@@ -64,9 +33,9 @@ def doubts(noisy: ImageFile, noise: FileNoise) -> tuple[str, ...]:
             " is left, give a larger --sigma"
         )
     try:
-        contrast = estimate_poisson_gaussian(noisy.pixels).contrast(noisy.pixels)
+        growing = estimate_poisson_gaussian(noisy.pixels)
     except ImageError:  # too little to measure on
-        contrast = 1.0
-    if contrast > LARGEST_CONTRAST:
+        growing = None
+    if growing is not None and growing.contrast(noisy.pixels) > LARGEST_CONTRAST:
         notes.append("the noise grows with the light; try --noise poisson-gaussian")
     return tuple(notes)

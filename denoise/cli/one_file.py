@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_model import ModelOutput, run_model
-from denoise.cli.file_noise import FileNoise, doubts, find_noise
+from denoise.cli.file_noise import doubts, given_noise
 from denoise.cli.jobs import FileJob
 from denoise.cli.report import FileReport, Quality
 from denoise.cli.settings import Settings
 from denoise.errors import (
     DeviceError,
     ImageError,
-    NoNoiseError,
     OptionError,
     OutputError,
     TrainingError,
@@ -31,13 +30,14 @@ from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, encode_image, read_image, write_image
 from denoise.files.samples import (
-    far_origin,
     quantised,
     to_pixels,
     with_equal_channels,
     without_equal_channels,
 )
 from denoise.metrics import psnr, ssim
+from denoise.noise.estimate import estimate_noise
+from denoise.noise.interface import Noise
 from denoise.results import Progress
 
 # Seconds; a budget that is used up gets the quickest version.
@@ -74,8 +74,10 @@ def denoise_file(
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
         seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
-        noise = find_noise(seen, settings)
-        notes = (*noisy.notes, *_losses(noisy, job, settings), *doubts(seen, noise))
+        noise, notes = given_noise(settings), (*noisy.notes, *_losses(noisy, job, settings))
+        if noise is None:
+            noise = estimate_noise(seen.pixels, settings.noise)
+            notes = (*notes, *doubts(seen, noise, settings))
         output = _denoise(seen, noise, job, settings, started, on_progress)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
@@ -141,36 +143,28 @@ def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozense
 
 def _denoise(
     noisy: ImageFile,
-    noise: FileNoise,
+    noise: Noise | None,
     job: FileJob,
     settings: Settings,
     started: float,
     on_progress: Callable[[Progress], None],
 ) -> ModelOutput | None:
     """What the model makes of the image, or None if there is no noise."""
-    if noise.sigma == 0:
+    if noise is None:
         if np.isnan(noisy.pixels).any():
-            raise NoNoiseError("has no noise to estimate; give --sigma to fill in missing pixels")
+            raise ImageError("has no noise to estimate; give --sigma to fill in missing pixels")
         return None
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    origin = far_origin(noisy.pixels)
-    if origin == 0:
-        return run_model(noisy, noise, job, settings, budget, on_progress)
-    if noise.sensor is not None:
-        sensor = replace(noise.sensor, offset=noise.sensor.offset - origin)
-        noise = replace(noise, sensor=sensor)
-    moved = replace(noisy, pixels=noisy.pixels - origin)
-    output = run_model(moved, noise, job, settings, budget, on_progress)
-    return replace(output, image=output.image.astype(np.float64) + origin)
+    return run_model(noisy, noise, job, settings, budget, on_progress)
 
 
 def _report(
     job: FileJob,
     settings: Settings,
     noisy: ImageFile,
-    noise: FileNoise,
+    noise: Noise | None,
     output: ModelOutput | None,
 ) -> FileReport:
     height, width = noisy.pixels.shape[:2]
@@ -182,9 +176,8 @@ def _report(
         height=height,
         channels=noisy.channels,
         dtype=noisy.sample_type,
-        sigma=None if noise.sensor is not None else noise.sigma,
-        sigma_source="estimated" if noise.estimated else "given",
-        sensor=noise.sensor,
+        noise=noise,
+        sigma_source="estimated" if given_noise(settings) is None else "given",
         model=settings.model,
         preset=None if settings.is_peer else settings.preset,
         seed=settings.seed,

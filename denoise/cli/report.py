@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from denoise import __version__
 from denoise.files.image_file import COLOUR_NAMES
-from denoise.noise.poisson_gaussian import PoissonGaussian
+from denoise.noise.interface import Noise
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -36,9 +36,9 @@ class FileReport:
     error : one line, why it failed
     traceback : where, if it is a bug of ours; not in the JSON
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
-    sigma : noise level that was used, on 0..255 or, of float images, in their own units
+    noise : that was given or found, on 0..255 or, of float images, in their own units; None if
+        there is none
     sigma_source : "given" or "estimated"
-    sensor : parameters of Poisson-Gaussian noise; sigma is None then
     learned_sigma : the model's own estimate of sigma; None if the model was learned before
     elbo : mean ELBO per training patch in the last epoch, in nats
     model : "tvae", our own, or the name of a peer
@@ -58,9 +58,8 @@ class FileReport:
     height: int | None = None
     channels: int | None = None
     dtype: str | None = None
-    sigma: float | None = None
+    noise: Noise | None = None
     sigma_source: Literal["given", "estimated"] | None = None
-    sensor: PoissonGaussian | None = None
     learned_sigma: float | None = None
     elbo: float | None = None
     device: str | None = None
@@ -96,18 +95,22 @@ class FileReport:
         return ", ".join(parts) + f" -> {self.output}"
 
     def _noise_text(self) -> str:
-        if self.sensor is not None:
-            return f"gain {self.sensor.gain:.3g}, read sigma {self.sensor.read_sigma:.3g}"
-        estimated = " (estimated)" if self.sigma_source == "estimated" else ""
         scale = "" if str(self.dtype).startswith("float") else " of 255"
-        return f"sigma {self.sigma:.4g}{scale}{estimated}"
+        text = f"sigma 0{scale}" if self.noise is None else self.noise.summary(scale)
+        return text + (" (estimated)" if self.sigma_source == "estimated" else "")
 
     def json(self) -> str:
         """One line of JSON; quality is flattened, null where unknown or infinite."""
         fields = asdict(self)
-        del fields["traceback"]
+        del fields["traceback"], fields["noise"]
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
-        return json.dumps(_finite(fields | quality), allow_nan=False)
+        return json.dumps(_finite(fields | self._noise_fields() | quality), allow_nan=False)
+
+    def _noise_fields(self) -> dict[str, Any]:
+        """What does not apply to this kind of noise is None; sigma is 0 if there is none."""
+        found = {} if self.noise is None else self.noise.report()
+        none = self.status == "done" and self.noise is None
+        return {"sigma": 0.0 if none else None, "sensor": None} | found
 
 
 def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequence[str]) -> str:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
 from denoise.cli.values import parse_sensor, parse_sigma, parse_time
 from denoise.methods.options import PEERS, PeerOptions, peer_options
-from denoise.options import OWN_MODEL, Decoder, DenoiseOptions, NoiseKind
-from denoise.presets import DEFAULT_PRESET, PresetName, override, preset
+from denoise.options import OWN_MODEL, Decoder, NoiseKind
+from denoise.presets import DEFAULT_PRESET, Overrides, PresetName
 
 if TYPE_CHECKING:
-    from denoise.noise.poisson_gaussian import PoissonGaussian
+    from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
     ModelName = str
 else:  # what the parser sees: it makes the one by `parse_sensor`, and lists the names of the other
-    PoissonGaussian = Any
+    PoissonGaussianNoise = Any
     ModelName = Literal[(OWN_MODEL, *PEERS)]
 
 
@@ -55,7 +55,7 @@ class Settings:
         help="gaussian is equally strong everywhere; poisson-gaussian grows with the light, as in"
         " photographs and microscopy.",
     )
-    sensor: PoissonGaussian | None = option(
+    sensor: PoissonGaussianNoise | None = option(
         NOISE,
         None,
         metavar="GAIN,READ[,OFFSET]",
@@ -111,10 +111,11 @@ class Settings:
         """Whether files that exist may be replaced."""
         return self.overwrite or self.skip_existing
 
-    def options(self, sigma: float) -> DenoiseOptions:
-        """Settings of the method for noise of this level on the 0..255 scale."""
-        return override(
-            preset(self.preset, sigma, self.decoder),
+    @property
+    def overrides(self) -> Overrides:
+        """What is to differ from the preset."""
+        return Overrides(
+            decoder=self.decoder,
             epochs=self.epochs,
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,

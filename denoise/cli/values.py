@@ -11,7 +11,7 @@ import typer
 from denoise.errors import OptionError
 
 if TYPE_CHECKING:
-    from denoise.noise.poisson_gaussian import PoissonGaussian
+    from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
 SECONDS = {"ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -37,12 +37,14 @@ def parse_time(text: str) -> float:
     return float(match[1]) * SECONDS.get(match[2], 1.0)
 
 
-def parse_sensor(text: str) -> PoissonGaussian:
+def parse_sensor(text: str) -> PoissonGaussianNoise:
     """Gain, read noise and, if given, offset of a sensor."""
-    from denoise.noise.poisson_gaussian import PoissonGaussian  # `--help` must not wait for numpy
+    from denoise.noise.poisson_gaussian import (
+        PoissonGaussianNoise,  # `--help` must not wait for numpy
+    )
 
     try:
-        return PoissonGaussian(*map(float, text.split(",")))
+        return PoissonGaussianNoise(*map(float, text.split(",")))
     except (TypeError, ValueError):
         reason = "must be numbers such as 1.5,4 or 1.5,4,100"
     except OptionError as error:

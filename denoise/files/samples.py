@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PEAK = 255.0
-# The range of pixels leaves out this share at either end; FAR is a multiple of it.
-TAIL, FAR = 0.01, 8.0
 
 
 def to_pixels(samples: NDArray[Any]) -> NDArray[np.floating]:
@@ -62,24 +60,6 @@ def without_equal_channels(image: NDArray[Any]) -> NDArray[Any]:
 def with_equal_channels(gray: NDArray[Any]) -> NDArray[Any]:
     """(height, width, 3) of (height, width)."""
     return np.repeat(gray[..., None], 3, axis=2)
-
-
-def far_origin(pixels: NDArray[np.floating]) -> float:
-    """What to subtract from pixels lest float32 rounds them too coarsely.
-
-    Parameters
-    ----------
-    pixels : of any shape, NaN where missing
-
-    Returns
-    -------
-    float, 0.0 unless pixels are float64 and farther from 0 than from each other
-    """
-    if pixels.dtype != np.float64:
-        return 0.0
-    lowest, highest = np.nanquantile(pixels, [TAIL, 1 - TAIL])
-    middle = float(lowest + highest) / 2
-    return middle if abs(middle) > FAR * (highest - lowest) else 0.0
 
 
 def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:

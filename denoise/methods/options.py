@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from denoise.errors import OptionError
+from denoise.options import require, require_choice
 
 Codebook = Literal["ema", "loss"]
 Objective = Literal["transport", "elbo"]
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise an OptionError where the condition does not hold."""
-    if not condition:
-        raise OptionError(message)
 
 
 def require_positive(options: object, *names: str) -> None:
@@ -77,7 +72,7 @@ class VQOptions:
         require_positive(self, "slots", "code_size", "commitment")
         require(self.codes >= 2, f"codes must be at least 2, got {self.codes}")
         require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
-        require(self.codebook in get_args(Codebook), f"there is no codebook {self.codebook!r}")
+        require_choice("codebook", self.codebook, Codebook)
         require(0 < self.decay < 1, f"decay must lie between 0 and 1, got {self.decay}")
         require(
             0 <= self.least_usage < 1, f"least_usage must lie in [0, 1), got {self.least_usage}"
@@ -143,7 +138,7 @@ class MixtureOptions:
 
     def __post_init__(self) -> None:
         require_positive(self, "components", "latents", "penalty", "samples")
-        require(self.objective in get_args(Objective), f"there is no objective {self.objective!r}")
+        require_choice("objective", self.objective, Objective)
         require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
 
 

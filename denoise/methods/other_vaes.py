@@ -27,8 +27,8 @@ from denoise.methods.options import (
 )
 from denoise.methods.training import fit
 from denoise.methods.vq_vae import VQVAE
-from denoise.noise.extremes import without_extremes, working_sigma
-from denoise.noise.gaussian import check_sigma
+from denoise.noise.interface import Noise
+from denoise.noise.white import WhiteImage
 from denoise.patches import PatchGrid, PatchMerger
 from denoise.results import Progress
 
@@ -74,7 +74,7 @@ def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> 
 @out_of_memory_reported()
 def denoise_with_peer(
     image: ArrayLike,
-    sigma: float,
+    noise: float | Noise,
     options: PeerOptions,
     *,
     patch_size: int = 8,
@@ -86,12 +86,12 @@ def denoise_with_peer(
 
     As with `free_patch_mean` of our own VAE, the mean of each patch is taken out before the
     model and added back after it: the model sees the other D - 1 directions, where the noise is
-    white with variance 1 once pixels are divided by `sigma`.
+    white with variance 1 once the image is stabilised and its pixels are divided by sigma.
 
     Parameters
     ----------
     image : (height, width) or (height, width, C) finite real numbers
-    sigma : standard deviation of the white Gaussian noise, in the units of `image`
+    noise : in the units of `image`; a number is the standard deviation of white Gaussian noise
     options : settings, which also tell the method; `peer_options` has defaults by name
     patch_size : side of a patch, in pixels
     seed : names the random numbers
@@ -102,7 +102,7 @@ def denoise_with_peer(
     ImageError
         If the array is no image, smaller than a patch, or not finite: peers fill nothing in.
     OptionError
-        If `sigma` or `patch_size` is out of its bounds.
+        If `noise` or `patch_size` is out of its bounds.
     DeviceError
         If the device is not available.
     TrainingError
@@ -118,14 +118,13 @@ def denoise_with_peer(
     (32, 32)
     """
     started = time.perf_counter()
-    pixels = _as_pixels(image)
-    check_sigma(sigma, pixels)
+    white = WhiteImage.of(image, noise)
+    if np.isnan(white.pixels).any():
+        raise ImageError("the image has missing values, which only our own model fills in")
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
     compute_device = pick_device(device)
-    ordinary, kept = without_extremes(pixels, sigma)
-    level = working_sigma(ordinary, sigma)
-    scaled = torch.as_tensor(ordinary / level, dtype=torch.float32, device=compute_device)
+    scaled = torch.as_tensor(white.pixels / white.sigma, dtype=torch.float32, device=compute_device)
     height, width, channels = scaled.shape
     grid = PatchGrid((height, width, channels), patch_size, compute_device)
 
@@ -147,9 +146,9 @@ def denoise_with_peer(
         rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
         merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
         on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
-    denoised = np.where(kept, pixels, (merger.image() * level).cpu().numpy())
+    denoised, _ = white.restored((merger.image() * white.sigma).cpu().numpy())
     return PeerResult(
-        image=denoised.astype(np.float32).reshape(np.shape(image)),
+        image=denoised,
         stats=stats,
         seconds=time.perf_counter() - started,
         device=describe_device(compute_device),
@@ -172,15 +171,3 @@ def _reconstruct(
     """Patches (N, D) as the model explains them, means kept."""
     rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T
     return rebuilt + patches.mean(1, keepdim=True)
-
-
-def _as_pixels(image: ArrayLike) -> NDArray[np.float64]:
-    """(height, width, C) float64 of an array that a peer can denoise."""
-    pixels = np.asarray(image, dtype=np.float64)
-    if pixels.ndim not in (2, 3):
-        raise ImageError(
-            f"expected (height, width) or (height, width, C), got shape {pixels.shape}"
-        )
-    if not np.isfinite(pixels).all():
-        raise ImageError("the image holds values that are not finite; peers fill nothing in")
-    return pixels.reshape(*pixels.shape[:2], -1)

@@ -11,29 +11,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The ordinary range holds all but this share of the values at either end.
-TAIL = 0.01
+from denoise.noise.interface import Noise
+from denoise.noise.pixels import ordinary_range
+
 # In units of sigma: values further outside the ordinary range are extreme.
 REACH = 1000.0
 # The models see noise of at least this share of the range.
 LEAST_NOISE_SHARE = 1e-4
 
 
-def ordinary_range(pixels: NDArray[np.float64]) -> tuple[float, float]:
-    """Lowest and highest value without the tails: NaN does not count, a few outliers neither."""
-    lowest, highest = np.nanquantile(pixels, [TAIL, 1 - TAIL])
-    return float(lowest), float(highest)
-
-
 def without_extremes(
-    pixels: NDArray[np.float64], sigma: float
+    pixels: NDArray[np.float64], noise: Noise
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Replace extreme values by those of the nearest ordinary pixel.
 
     Parameters
     ----------
     pixels : (height, width, C), NaN where missing
-    sigma : standard deviation of the noise
 
     Returns
     -------
@@ -41,8 +35,10 @@ def without_extremes(
     extreme : (height, width, C), where there were; the caller keeps the values there
     """
     lowest, highest = ordinary_range(pixels)
-    reach = REACH * sigma
-    extreme = (pixels < lowest - reach) | (pixels > highest + reach)
+    distance = np.maximum(lowest - pixels, pixels - highest)
+    # A value below the range is as extreme as one that lies as far above it.
+    sigma = np.sqrt(noise.variance(highest + np.maximum(distance, 0)))
+    extreme = distance > REACH * sigma
     if not extreme.any():
         return pixels, extreme
     from scipy.ndimage import distance_transform_edt  # slow to load, and seldom needed

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError
-from denoise.noise.extremes import ordinary_range
+from denoise.noise.pixels import as_pixels, clipped_range, ordinary_range
 
 SMALLEST_SIDE = 16
 PATCH_SIZE = 7
@@ -34,8 +34,6 @@ FLATNESS = 0.9
 LEAST_SHARE, LEAST_PATCHES = 0.01, 40
 # As a multiple of the range of the other values: larger ones only have to be large.
 GIANT = 1e6
-# A limit of the range counts as clipping if this share of the values lies on it.
-CLIPPED_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -76,22 +74,16 @@ def noisy_patches(image: ArrayLike) -> NoisyPatches:
     ImageError
         If the array is no image, holds infinite values, or has too few complete patches.
     """
-    pixels = np.asarray(image, dtype=np.float64)
-    if pixels.ndim not in (2, 3):
-        raise ImageError(
-            f"expected (height, width) or (height, width, C), got shape {pixels.shape}"
-        )
+    pixels = as_pixels(image)
     height, width = pixels.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise ImageError(
             f"the image is {width}x{height} pixels, too small to estimate its noise; give sigma"
         )
-    if np.isinf(pixels).any():
-        raise ImageError("the image holds infinite values; mark missing ones as NaN")
-    pixels = _without_giants(pixels.reshape(height, width, -1))
+    pixels = _without_giants(pixels)
     values, fold = _extract(pixels)
     complete = ~np.isnan(values.sum((1, 2)))
-    patches = NoisyPatches(values, fold, *_clipped_range(pixels))[complete]
+    patches = NoisyPatches(values, fold, *clipped_range(pixels))[complete]
     patches.check_enough()
     return patches
 
@@ -113,16 +105,6 @@ def _extract(pixels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     height, width, channels = windows.shape[:3]
     rows, columns = np.mgrid[:height, :width] // FOLD_SIDE
     return windows.reshape(height * width, channels, -1), ((rows + columns) % 2).ravel()
-
-
-def _clipped_range(pixels: NDArray[np.float64]) -> tuple[float, float]:
-    if np.isnan(pixels).all():
-        return -math.inf, math.inf
-    lowest, highest = float(np.nanmin(pixels)), float(np.nanmax(pixels))
-    return (
-        lowest if np.mean(pixels == lowest) > CLIPPED_SHARE else -math.inf,
-        highest if np.mean(pixels == highest) > CLIPPED_SHARE else math.inf,
-    )
 
 
 def split_energy(

@@ -1,44 +1,130 @@
-"""White noise: which levels make sense, and synthetic noise as the literature draws it."""
+"""White Gaussian noise: its one parameter, given or estimated, and synthetic noise.
+
+The estimate looks at flat patches of the noisy image; see flat_patches.py.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import OptionError
-from denoise.noise.extremes import ordinary_range
+from denoise.noise.flat_patches import (
+    LEAST_PATCHES,
+    NoisyPatches,
+    flat_variance,
+    noisy_patches,
+    split_energy,
+)
+from denoise.noise.pixels import ordinary_range
 
-# As a share of the range of the image: weaker noise is lost in the rounding of its values.
-LEAST_SIGMA = 1e-6
-# As a multiple of the largest value: stronger noise leaves nothing of an image.
-LARGEST_SIGMA = 1e3
+# The mean of a patch keeps so many sigma away from clipping, if this share of the patches does.
+CLIPPING_DISTANCE, UNCLIPPED_SHARE = 2.0, 0.1
+# What rounding of numbers leaves, as a share of the range.
+NEGLIGIBLE = 1e-5
+# Brightness and two colour differences, in which photographs have little texture.
+OPPONENT_AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2], [6]])
 
 
-def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
-    """Raise if no image like `pixels` can have such noise.
+@dataclass(frozen=True)
+class GaussianNoise:
+    """White Gaussian noise of one standard deviation, in the units of the image.
 
     Raises
     ------
     OptionError
-        If it is not positive and finite, too small for the range of the values, or too large
-        for the values.
+        If sigma is not positive and finite.
     """
-    if not 0 < sigma < math.inf:
-        raise OptionError(f"sigma must be a positive finite number, got {sigma}")
-    lowest, highest = ordinary_range(pixels)
-    if sigma < LEAST_SIGMA * (highest - lowest):
-        raise OptionError(
-            f"sigma {sigma:g} is too small for values that differ by {highest - lowest:g};"
-            " give the noise in the units of the image"
-        )
-    largest = float(np.nanmax(np.abs(pixels)))
-    if 0 < LARGEST_SIGMA * largest < sigma:
-        raise OptionError(
-            f"sigma {sigma:g} is too large for values of at most {largest:g};"
-            " give the noise in the units of the image"
-        )
+
+    sigma: float
+    keeps_units: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < math.inf:
+            raise OptionError(f"sigma must be a positive finite number, got {self.sigma}")
+
+    @property
+    def stabilised_sigma(self) -> float:
+        """Sigma itself."""
+        return self.sigma
+
+    def stabilise(self, image: ArrayLike) -> NDArray[np.float64]:
+        """The image itself."""
+        return np.asarray(image, np.float64)
+
+    def restore(self, stabilised: ArrayLike) -> NDArray[np.float64]:
+        """The image itself."""
+        return np.asarray(stabilised, np.float64)
+
+    def variance(self, clean: ArrayLike) -> NDArray[np.float64]:
+        """The same everywhere."""
+        return np.full(np.shape(clean), self.sigma * self.sigma)
+
+    def summary(self, scale: str = "") -> str:
+        """Such as "sigma 25 of 255"."""
+        return f"sigma {self.sigma:.4g}{scale}"
+
+    def report(self) -> dict[str, Any]:
+        """As {"sigma": 25.0}."""
+        return {"sigma": self.sigma}
+
+
+def estimate_gaussian(image: ArrayLike) -> GaussianNoise | None:
+    """The white Gaussian noise of an image, from its pixels alone.
+
+    Where many values lie at a limit of the range they are taken for clipped, and patches near
+    that limit are left out.
+
+    Parameters
+    ----------
+    image : (height, width) or (height, width, C) real numbers of any range, NaN where missing
+
+    Returns
+    -------
+    GaussianNoise, or None if most of the image has no noise at all. The noise of C channels is
+        taken to be alike: sigma is the root of their mean variance. Noise that is smooth, as
+        demosaicking and JPEG compression leave it, is underestimated.
+
+    Raises
+    ------
+    ImageError
+        If the array is no image, holds infinite values, or too little to measure on.
+    """
+    patches = noisy_patches(image)
+    varied = np.ptp(patches.values, axis=2).any(1)
+    if varied.mean() < 0.5:
+        return None
+    patches = patches[varied]  # without frames and patches that are clipped altogether
+    patches.check_enough()
+    variance = _noise_variance(patches)
+    means = patches.values.mean(2)
+    distance = np.minimum(means.min(1) - patches.lowest, patches.highest - means.max(1))
+    if np.isfinite(distance).all():  # some end of the range is clipped
+        share = max(UNCLIPPED_SHARE, 2 * LEAST_PATCHES / len(patches))
+        farthest = float(np.quantile(distance, 1 - share))
+        for _ in range(3):
+            kept = min(CLIPPING_DISTANCE * math.sqrt(variance), farthest)
+            variance = _noise_variance(patches[distance >= kept])
+    sigma = math.sqrt(variance)
+    lowest, highest = ordinary_range(patches.values)
+    return GaussianNoise(sigma) if sigma > NEGLIGIBLE * (highest - lowest) else None
+
+
+def _noise_variance(patches: NoisyPatches) -> float:
+    """Mean over axes of colour; one with texture counts no more than those that look white."""
+    values = patches.values
+    if values.shape[1] == 3:
+        values = np.einsum("ac,ncd->nad", OPPONENT_AXES, values)
+    axes = [
+        flat_variance(*split_energy(values[:, axis], patches.fold))
+        for axis in range(values.shape[1])
+    ]
+    trusted = max((variance for variance, count in axes if count > 0), default=math.inf)
+    return float(np.mean([min(variance, trusted) for variance, _ in axes]))
 
 
 def add_gaussian_noise(

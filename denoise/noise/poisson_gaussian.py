@@ -11,12 +11,13 @@ unbiased inverse, which maps the mean of f(x) to y, not by the inverse of f itse
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from denoise.errors import NoNoiseError, OptionError
+from denoise.errors import OptionError
 from denoise.noise.flat_patches import flat_variance, noisy_patches, split_energy
 
 # Brightness is cut into this many steps, each of at least so many patches.
@@ -32,8 +33,8 @@ LEAST_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
-class PoissonGaussian:
-    """Parameters of the noise, all in the units of the image.
+class PoissonGaussianNoise:
+    """Noise that grows with the signal; its parameters are in the units of the image.
 
     Attributes
     ----------
@@ -50,6 +51,8 @@ class PoissonGaussian:
     gain: float
     read_sigma: float
     offset: float = 0.0
+    stabilised_sigma: ClassVar[float] = 1.0
+    keeps_units: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not (
@@ -123,9 +126,17 @@ class PoissonGaussian:
         )
         return self.gain * np.maximum(photons, 0) + self.offset
 
+    def summary(self, scale: str = "") -> str:
+        """Such as "gain 2, read sigma 3"."""
+        return f"gain {self.gain:.3g}, read sigma {self.read_sigma:.3g}"
 
-def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussian:
-    """Gain and read noise from one noisy image.
+    def report(self) -> dict[str, Any]:
+        """As {"sensor": {"gain": 2.0, "read_sigma": 3.0, "offset": 0.0}}."""
+        return {"sensor": asdict(self)}
+
+
+def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussianNoise | None:
+    """Gain and read noise from one noisy image; None if it has no noise.
 
     Flat patches of each brightness give a variance, and the variances a line, robustly fitted.
     Where the line has no variance at 0 already, that brightness is the offset; else the offset
@@ -139,28 +150,30 @@ def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussian:
     Raises
     ------
     ImageError
-        If the array is no image, holds too little to measure on, or no noise.
+        If the array is no image, or holds too little to measure on.
     """
     values = np.asarray(image, np.float64)
     known = values[np.isfinite(values)]
     extent = float(np.ptp(known)) if known.size else 0.0
     extent = extent if extent > 0 else 1.0
-    found = _estimate(values / extent)
-    return PoissonGaussian(found.gain * extent, found.read_sigma * extent, found.offset * extent)
-
-
-def _estimate(image: NDArray[np.float64]) -> PoissonGaussian:
-    """The same for an image whose values differ by 1 at most."""
-    means, variances, counts = noise_curve(image)
+    means, variances, counts = noise_curve(values / extent)
     if not variances.any():
-        raise NoNoiseError("the image has no noise")
+        return None
+    gain, read_sigma, offset = _parameters(means, variances, counts)
+    return PoissonGaussianNoise(gain * extent, read_sigma * extent, offset * extent)
+
+
+def _parameters(
+    means: NDArray[np.float64], variances: NDArray[np.float64], counts: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Gain, read sigma and offset of a noise curve."""
     level = float(np.average(variances, weights=np.maximum(counts, TEXTURED_COUNT)))
     gain, intercept = _fit_line(means, variances, counts)
     if gain <= 0 or np.ptp(means) < math.sqrt(level):  # too little contrast for a line
-        return PoissonGaussian(0.0, math.sqrt(level))
+        return 0.0, math.sqrt(level), 0.0
     if intercept < 0:
-        return PoissonGaussian(gain, 0.0, -intercept / gain)
-    return PoissonGaussian(gain, math.sqrt(intercept))
+        return gain, 0.0, -intercept / gain
+    return gain, math.sqrt(intercept), 0.0
 
 
 def noise_curve(

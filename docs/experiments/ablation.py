@@ -24,7 +24,7 @@ from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import DEFAULT_PRESET, preset
+from denoise.presets import DEFAULT_PRESET, preset_for
 from denoise.refinement.refine import refine_image
 
 # Multiples of sigma; the best of them is taken for each image.
@@ -73,7 +73,7 @@ def measure(path: Path, sigma: float, noise_seed: int, preset_name: str) -> list
     """PSNR of each column, in dB."""
     clean = read_image(path).pixels
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(noise_seed))
-    options = preset(preset_name, sigma)
+    options = preset_for(preset_name, sigma)
     both = options.refinement or RefinementOptions()
     wiener = replace(both, rounds=2, feedback=())
     vae = denoise_image(noisy, sigma, options=replace(options, refinement=None), device="cpu").image

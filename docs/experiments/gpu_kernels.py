@@ -96,15 +96,15 @@ def launches_of_presets() -> list[Launch]:
             with recorded(f"{latents} latents, {purpose}", launches):
                 _launch_sums(latents, amplitudes_only=amplitudes_only)
     for purpose, options in {
-        "published, sigma 25": preset("paper", 25),
-        "published, sigma 50": preset("paper", 50),
-        "decoder mlp": preset("balanced", 25, decoder="mlp"),
+        "published, sigma 25": preset("paper", "weak"),
+        "published, sigma 50": preset("paper", "strong"),
+        "decoder mlp": preset("balanced", decoder="mlp"),
     }.items():
         with recorded(purpose, launches):
             _launch_mlp(options)
     for name in ("balanced", "best"):
         with recorded(name, launches):
-            _launch_refinement(preset(name, 25))
+            _launch_refinement(preset(name))
     return launches
 
 

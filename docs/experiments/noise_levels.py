@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
-from denoise.noise.gaussian import add_gaussian_noise
-from denoise.noise.level import estimate_sigma
+from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
 
 # From one noise seed of an image to its next.
 SEED_STEP = 1000
@@ -36,9 +34,15 @@ Image = NDArray[Any]
 Measure = Callable[[Image, Image, float], float]
 
 
+def estimated_sigma(noisy: Image) -> float:
+    """Our estimate; 0 where no noise is found."""
+    noise = estimate_gaussian(noisy)
+    return 0.0 if noise is None else noise.sigma
+
+
 def relative_error(clean: Image, noisy: Image, sigma: float) -> float:
     """Error of our estimate, in percent."""
-    return 100 * (estimate_sigma(noisy) / sigma - 1)
+    return 100 * (estimated_sigma(noisy) / sigma - 1)
 
 
 def wavelet_error(clean: Image, noisy: Image, sigma: float) -> float:
@@ -52,8 +56,8 @@ def wavelet_error(clean: Image, noisy: Image, sigma: float) -> float:
 def decibels_lost(clean: Image, noisy: Image, sigma: float, *, preset_name: str) -> float:
     """PSNR with the given sigma less that with our estimate."""
     given, estimated = (
-        psnr(clean, denoise_image(noisy, level, options=preset(preset_name, level)).image)
-        for level in (sigma, estimate_sigma(noisy))
+        psnr(clean, denoise_image(noisy, level, preset=preset_name, data_range=255).image)
+        for level in (sigma, estimated_sigma(noisy))
     )
     return given - estimated
 

@@ -7,7 +7,6 @@ Entry "photon noise" of the log.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -15,27 +14,12 @@ import typer
 
 from denoise.files.images import read_image
 from denoise.metrics import psnr
-from denoise.noise.poisson_gaussian import PoissonGaussian, estimate_poisson_gaussian
-from denoise.noise.signal_dependent import denoise_poisson_gaussian
-from denoise.options import DenoiseOptions
+from denoise.noise.gaussian import GaussianNoise, estimate_gaussian
+from denoise.noise.interface import Noise
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise, estimate_poisson_gaussian
 from denoise.pipeline import denoise_image
-from trials import (
-    Epochs,
-    Image,
-    Images,
-    Seeds,
-    estimated_sigma,
-    numbered,
-    preset_options,
-    print_header,
-    print_row,
-    with_epochs,
-)
-
-
-def fast(sigma: float, *, epochs: int | None) -> DenoiseOptions:
-    """The preset, with other epochs if they are given."""
-    return with_epochs(preset_options("fast", sigma), epochs)
+from denoise.presets import Overrides
+from trials import Epochs, Image, Images, Seeds, numbered, print_header, print_row
 
 
 def noisy_image(clean: Image, gain: float, read_sigma: float, seed: int) -> Image:
@@ -56,18 +40,20 @@ def main(
     """Print what is estimated, and PSNR with one sigma and with the stabilised image."""
     columns = ("gain, read, offset", "noisy", "estimated sigma", "true RMS")
     print_header("image", *columns, "stabilised", "stabilised, known parameters")
-    options_for = partial(fast, epochs=epochs)
+    overrides = Overrides(epochs=epochs)
     for path, seed in numbered(images, seeds):
         clean = read_image(path).pixels
         noisy = noisy_image(clean, gain, read, seed)
-        found = estimate_poisson_gaussian(noisy)
+        found, level = estimate_poisson_gaussian(noisy), estimate_gaussian(noisy)
+        assert found is not None
+        assert level is not None
         true_rms = float(np.sqrt(np.mean((noisy - clean) ** 2)))
+        tried: list[Noise] = [level, GaussianNoise(true_rms), found]
         results = [noisy]
-        for sigma in (estimated_sigma(noisy), true_rms):
-            result = denoise_image(noisy, sigma, options=options_for(sigma), device="cpu")
-            results.append(result.image)
-        for noise in (found, PoissonGaussian(gain, read)):
-            result = denoise_poisson_gaussian(noisy, noise, options_for=options_for, device="cpu")
+        for noise in (*tried, PoissonGaussianNoise(gain, read)):
+            result = denoise_image(
+                noisy, noise, preset="fast", overrides=overrides, data_range=255, device="cpu"
+            )
             results.append(result.image)
         estimate = f"{found.gain:.2f}, {found.read_sigma:.1f}, {found.offset:.1f}"
         print_row(path.name, estimate, *(f"{psnr(clean, image):.2f}" for image in results))

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 
 from denoise.files.images import read_image
 from denoise.metrics import psnr
-from denoise.noise.gaussian import add_gaussian_noise
-from denoise.noise.level import estimate_sigma
+from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import Decoder, DenoiseOptions
 from denoise.pipeline import denoise_image
-from denoise.presets import preset
+from denoise.presets import Overrides, preset_for
 from denoise.vae.learned import LearnedVAE, learn_vae
 
 Image = NDArray[Any]
@@ -72,12 +71,13 @@ def noisy_samples(images: list[Path], sigma: float, seeds: str) -> list[Sample]:
 
 def preset_options(name: str, sigma: float, decoder: Decoder | None = None) -> DenoiseOptions:
     """Settings of a preset for noise of this level on 0..255."""
-    return preset(name, sigma, decoder)
+    return preset_for(name, sigma, overrides=Overrides(decoder=decoder))
 
 
 def estimated_sigma(image: Image) -> float:
     """The sigma that a user gets who does not give one."""
-    return estimate_sigma(image)
+    noise = estimate_gaussian(image)
+    return 0.0 if noise is None else noise.sigma
 
 
 def alone(options: DenoiseOptions) -> DenoiseOptions:

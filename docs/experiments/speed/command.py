@@ -20,7 +20,7 @@ from denoise.devices import describe_device, pick_device
 from denoise.errors import DenoiseError
 from denoise.files.images import read_image
 from denoise.files.outputs import write_atomically
-from denoise.presets import DEFAULT_PRESET, preset
+from denoise.presets import DEFAULT_PRESET, preset_for
 from denoise.results import DenoiseResult
 from speed.amplitude_stages import amplitude_stages
 from speed.mlp_stages import (
@@ -70,7 +70,7 @@ def main(
         clean = sample_images()[0].pixels if image is None else read_image(image).pixels
         sides, plain_sides = _numbers(sizes), _numbers(plain_sizes)
         variants = [f"{count} warps" for count in _numbers(warps)]
-        options = preset(preset_name, sigma)
+        options = preset_for(preset_name, sigma)
     except (DenoiseError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     if clean.ndim != 2 or options.model.decoder != "amplitude" or options.refinement is None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from denoise.options import DenoiseOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.presets import override, preset
+from denoise.presets import Overrides, override, preset_for
 from denoise.vae.gradient import gradient
 from denoise.vae.learned import LearnedVAE, learn_vae
 from denoise.vae.mlp_vae import MLPVAE
@@ -77,7 +77,7 @@ def measure_published_training(
 
     `paths` are taken where there are kernels, see `on_path`.
     """
-    options = preset("paper", sigma)
+    options = preset_for("paper", sigma)
     size = options.model.patch_sizes[0]
     grid = PatchGrid.of(image, size)
     patches = min(len(grid), options.training.patch_budget)
@@ -102,7 +102,7 @@ def _short_training(
 ) -> tuple[LearnedVAE, ShortTraining]:
     """Learn on some of the `patches` patches of an image."""
     budget = TRAINED_ON_GPU if image.is_cuda else TRAINED
-    short = override(options, epochs=EPOCHS, patch_budget=budget)
+    short = override(options, Overrides(epochs=EPOCHS, patch_budget=budget))
     size, ends = options.model.patch_sizes[0], list[float]()
 
     def note_end(stats: EpochStats) -> None:

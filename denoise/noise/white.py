@@ -1,0 +1,156 @@
+"""An image as denoisers see it, and the way back.
+
+Whatever the noise, a denoiser gets pixels with white noise of one sigma and without values that
+are out of proportion; what it makes of them is brought back to the units of the image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from denoise.errors import ImageError, OptionError
+from denoise.noise.extremes import without_extremes, working_sigma
+from denoise.noise.gaussian import GaussianNoise
+from denoise.noise.interface import Noise
+from denoise.noise.pixels import as_pixels, clean_range, far_origin, ordinary_range
+
+# As a share of the range of the image: weaker noise is lost in the rounding of its values.
+LEAST_SIGMA = 1e-6
+# As a multiple of the largest value: stronger noise leaves nothing of an image.
+LARGEST_SIGMA = 1e3
+# In units of sigma: noise is hardly ever stronger.
+LARGEST_CHANGE = 3.0
+# Of images of bytes.
+BYTE_RANGE = 255.0
+
+
+@dataclass(frozen=True)
+class WhiteImage:
+    """An image whose noise has been made white.
+
+    Attributes
+    ----------
+    pixels : (height, width, C) float64, NaN where missing
+    sigma : standard deviation of the noise for the denoiser, a little larger than it is where
+        float32 could not tell it from nothing
+    data_range : roughly the largest difference in the clean image, in the units of `pixels`
+    noise : of the image as it was given
+    origin : what was subtracted, since float32 would have rounded the values coarsely
+    original : (height, width, C) float64, the image as it was given
+    extreme : (height, width, C), values that stay as they are
+    shape : of the image as it was given
+    """
+
+    pixels: NDArray[np.float64]
+    sigma: float
+    data_range: float
+    noise: Noise
+    origin: float
+    original: NDArray[np.float64]
+    extreme: NDArray[np.bool_]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, image: ArrayLike, noise: float | Noise, data_range: float | None = None
+    ) -> WhiteImage:
+        """Stabilise an image.
+
+        Parameters
+        ----------
+        image : (height, width) or (height, width, C), NaN where missing
+        noise : in the units of the image; a number is the sigma of white Gaussian noise
+        data_range : of the clean image, from 0, in its units; None means 255 for uint8, and
+            otherwise that it is estimated. Where the noise changes the units, it always is
+
+        Raises
+        ------
+        ImageError
+            If the array is no image, infinite somewhere or missing everywhere.
+        OptionError
+            If no image like this one can have such noise or range.
+        """
+        original = as_pixels(image)
+        if np.isnan(original).all():
+            raise ImageError("the image holds no value at all")
+        if noise is None:  # such as an estimate
+            raise OptionError("noise is None: there is nothing to remove")
+        known: Noise = (
+            GaussianNoise(float(noise)) if isinstance(noise, float | int | np.number) else noise
+        )
+        ordinary, extreme = without_extremes(original, known)
+        pixels = known.stabilise(ordinary)
+        origin = far_origin(pixels) if np.asarray(image).dtype == np.float64 else 0.0
+        pixels = pixels - origin if origin else pixels
+        check_sigma(known.stabilised_sigma, pixels)
+        sigma = working_sigma(pixels, known.stabilised_sigma)
+        if data_range is None and np.asarray(image).dtype == np.uint8:
+            data_range = BYTE_RANGE
+        if data_range is not None and not 0 < data_range < math.inf:
+            raise OptionError(f"data_range must be positive and finite, got {data_range}")
+        if data_range is None or not known.keeps_units:
+            data_range = clean_range(pixels, sigma)
+        return cls(pixels, sigma, data_range, known, origin, original, extreme, np.shape(image))
+
+    def restored(
+        self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """Bring back what a denoiser made of `pixels`.
+
+        Parameters
+        ----------
+        denoised : (height, width, C)
+        sigma : standard deviation of each of these values, if known
+
+        Returns
+        -------
+        image, sigma : in the shape and units of the image as it was given; float32, or float64
+            where that would round the image coarsely
+        """
+        white = self.noise.stabilised_sigma
+        if self.sigma > white:  # the denoiser saw more noise than there is
+            near = LARGEST_CHANGE * white
+            clipped = np.clip(denoised, self.pixels - near, self.pixels + near)
+            denoised = np.where(np.isnan(self.pixels), denoised, clipped)
+        denoised = denoised.astype(np.float32)
+        if self.origin:
+            denoised = denoised.astype(np.float64) + self.origin
+        image = self.noise.restore(denoised)
+        image = np.where(self.extreme, self.original, image)
+        if sigma is None:
+            return self._shaped(image), None
+        sigma = np.where(self.extreme, white, sigma).astype(np.float32)
+        # A step of one sigma after the transform is one sigma before it.
+        return self._shaped(image), self._shaped(
+            sigma * (np.sqrt(self.noise.variance(image)) / white)
+        )
+
+    def _shaped(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        shaped: NDArray[np.floating] = values.reshape(self.shape)
+        return shaped.astype(np.float64) if self.origin else shaped.astype(np.float32)
+
+
+def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:
+    """Raise if no image like `pixels` can have white noise of this sigma.
+
+    Raises
+    ------
+    OptionError
+        If it is too small for the range of the values, or too large for the values.
+    """
+    lowest, highest = ordinary_range(pixels)
+    if sigma < LEAST_SIGMA * (highest - lowest):
+        raise OptionError(
+            f"sigma {sigma:g} is too small for values that differ by {highest - lowest:g};"
+            " give the noise in the units of the image"
+        )
+    largest = float(np.nanmax(np.abs(pixels)))
+    if 0 < LARGEST_SIGMA * largest < sigma:
+        raise OptionError(
+            f"sigma {sigma:g} is too large for values of at most {largest:g};"
+            " give the noise in the units of the image"
+        )
