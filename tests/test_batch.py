@@ -336,3 +336,10 @@ def test_files_are_checked_once_and_those_that_appear_meanwhile_are_kept(
         after = contents(Path())
         assert after.pop(name) == b"mine"
         assert set(after) - set(before) == set(written)
+
+
+def test_a_budget_that_is_not_kept_is_reported() -> None:
+    code, _, stderr = run_cli("in/a.png", *SIGMA, "--time-budget", "1ms")
+    assert code == 0
+    assert "note: in/a.png: took " in stderr
+    assert stderr.rstrip().endswith(" s, over the time budget")

@@ -114,3 +114,90 @@ def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
     assert f"{4 - len(done)} done, {len(done)} skipped, 0 failed".encode() in resumed.stdout
     for name, data in done.items():
         assert Path(name).read_bytes() == data
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+def workers_of(process: subprocess.Popen[bytes], count: int) -> list[int]:
+    """Ids of the worker processes, as soon as so many are there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [int(one) for one in children if "spawn_main" in command_of(int(one))]
+        if len(workers) == count:
+            return workers
+        time.sleep(0.02)
+    raise AssertionError("the workers did not start")
+
+
+def command_of(number: int) -> str:
+    """The command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{number}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments, *QUICK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+
+
+@linux
+def test_a_worker_that_is_killed_costs_its_own_image_only() -> None:
+    process = start("in", "-o", "out", "--jobs", "2")
+    os.kill(workers_of(process, 2)[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"3 done, 0 skipped, 1 failed" in stdout
+    assert stderr.count(b"error: ") == 1
+    assert b"its process was killed; is there too little memory for 2 --jobs?" in stderr
+    assert len(contents(Path("out"))) == 3
+
+
+@linux
+def test_workers_end_when_their_parent_is_killed() -> None:
+    process = start("in", "-o", "out", "--jobs", "2", "--epochs", "9999")
+    workers = workers_of(process, 2)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while any(map(command_of, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(command_of, workers))
+    assert not Path("out").exists()
+
+
+@linux
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2> >(true)", "2>&-"])
+def test_results_are_not_lost_where_progress_cannot_be_printed(stderr: str) -> None:
+    """On a full disk, a pipe that nobody reads, and where it is closed."""
+    command = [*COMMAND, "in/a.png", "in/text.png", "-o", "out/", *QUICK]
+    Path("in/text.png").write_text("an error is printed before the other image is done")
+    shell = ["bash", "-c", f'"$@" {stderr}', "bash", *command]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert b"1 done, 0 skipped, 1 failed" in done.stdout
+    assert read_image(Path("out/a.png")).pixels.shape == (24, 24)
+
+
+@linux
+def test_the_time_since_the_start_is_measured() -> None:
+    code = """if True:
+        import time
+        time.sleep(0.3)
+        from denoise.cli.main import _seconds_since_start
+        first = _seconds_since_start()
+        time.sleep(0.2)
+        print(first, _seconds_since_start())"""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    seconds = time.monotonic() - started
+    first, second = map(float, done.stdout.split())
+    assert 0.3 < first < second < seconds + 0.02  # a tick is 0.01 s
+    assert second - first >= 0.2

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
-from itertools import product
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +16,7 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
+from denoise.cli.workers import in_processes
 from denoise.errors import DenoiseError
 from denoise.files.outputs import temporary_name
 from denoise.results import Progress
@@ -104,49 +102,20 @@ def _one_by_one(
 def _side_by_side(
     jobs: Sequence[FileJob], settings: Settings, processes: int
 ) -> Generator[FileReport, None, None]:
-    """Fresh processes: a fork of one that runs threads can hang."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (processes,))
-    try:
-        with _ctrl_c_ignored():  # the workers inherit this: Ctrl-C is the parent's to handle
-            futures = [pool.submit(_try, job, settings) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                reason = "a process died; is there too little memory for so many --jobs?"
-                yield _failure(job, f"{job.input_name}: {reason}")
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        _end_workers(jobs)
+    work = partial(_try, settings=settings)
+    with closing(in_processes(work, jobs, processes, clean_up=_remove_half_written)) as reports:
+        for job, report in zip(jobs, reports, strict=True):
+            yield report or _failure(
+                job,
+                f"{job.input_name}: its process was killed; is there too little memory for"
+                f" {processes} --jobs?",
+            )
 
 
-def _end_workers(jobs: Sequence[FileJob]) -> None:
-    """End the processes that are still at work, and remove what they have half written."""
-    workers = multiprocessing.active_children()
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join()
-    for path, worker in product((path for job in jobs for path in job.outputs), workers):
+def _remove_half_written(job: FileJob, process: int) -> None:
+    for path in job.outputs:
         with suppress(OSError):
-            temporary_name(Path(os.path.realpath(path)), worker.pid).unlink()
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _start_worker(processes: int) -> None:
-    """Share the cores."""
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+            temporary_name(Path(os.path.realpath(path)), process).unlink()
 
 
 def _try(
@@ -155,7 +124,7 @@ def _try(
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> FileReport:
     try:
-        return denoise_file(job, settings, on_progress=on_progress)
+        return _with_lateness(denoise_file(job, settings, on_progress=on_progress), settings)
     except DenoiseError as error:
         return _failure(job, str(error))
     except MemoryError:
@@ -166,6 +135,14 @@ def _try(
         what = " ".join(f"{type(error).__name__}: {error}".split())
         reason = f"{job.input_name}: internal error, please report it (--verbose says more): {what}"
         return replace(_failure(job, reason), traceback=traceback.format_exc())
+
+
+def _with_lateness(report: FileReport, settings: Settings) -> FileReport:
+    """The report, with a note if the time budget was not kept."""
+    budget, seconds = settings.time_budget, report.seconds
+    if budget is None or seconds is None or seconds <= budget:
+        return report
+    return replace(report, notes=(*report.notes, f"took {seconds:.1f} s, over the time budget"))
 
 
 def _failure(job: FileJob, reason: str) -> FileReport:

@@ -70,8 +70,23 @@ def _seconds_since_start() -> float:
     return time.process_time()
 
 
+class _Lossy(io.FileIO):
+    """Standard error: no result is lost because a full disk or a closed pipe takes no progress."""
+
+    def write(self, data: Any) -> int:
+        """Write the data, or lose them."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def main() -> None:
     """What the command runs."""
+    closed = sys.stderr is None
+    lossy = _Lossy(os.devnull if closed else sys.stderr.fileno(), "w", closefd=closed)
+    encoding = None if closed else sys.stderr.encoding
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(lossy), encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that are not in its encoding
