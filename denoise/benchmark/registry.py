@@ -68,8 +68,7 @@ def download(name: str, *, folder: Path | None = None) -> list[Path]:
         import pooch
     except ImportError:
         raise ImageError(
-            f"--images {name}: downloading needs pooch; pip install '.[benchmark]' or give"
-            " a folder"
+            f"--images {name}: downloading needs pooch; pip install '.[benchmark]' or give a folder"
         ) from None
     chosen = NAMED_SETS[name]
     store = pooch.create(

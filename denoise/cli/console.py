@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 import typer
 
+from denoise import devices
 from denoise.cli.batch import Terminated, raise_on_sigterm, run_jobs
 from denoise.cli.options import RunOptions
 from denoise.cli.plan import Plan
 from denoise.cli.report import FileReport, batch_summary
 from denoise.cli.settings import Settings
-from denoise.devices import device_note, pick_device
 from denoise.errors import OutputError
 from denoise.results import Progress
 
@@ -71,7 +71,7 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
 
 def _print_before(plan: Plan, settings: Settings, run: RunOptions) -> None:
     """What the user should know before the work begins."""
-    note = device_note(pick_device(settings.device))
+    note = devices.device_note(devices.pick_device(settings.device))
     if note is not None and not run.quiet:
         _note(f"note: {note}")
     for problem in plan.problems:

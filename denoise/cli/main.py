@@ -74,7 +74,7 @@ def _seconds_since_start() -> float:
 
 
 class _Lossy(io.FileIO):
-    """A file to which nothing need be written: a full disk or a closed pipe is no error."""
+    """Standard error: no result is lost because a full disk or a closed pipe takes no progress."""
 
     def write(self, data: Any) -> int:
         """Write the data, or lose them."""
@@ -86,9 +86,10 @@ class _Lossy(io.FileIO):
 
 def main() -> None:
     """What the command runs."""
-    if sys.stderr is not None:  # no result is lost because nobody can read of its progress
-        lossy = io.BufferedWriter(_Lossy(sys.stderr.fileno(), "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(lossy, sys.stderr.encoding, line_buffering=True)
+    closed = sys.stderr is None
+    lossy = _Lossy(os.devnull if closed else sys.stderr.fileno(), "w", closefd=closed)
+    encoding = None if closed else sys.stderr.encoding
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(lossy), encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that are not in its encoding
