@@ -38,7 +38,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Our default and the cheap peers, for instance: make benchmark IMAGES=../shared/data/set12
+# Our default and the cheap methods, for instance: make benchmark IMAGES=../shared/data/set12
 IMAGES ?= samples
 benchmark: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)"

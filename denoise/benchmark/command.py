@@ -90,17 +90,16 @@ def benchmark(
 ) -> None:
     """Measure methods on clean images with synthetic noise."""
     from denoise.benchmark.datasets import clean_images
-    from denoise.benchmark.losses import where_we_lose
-    from denoise.benchmark.methods import methods_by_name
     from denoise.benchmark.pictures import contact_sheet, quality_over_time
     from denoise.benchmark.protocol import Protocol, machine
     from denoise.benchmark.registry import known_name
     from denoise.benchmark.runner import Benchmark, Cell, load_cells, save_cells
-    from denoise.benchmark.tables import HEADER, cell_row, means, table_csv
+    from denoise.benchmark.tables import HEADER, cell_row, means, table_csv, where_we_lose
     from denoise.benchmark.tables import markdown as report
     from denoise.errors import DenoiseError
     from denoise.files.images import write_image
     from denoise.files.outputs import write_atomically
+    from denoise.methods.table import methods_by_name
 
     if sheet is not None and keep_images is None:
         raise typer.BadParameter("needs --keep-images DIR", param_hint="--sheet")

@@ -11,10 +11,10 @@ from typing import get_args
 from denoise.errors import ModelFileError, OptionError, OutputError
 from denoise.files.images import IMAGE_SUFFIXES, check_readable
 from denoise.files.outputs import check_output
-from denoise.methods.options import PEERS, PeerOptions, peer_options
+from denoise.methods.table import METHODS, Method
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
-from denoise.presets import DEFAULT_PRESET, Overrides, preset
+from denoise.presets import DEFAULT_PRESET, Overrides, check_decoder, preset
 from denoise.vae.saved import MODEL_SUFFIXES
 
 CURVE_SUFFIXES = (".png", ".csv")
@@ -123,12 +123,12 @@ class Settings:
         and in native units for floats; None estimates it for each image
     noise : "gaussian", or "poisson-gaussian" for noise that grows with the signal
     sensor : parameters of the latter, in the same units; None estimates them
-    model : "tvae", our own, or the name of a peer, which has a budget, a seed and a device only
+    model : "tvae", our own with a preset, or the name of a method, which may have less to set
     preset, decoder, epochs, training_patches, learn_sigma : None leaves the preset's choice
     time_budget : seconds for each image
     seed, device : of `denoise_image`
     overwrite : replace files that exist
-    skip_existing : leave images alone whose output is there, whole and of the right size; replace
+    skip_existing : skip images whose output is there, whole and of the right size; replace
         outputs that are not
     frame : which page or frame of several to read, from 1
     max_pixels : refuse larger images; by default Pillow's limit
@@ -162,15 +162,16 @@ class Settings:
             raise OptionError(f"there is no noise {self.noise!r}; choose {known}")
         if self.noise != "gaussian" and self.sigma is not None:
             raise OptionError("poisson-gaussian noise has no single sigma; leave it out")
-        if self.model not in (OWN_MODEL, *PEERS):
-            known = ", ".join((OWN_MODEL, *PEERS))
-            raise OptionError(f"there is no model {self.model!r}; choose one of {known}")
-        preset(self.preset, decoder=self.decoder)  # they must exist
+        if self.model not in (OWN_MODEL, *METHODS):
+            known = ", ".join((OWN_MODEL, *METHODS))
+            raise OptionError(f"there is no method {self.model!r}; choose one of {known}")
+        preset(self.preset)  # it must exist
+        check_decoder(self.method.name, self.decoder)
 
     @property
-    def is_peer(self) -> bool:
-        """Whether the model is not our own."""
-        return self.model != OWN_MODEL
+    def method(self) -> Method:
+        """What denoises."""
+        return METHODS[self.preset if self.model == OWN_MODEL else self.model]
 
     @property
     def may_replace(self) -> bool:
@@ -186,7 +187,3 @@ class Settings:
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,
         )
-
-    def peer_options(self) -> PeerOptions:
-        """Settings of the peer."""
-        return peer_options(self.model, epochs=self.epochs, patch_budget=self.training_patches)

@@ -12,6 +12,7 @@ import typer
 
 from denoise.cli import options as o
 from denoise.errors import DenoiseError, OptionError, PlanError
+from denoise.methods.table import METHODS
 from denoise.options import OWN_MODEL
 from denoise.presets import DEFAULT_PRESET
 
@@ -83,11 +84,17 @@ def denoise(
             "--curve": curve,
         },
     )
+    kind = "ours" if model == OWN_MODEL else METHODS[model].kind
+    _refuse_together(f"--method {model}", model != OWN_MODEL, {"--preset": preset_name})
     _refuse_together(
-        f"--model {model}",
-        model != OWN_MODEL,
+        f"--method {model}",
+        kind in ("network", "classic"),
+        {"--epochs": epochs, "--training-patches": training_patches},
+    )
+    _refuse_together(
+        f"--method {model}",
+        kind != "ours",
         {
-            "--preset": preset_name,
             "--decoder": decoder,
             "--time-budget": time_budget,
             "--learn-sigma/--fix-sigma": None if learn_sigma is None else True,

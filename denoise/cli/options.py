@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from denoise import __version__
-from denoise.methods.options import PEERS
+from denoise.methods.table import METHODS
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
 from denoise.presets import DEFAULT_PRESET, PRESETS
 
@@ -60,9 +60,9 @@ def _check_preset(name: str | None) -> str | None:
 
 
 def _check_model(name: str) -> str:
-    if name not in (OWN_MODEL, *PEERS):
-        known = ", ".join((OWN_MODEL, *PEERS))
-        raise typer.BadParameter(f"there is no model {name!r}; choose one of {known}")
+    if name not in (OWN_MODEL, *METHODS):
+        known = ", ".join((OWN_MODEL, *METHODS))
+        raise typer.BadParameter(f"there is no method {name!r}; choose one of {known}")
     return name
 
 
@@ -179,12 +179,15 @@ LoadModel = Annotated[
 ShowModel = Annotated[
     str | None, _option(metavar="FILE", help="Also draw the learned patches, by use." + _FOLDER)
 ]
+_OTHERS = [name for name in METHODS if name not in PRESETS]
 Model = Annotated[
     str,
     _option(
+        "--method",
+        "--model",
         metavar="NAME",
         callback=_check_model,
-        help=f"{OWN_MODEL}, ours; or for comparison {', '.join(PEERS)}.",
+        help=f"{OWN_MODEL}, ours; or, to compare, {', '.join(_OTHERS)}.",
     ),
 ]
 Preset = Annotated[
