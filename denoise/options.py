@@ -23,6 +23,22 @@ def require_choice(name: str, value: str, choices: object) -> None:
     require(value in known, f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
+def require_positive(settings: object, *names: str) -> None:
+    """Raise an OptionError where a number is not finite and above zero."""
+    for name in names:
+        value = getattr(settings, name)
+        require(0 < value < math.inf, f"{name} must be positive, got {value}")
+
+
+def _require_shares(settings: object, *names: str) -> None:
+    for name in names:
+        require(0 <= getattr(settings, name) <= 1, f"{name} is a share, from 0 to 1")
+
+
+def _require_patch_sizes(sizes: tuple[int, ...]) -> None:
+    require(len(sizes) > 0 and min(sizes) >= 2, f"patch_sizes must be at least 2, got {sizes}")
+
+
 def require(condition: bool, message: str) -> None:
     """Raise an OptionError where the condition does not hold."""
     if not condition:
@@ -62,16 +78,13 @@ class ModelOptions:
     learn_noise_variance: bool = False
 
     def __post_init__(self) -> None:
-        require(
-            len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
-            f"patch_sizes must be at least 2, got {self.patch_sizes}",
-        )
+        _require_patch_sizes(self.patch_sizes)
         require_choice("decoder", self.decoder, Decoder)
         require(
             (self.decoder == "mlp") == (self.hidden is not None),
             "the decoder mlp needs hidden layers, and only this one has them",
         )
-        require(self.max_active >= 1, f"max_active must be at least 1, got {self.max_active}")
+        require_positive(self, "max_active")
         require(1 <= self.latents < 2**15, f"latents must lie in 1..32767, got {self.latents}")
         require(
             0 < self.expected_active < self.latents,
@@ -115,8 +128,7 @@ class SearchOptions:
     reach: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("states", "parents", "children", "generations"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require_positive(self, "states", "parents", "children", "generations")
         require(self.reach >= 0, f"reach must be at least 0, got {self.reach}")
         require_choice("parent_selection", self.parent_selection, ParentSelection)
         require_choice("mutation", self.mutation, Mutation)
@@ -152,8 +164,7 @@ class TrainingOptions:
     memory: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patch_budget", "batch_size", "half_cycle"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require_positive(self, "epochs", "patch_budget", "batch_size", "half_cycle")
         lowest, highest = self.learning_rate
         require(
             0 < lowest <= highest, f"learning rates must rise from above 0, got {lowest, highest}"
@@ -163,9 +174,8 @@ class TrainingOptions:
             self.initial_noise is None or 0 < self.initial_noise < math.inf,
             f"initial_noise must be positive, got {self.initial_noise}",
         )
-        for name in ("annealing", "prior_hold"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
-        require(self.memory > 0, f"memory must be positive, got {self.memory}")
+        _require_shares(self, "annealing", "prior_hold")
+        require_positive(self, "memory")
 
 
 @dataclass(frozen=True)
@@ -185,8 +195,7 @@ class InferenceOptions:
     chunk_size: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("pool_size", "chunk_size"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        require_positive(self, "pool_size", "chunk_size")
         require(self.search_steps >= 0, "search_steps must be at least 0")
 
 
@@ -221,14 +230,9 @@ class RefinementOptions:
     anchoring: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("stride", "window", "rounds", "wiener_group", "low_rank_group"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        require(
-            len(self.patch_sizes) > 0 and min(self.patch_sizes) >= 2,
-            f"patch_sizes must be at least 2, got {self.patch_sizes}",
-        )
-        for name in ("noise_share", "anchoring"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is a share, from 0 to 1")
+        require_positive(self, "stride", "window", "rounds", "wiener_group", "low_rank_group")
+        _require_patch_sizes(self.patch_sizes)
+        _require_shares(self, "noise_share", "anchoring")
         require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
 
     @property

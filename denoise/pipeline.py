@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -18,10 +17,13 @@ from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import STAGES, DenoiseResult, Progress
+from denoise.results import Clock, DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 from denoise.vae.reconstruction import Reconstruction, averaged
 from denoise.vae.training import EpochStats
+
+# A model for noise that is this many times weaker or stronger has other units.
+UNLIKE = 8.0
 
 
 @out_of_memory_reported()
@@ -60,7 +62,7 @@ def denoise_image(
         instead of learning; their pixel units must be those of `image`, stabilised
     with_uncertainty : also compute the posterior standard deviation of every pixel
     time_budget : seconds; the schedule of `options` is shortened or extended to fit, as fast as
-        this machine is at the moment (`DenoiseResult.options` tells what was chosen)
+        this machine is at the moment (`DenoiseResult.options` has what was chosen)
     seed : same seed, device and versions give the same result
     device : "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
     on_progress : called after each epoch and each chunk of patches
@@ -72,11 +74,12 @@ def denoise_image(
     Raises
     ------
     ImageError
-        If the array is no image, smaller than a patch, infinite somewhere or missing everywhere.
+        If the array is no image, smaller than a patch, infinite somewhere or missing everywhere,
+        or if it is unlike those that `models` were learned on.
     OptionError
         If no image like this one can have such noise, or a model is on another device.
     DeviceError
-        If the device is not available, or its memory does not suffice.
+        If the device is not available, or out of memory.
     TrainingError
         If the ELBO leaves the finite numbers.
 
@@ -98,14 +101,14 @@ def denoise_image(
     noisy = torch.as_tensor(white.pixels, dtype=_float_type(compute_device), device=compute_device)
 
     if models is not None:
-        _check_models(models, noisy)
+        _check_models(models, noisy, white.sigma)
     if time_budget is not None:
         if not 0 < time_budget < math.inf:
             raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
         options = fit_to_time(
             options, noisy, white.sigma, time_budget, models=models, with_variance=with_uncertainty
         )
-    clock = _Clock()
+    clock = Clock()
     rebuilt: list[Reconstruction] = []
     used: list[LearnedVAE] = []
     # One model at a time: the states of its training patches take the most memory.
@@ -118,7 +121,7 @@ def denoise_image(
                 options=options,
                 seed=seed,
                 with_variance=with_uncertainty,
-                on_patches=_tell_rebuilding(vae, noisy, on_progress),
+                on_patches=_report_rebuilding(vae, noisy, on_progress),
             )
         )
         used.append(for_another_image(vae, vae.sigma))
@@ -133,7 +136,7 @@ def denoise_image(
     return DenoiseResult(
         image=result,
         noise=white.noise,
-        learned_sigma=used[0].residual_sigma if history else math.nan,
+        learned_sigma=used[0].residual_sigma if history else None,
         elbo_history=tuple(stats.elbo for stats in history),
         uncertainty=uncertainty,
         models=tuple(used),
@@ -142,20 +145,6 @@ def denoise_image(
         seed=seed,
         options=options,
     )
-
-
-class _Clock:
-    """Adds up the seconds spent in each stage."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Book the time since the last call on `stage`."""
-        now = time.perf_counter()
-        self.seconds[stage] += now - self._last
-        self._last = now
 
 
 def _models(
@@ -172,15 +161,15 @@ def _models(
         return
     for size in options.model.patch_sizes:
 
-        def tell(stats: EpochStats, size: int = size) -> None:
+        def report(stats: EpochStats, size: int = size) -> None:
             on_progress(
                 Progress("train", stats.epoch, options.training.epochs, size, elbo=stats.elbo)
             )
 
-        yield learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=tell)
+        yield learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=report)
 
 
-def _tell_rebuilding(
+def _report_rebuilding(
     vae: LearnedVAE, noisy: Tensor, on_progress: Callable[[Progress], None]
 ) -> Callable[[int], None]:
     size = vae.patch_size
@@ -214,7 +203,7 @@ def _float_type(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _check_models(models: Sequence[LearnedVAE], noisy: Tensor) -> None:
+def _check_models(models: Sequence[LearnedVAE], noisy: Tensor, sigma: float) -> None:
     """Raise if models that came with the call do not fit the image or the device."""
     if not models:
         raise OptionError("models is empty; give None to learn from the image")
@@ -223,6 +212,11 @@ def _check_models(models: Sequence[LearnedVAE], noisy: Tensor) -> None:
             raise ImageError(
                 f"the model was learned on {vae.channels} channels, but the image has"
                 f" {noisy.shape[2]}"
+            )
+        if not 1 / UNLIKE < vae.sigma / sigma < UNLIKE:
+            raise ImageError(
+                f"the model was learned for noise of sigma {vae.sigma:g}, this image has"
+                f" {sigma:g}; learn one on an image like it"
             )
         if vae.model.prior_probs.device != noisy.device:
             raise OptionError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from denoise.errors import OptionError
 from denoise.options import (
@@ -46,6 +46,12 @@ class Overrides:
     patch_budget: int | None = None
     learn_noise_variance: bool | None = None
 
+    @property
+    def budget(self) -> dict[str, Any]:
+        """Those of the training, if given."""
+        budget = {"epochs": self.epochs, "patch_budget": self.patch_budget}
+        return {name: number for name, number in budget.items() if number is not None}
+
 
 NO_OVERRIDES = Overrides()
 
@@ -65,18 +71,13 @@ def preset_for(
     OptionError
         If there is no such preset, or it has no such decoder.
     """
-    options = preset(name, noise_regime(name, sigma / data_range), decoder=overrides.decoder)
+    share = sigma / data_range
+    strong = share > PAPER_WEAK_UP_TO if name == "paper" else share >= STRONG_FROM
+    options = preset(name, "strong" if strong else "weak", decoder=overrides.decoder)
     if options.model.pixel_scale is not None:
-        model = replace(options.model, pixel_scale=options.model.pixel_scale * data_range / 255)
-        options = replace(options, model=model)
+        scale = options.model.pixel_scale * data_range / 255
+        options = replace(options, model=replace(options.model, pixel_scale=scale))
     return override(options, overrides)
-
-
-def noise_regime(name: str, noise_share: float) -> Regime:
-    """What a preset takes noise for whose sigma is this share of the data's range."""
-    if name == "paper":
-        return "weak" if noise_share <= PAPER_WEAK_UP_TO else "strong"
-    return "strong" if noise_share >= STRONG_FROM else "weak"
 
 
 def preset(name: str, regime: Regime = "weak", *, decoder: Decoder | None = None) -> DenoiseOptions:
@@ -114,13 +115,10 @@ def check_decoder(name: str, decoder: Decoder | None) -> None:
 
 def override(options: DenoiseOptions, overrides: Overrides) -> DenoiseOptions:
     """The same settings but for those given; the decoder is `preset`'s to choose."""
-    model, training = options.model, options.training
-    if overrides.epochs is not None:
-        training = replace(training, epochs=overrides.epochs)
-    if overrides.patch_budget is not None:
-        training = replace(training, patch_budget=overrides.patch_budget)
+    model = options.model
     if overrides.learn_noise_variance is not None:
         model = replace(model, learn_noise_variance=overrides.learn_noise_variance)
+    training = replace(options.training, **overrides.budget)
     return replace(options, model=model, training=training)
 
 

@@ -1,17 +1,32 @@
-"""What a run tells while it works and when it is done."""
+"""What a run reports while it works and when it is done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise.noise.interface import Noise
-from denoise.options import DenoiseOptions
 from denoise.vae.learned import LearnedVAE
 
 STAGES = ("train", "rebuild", "refine")
+
+
+class Clock:
+    """Adds up the seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last call on `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
 
 
 @dataclass(frozen=True)
@@ -35,33 +50,35 @@ class Progress:
 
 @dataclass(frozen=True)
 class DenoiseResult:
-    """A denoised image and how it came about.
+    """A denoised image and how it came about; what a method does not have is None or empty.
 
     Attributes
     ----------
     image : (height, width) or (height, width, C) float32 in the units of the input, not clipped
     noise : as given
+    seconds : time spent in each stage: "train", "rebuild" and "refine", or those that there are
+    device : where it ran, such as "cpu" or "cuda:0 (NVIDIA ...)"
+    seed : that of the run
+    options : all settings of the run, `DenoiseOptions` or the dataclass of another method
     learned_sigma : root of the mean posterior-weighted squared error at the end of training,
-        the model's own estimate of the sigma of the stabilised image; NaN if the model was
+        the model's own estimate of the sigma of the stabilised image; None if the model was
         learned before
     elbo_history : mean ELBO per training patch of each epoch, in nats, for the first patch size
     uncertainty : standard deviation of every pixel under the VAE's posterior, shaped like
         `image` in its units, or None if not asked for
     models : one learned VAE for each patch size, for other images of the same kind; their pixels
         are those of stabilised images
-    seconds : time spent in each stage, "train", "rebuild" and "refine"
-    device : where it ran, such as "cpu" or "cuda:0 (NVIDIA ...)"
-    seed : that of the run
-    options : all settings of the run
+    diagnostics : what other methods report of their training, such as {"perplexity": 12.3}
     """
 
     image: NDArray[np.float32]
     noise: Noise
-    learned_sigma: float
-    elbo_history: tuple[float, ...]
-    uncertainty: NDArray[np.float32] | None
-    models: tuple[LearnedVAE, ...]
     seconds: dict[str, float]
     device: str
     seed: int
-    options: DenoiseOptions
+    options: Any = None
+    learned_sigma: float | None = None
+    elbo_history: tuple[float, ...] = ()
+    uncertainty: NDArray[np.float32] | None = None
+    models: tuple[LearnedVAE, ...] = ()
+    diagnostics: dict[str, float] = field(default_factory=dict)

@@ -14,21 +14,23 @@ from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
 from denoise.benchmark.datasets import clean_images, sample_images
-from denoise.benchmark.losses import where_we_lose
-from denoise.benchmark.methods import CLASSIC, METHODS, Denoised, Method, methods_by_name
 from denoise.benchmark.protocol import Protocol, sha256
 from denoise.benchmark.published import PUBLISHED, published_mean
 from denoise.benchmark.registry import NAMED_SETS, NamedSet, download, known_name
 from denoise.benchmark.runner import Benchmark, Cell
-from denoise.benchmark.tables import means
+from denoise.benchmark.tables import means, where_we_lose
 from denoise.cli.benchmark import app
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image, write_image
 from denoise.methods import classic
-from denoise.methods.options import PEERS
+from denoise.methods.other_vaes import DEFAULTS
+from denoise.methods.run import Run
+from denoise.methods.table import METHODS, Method, methods_by_name
 from denoise.methods.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.metrics import psnr
+from denoise.noise.gaussian import GaussianNoise
+from denoise.results import DenoiseResult
 
 
 @pytest.fixture
@@ -85,11 +87,13 @@ def test_protocols_differ_in_clipping_only_and_noise_is_seeded() -> None:
 def test_finished_cells_are_not_run_again_and_failed_ones_are(folder: Path) -> None:
     calls: list[str] = []
 
-    def denoise(image: np.ndarray, sigma: float, seed: int, device: str) -> Denoised:
+    def denoise(name: str, image: np.ndarray, sigma: float, run: Run) -> DenoiseResult:
         calls.append("run")
         if len(calls) == 2:
             raise ImageError("out of luck")
-        return Denoised(image, {"answer": 42.0})
+        return DenoiseResult(
+            image, GaussianNoise(sigma), {}, run.device, run.seed, diagnostics={"answer": 42.0}
+        )
 
     work = Benchmark(
         clean_images("clean"), [Method("m", "classic", denoise)], [10.0], Protocol(), device="cpu"
@@ -121,22 +125,40 @@ def test_a_method_that_fails_is_reported_as_failed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-        raise ImportError("No module named 'bm3d'")
+        raise OptionError("bm3d needs a package")
 
-    monkeypatch.setitem(CLASSIC, "bm3d", fail)
+    monkeypatch.setitem(classic.FILTERS, "bm3d", fail)
     code, stdout, _ = run("--methods", "noisy,bm3d", "--plot", "p.png")
     assert code == 1
-    assert "| bm3d | a.png | 25 | failed: No module named 'bm3d' |" in stdout
+    assert "| bm3d | a.png | 25 | failed: bm3d needs a package |" in stdout
     assert "| bm3d | failed |" in stdout
 
 
-def test_a_peer_is_what_its_library_gives_by_hand() -> None:
+def test_a_filter_is_what_its_library_gives_by_hand() -> None:
     noisy = step_image(40, 48) + np.random.default_rng(0).normal(0, 20, (40, 48))
     chosen = classic.total_variation(noisy, 20, 0)
     by_hand = [denoise_tv_chambolle(noisy, weight=w * 20) for w in classic.TV_WEIGHTS]
     assert any(np.array_equal(chosen, one) for one in by_hand)
     errors = [psnr(step_image(40, 48), one) for one in by_hand]
     assert psnr(step_image(40, 48), chosen) > max(errors) - 0.5  # chosen without the clean one
+
+
+def test_the_table_has_all_filters() -> None:
+    names = [name for name, method in METHODS.items() if method.kind == "classic"]
+    assert names == [*classic.FILTERS]
+
+
+@pytest.mark.parametrize("name", ["blur", "tv", "nl-means", "wavelet"])
+def test_a_filter_gives_the_same_picture_in_any_units(name: str) -> None:
+    if name == "wavelet":
+        pytest.importorskip("pywt")
+    noisy = step_image(40, 48) + np.random.default_rng(0).normal(0, 20, (40, 48))
+    first = METHODS[name].denoise(noisy, 20).image
+    second = METHODS[name].denoise(noisy / 255 - 3, 20 / 255).image
+    np.testing.assert_allclose(255 * (second + 3), first, atol=0.01)
+    known = METHODS[name].denoise(noisy, 20, Run(data_range=255)).image
+    by_hand = classic.FILTERS[name](noisy, 20, 0)
+    assert np.array_equal(known, by_hand.astype(np.float32))
 
 
 def test_halves_are_means_of_diagonals() -> None:
@@ -228,20 +250,21 @@ def test_a_set_is_downloaded_once_and_checked(
 def quick_methods(monkeypatch: pytest.MonkeyPatch, tiny_preset: None) -> None:
     """Every method that learns does so for a moment only."""
     monkeypatch.setattr("denoise.methods.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
-    for peer, options in PEERS.items():
+    for name, options in DEFAULTS.items():
         training = replace(options.training, epochs=2)
-        monkeypatch.setitem(PEERS, peer, replace(options, training=training))
+        monkeypatch.setitem(DEFAULTS, name, replace(options, training=training))
 
 
 @pytest.mark.usefixtures("quick_methods")
-@pytest.mark.parametrize("name", [*PEERS, "vae", "vae-mlp", "fast"])
+@pytest.mark.parametrize("name", [*DEFAULTS, "vae", "vae-mlp"])
 def test_every_vae_runs_and_tells_how_it_went(name: str) -> None:
     noisy = step_image() + np.random.default_rng(0).normal(0, 20, (24, 24))
     (method,) = methods_by_name([name])
-    result = method.run(noisy, 20.0, 0, "cpu")
+    result = method.denoise(noisy, 20.0, Run(data_range=255, device="cpu"))
     assert result.image.shape == noisy.shape
-    assert result.details
-    assert all(np.isfinite(value) for value in result.details.values())
+    assert result.diagnostics
+    assert all(np.isfinite(value) for value in result.diagnostics.values())
+    assert {"-ELBO", "loss"} & {*result.diagnostics}
 
 
 @pytest.mark.usefixtures("quick_methods")

@@ -7,13 +7,14 @@ import pytest
 from conftest import TINY, TINY_AMPLITUDE, estimated_sigma, step_image
 
 from denoise.errors import OptionError
-from denoise.methods.options import peer_options
-from denoise.methods.other_vaes import denoise_with_peer
+from denoise.methods.run import Run
+from denoise.methods.table import METHODS
 from denoise.noise.extremes import REACH, without_extremes, working_sigma
 from denoise.noise.gaussian import GaussianNoise, add_gaussian_noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions
 from denoise.pipeline import denoise_image
+from denoise.presets import Overrides
 
 SIGMA = 5.0
 
@@ -66,11 +67,12 @@ def test_a_hot_pixel_stays_as_it_is_and_does_not_harm_the_others(
     assert result.uncertainty[12, 5] == np.float32(SIGMA)
 
 
-def test_peers_keep_a_hot_pixel_too() -> None:
+@pytest.mark.parametrize("name", ["vq-vae", "blur", "nl-means"])
+def test_other_methods_keep_a_hot_pixel_too(name: str) -> None:
     hot = noisy_image()
     hot[3, 20] = 1e9
-    options = peer_options("vq-vae", epochs=1, patch_budget=100)
-    result = denoise_with_peer(hot, SIGMA, options, device="cpu")
+    run = Run(overrides=Overrides(epochs=1, patch_budget=100), device="cpu")
+    result = METHODS[name].denoise(hot, SIGMA, run)
     assert result.image[3, 20] == np.float32(1e9)
     assert np.abs(np.delete(result.image.ravel(), 3 * 24 + 20)).max() < 1e3
 

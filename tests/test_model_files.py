@@ -38,7 +38,7 @@ def test_a_loaded_model_denoises_another_image_without_learning(
     assert np.array_equal(images[0].image, images[1].image)
     assert psnr(CLEAN.T, images[1].image) > psnr(CLEAN.T, other) + 4
     assert images[1].elbo_history == ()
-    assert np.isnan(images[1].learned_sigma)
+    assert images[1].learned_sigma is None
 
 
 def test_a_model_follows_another_noise_level() -> None:
@@ -49,6 +49,15 @@ def test_a_model_follows_another_noise_level() -> None:
     weak = add_gaussian_noise(CLEAN, 5, generator=np.random.default_rng(2))
     image = denoise_image(weak, 5, options=options, models=models, device="cpu").image
     assert psnr(CLEAN, image) > psnr(CLEAN, weak) + 2
+
+
+def test_a_model_for_other_units_is_refused() -> None:
+    published = replace(TINY, model=replace(TINY.model, pixel_scale=1.0))
+    for options in (TINY_AMPLITUDE, published):
+        models = denoise_image(NOISY, 20, options=options, device="cpu").models
+        denoise_image(NOISY, 20, options=options, models=models, device="cpu")
+        with pytest.raises(ImageError, match=r"for noise of sigma 20, this image has 0\.078"):
+            denoise_image(NOISY / 255, 20 / 255, options=options, models=models, device="cpu")
 
 
 def test_channels_must_agree() -> None:

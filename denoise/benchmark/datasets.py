@@ -31,7 +31,7 @@ def clean_images(name: str, *, limit: int | None = None) -> list[CleanImage]:
 
     Parameters
     ----------
-    limit : at most so many, the first by name
+    limit : at most this many, the first by name
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes, where the system tells."""
+"""How much memory a piece of work takes, where the system reports it."""
 
 from __future__ import annotations
 

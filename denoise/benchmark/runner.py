@@ -13,12 +13,15 @@ from typing import Any
 
 from denoise.benchmark.datasets import CleanImage
 from denoise.benchmark.memory import watch_memory
-from denoise.benchmark.methods import Method
 from denoise.benchmark.protocol import Protocol
 from denoise.errors import DenoiseError, OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
+from denoise.files.samples import PEAK
+from denoise.methods.run import Run
+from denoise.methods.table import Method
 from denoise.metrics import psnr, ssim
+from denoise.results import DenoiseResult
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Cell:
     psnr, ssim : of the result; None if it failed, or the image is too small for SSIM
     seconds : of the method alone
     memory : largest resident size of the process meanwhile, in GB; None if unknown
-    details : what the method tells of itself
+    details : what the method reports of itself
     error : why it failed
     """
 
@@ -51,7 +54,7 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, float, int]:
-        """What tells it from the others of a benchmark."""
+        """What distinguishes it from the others of a benchmark."""
         return (self.image, self.method, self.sigma, self.repeat)
 
 
@@ -62,7 +65,7 @@ class Benchmark:
     Attributes
     ----------
     images, methods, sigmas : every combination is a cell
-    repeats : different noise on each image so many times
+    repeats : how often each image gets noise, different each time
     seed, device : of the methods
     keep_images : folder for what the methods make, or None
     """
@@ -90,11 +93,12 @@ class Benchmark:
 
     def _run(self, cell: Cell, image: CleanImage, method: Method, number: int) -> Cell:
         noisy = self.protocol.noisy(image.pixels, cell.sigma, number=number, repeat=cell.repeat)
+        run = Run(data_range=PEAK, seed=self.seed, device=self.device)
         started = time.perf_counter()
         try:
             with watch_memory() as peak:
-                result = method.run(noisy, cell.sigma, self.seed, self.device)
-        except (DenoiseError, ImportError) as error:  # a package that is not installed
+                result = method.denoise(noisy, cell.sigma, run)
+        except DenoiseError as error:  # a package that is not installed
             return replace(cell, error=" ".join(str(error).split()))
         seconds = time.perf_counter() - started
         if self.keep_images is not None:
@@ -105,8 +109,13 @@ class Benchmark:
             ssim=ssim(image.pixels, result.image),
             seconds=seconds,
             memory=peak.gigabytes,
-            details=result.details,
+            details=_details(result),
         )
+
+
+def _details(result: DenoiseResult) -> dict[str, float]:
+    sigma = result.learned_sigma
+    return {**({} if sigma is None else {"learned_sigma": sigma}), **result.diagnostics}
 
 
 def kept_name(cell: Cell) -> str:

@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 import typer
 
 from denoise.benchmark.datasets import clean_images
-from denoise.benchmark.losses import where_we_lose
-from denoise.benchmark.methods import methods_by_name
 from denoise.benchmark.pictures import contact_sheet, quality_over_time
 from denoise.benchmark.protocol import Protocol, machine
 from denoise.benchmark.registry import known_name
 from denoise.benchmark.runner import Benchmark, Cell, load_cells, save_cells
-from denoise.benchmark.tables import HEADER, cell_row, markdown, means, table_csv
+from denoise.benchmark.tables import HEADER, cell_row, markdown, means, table_csv, where_we_lose
 from denoise.cli.benchmark import DEFAULT_METHODS, DEFAULT_PRESETS, BenchmarkOptions
 from denoise.errors import OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
+from denoise.methods.table import methods_by_name
 from denoise.presets import PRESETS
 
 

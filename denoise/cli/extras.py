@@ -33,7 +33,7 @@ def write_extras(
 
     Parameters
     ----------
-    result : of our own model; without it there is nothing to write but the figure
+    result : without it, and of other methods, there is nothing to write but the figure
 
     Raises
     ------

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
-from denoise.cli.file_model import ModelOutput, run_model
 from denoise.cli.file_noise import doubts, given_noise
 from denoise.cli.jobs import FileJob
 from denoise.cli.report import FileReport, Quality
 from denoise.cli.settings import Settings
+from denoise.devices import pick_device
 from denoise.errors import (
     DeviceError,
     ImageError,
@@ -30,15 +29,20 @@ from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, encode_image, read_image, write_image
 from denoise.files.samples import (
+    PEAK,
     quantised,
     to_pixels,
     with_equal_channels,
     without_equal_channels,
 )
+from denoise.methods.run import Run
 from denoise.metrics import psnr, ssim
 from denoise.noise.estimate import estimate_noise
 from denoise.noise.interface import Noise
-from denoise.results import Progress
+from denoise.options import OWN_MODEL
+from denoise.presets import PRESETS
+from denoise.results import DenoiseResult, Progress
+from denoise.vae.saved import load_models
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
@@ -92,7 +96,7 @@ def denoise_file(
     overwrite = settings.may_replace
     if output is not None:
         missing = job.without_extras(kept)
-        write_extras(missing, noisy, denoised, reference, quality, output.own, overwrite=overwrite)
+        write_extras(missing, noisy, denoised, reference, quality, output, overwrite=overwrite)
     elif job.extras:
         notes = (*notes, "no other files were written either")
     if job.output not in kept:
@@ -148,8 +152,8 @@ def _denoise(
     settings: Settings,
     started: float,
     on_progress: Callable[[Progress], None],
-) -> ModelOutput | None:
-    """What the model makes of the image, or None if there is no noise."""
+) -> DenoiseResult | None:
+    """What the method makes of the image, or None if there is no noise."""
     if noise is None:
         if np.isnan(noisy.pixels).any():
             raise ImageError("has no noise to estimate; give --sigma to fill in missing pixels")
@@ -157,7 +161,20 @@ def _denoise(
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    return run_model(noisy, noise, job, settings, budget, on_progress)
+    models = None
+    if job.load_model is not None:
+        models = load_models(job.load_model, pick_device(settings.device))
+    run = Run(
+        data_range=None if noisy.is_float else PEAK,
+        overrides=settings.overrides,
+        models=models,
+        with_uncertainty=job.uncertainty is not None,
+        time_budget=budget,
+        seed=settings.seed,
+        device=settings.device,
+        on_progress=on_progress,
+    )
+    return settings.method.denoise(noisy.pixels, noise, run)
 
 
 def _report(
@@ -165,9 +182,11 @@ def _report(
     settings: Settings,
     noisy: ImageFile,
     noise: Noise | None,
-    output: ModelOutput | None,
+    output: DenoiseResult | None,
 ) -> FileReport:
     height, width = noisy.pixels.shape[:2]
+    name = settings.method.name
+    is_preset = name in PRESETS
     report = FileReport(
         job.input_name,
         job.output_name,
@@ -178,22 +197,19 @@ def _report(
         dtype=noisy.sample_type,
         noise=noise,
         sigma_source="estimated" if given_noise(settings) is None else "given",
-        model=settings.model,
-        preset=None if settings.is_peer else settings.preset,
+        model=OWN_MODEL if is_preset else name,
+        preset=name if is_preset else None,
         seed=settings.seed,
     )
     if output is None:
         return report
-    report = replace(
-        report, device=output.device, diagnostics=output.diagnostics, settings=output.settings
-    )
-    if output.own is None:
-        return report
-    sigma, history = output.own.learned_sigma, output.own.elbo_history
     return replace(
         report,
-        learned_sigma=None if math.isnan(sigma) else sigma,
-        elbo=history[-1] if history else None,
+        learned_sigma=output.learned_sigma,
+        elbo=output.elbo_history[-1] if output.elbo_history else None,
+        device=output.device,
+        diagnostics=output.diagnostics or None,
+        settings=None if output.options is None else asdict(output.options),
     )
 
 
@@ -240,7 +256,7 @@ def _read_reference(job: FileJob, noisy: ImageFile, settings: Settings) -> Image
 
 
 def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:
-    """Of the noisy image only the pixels that are not missing count."""
+    """Both qualities; in the noisy image, only the pixels that are not missing count."""
     clean, peak = reference.pixels, reference.data_range
     seen = ~np.isnan(noisy.pixels)
     return Quality(

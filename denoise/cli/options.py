@@ -12,6 +12,7 @@ from denoise import __version__
 from denoise.cli.parser import FILES, GENERAL, LEARNING, REPORTS, option
 from denoise.cli.settings import Settings
 from denoise.errors import OptionError
+from denoise.options import OWN_MODEL
 from denoise.presets import check_decoder
 
 PIPE = "-"
@@ -134,18 +135,21 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
         for part in (files, settings, run)
         for one in fields(part)
     }
+    method = f"--method {settings.model}"
     rules = (  # (what excludes options, whether it is there, the options)
         (
             "--load-model",
             given["--load-model"],
             "--decoder --epochs --training-patches --learn-sigma/--fix-sigma --save-model --curve",
         ),
+        (method, settings.model != OWN_MODEL, "--preset"),
         (
-            f"--model {settings.model}",
-            settings.is_peer,
-            "--preset --decoder --time-budget --learn-sigma/--fix-sigma --curve --uncertainty"
-            " --save-model --load-model --show-model",
+            method,
+            settings.method.kind != "ours",
+            "--decoder --time-budget --learn-sigma/--fix-sigma --curve --uncertainty --save-model"
+            " --load-model --show-model",
         ),
+        (method, settings.method.kind in ("network", "classic"), "--epochs --training-patches"),
         ("--time-budget", given["--time-budget"], "--epochs"),
         ("--skip-existing", settings.skip_existing, "--overwrite"),
         ("--noise gaussian", settings.noise == "gaussian", "--sensor"),
@@ -157,7 +161,7 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
         for name in excluded.split():
             if holds and given[name]:
                 raise OptionError(f"{name} cannot be used with {cause}")
-    check_decoder(settings.preset, settings.decoder)
+    check_decoder(settings.method.name, settings.decoder)
     if files.to_stdout and (sys.stdout is None or sys.stdout.isatty()):
         raise OptionError("an image does not go to a terminal; use -o FILE or a pipe")
 

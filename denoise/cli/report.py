@@ -41,12 +41,12 @@ class FileReport:
     sigma_source : "given" or "estimated"
     learned_sigma : the model's own estimate of sigma; None if the model was learned before
     elbo : mean ELBO per training patch in the last epoch, in nats
-    model : "tvae", our own, or the name of a peer
-    preset : of our own model
+    model : "tvae", our own with a preset, or the name of another method
+    preset : its name, if there is one
     seconds : from reading the input to writing the output
     notes : what the user should know, such as how the image was converted on the way
     quality : only if there is a reference
-    diagnostics : what a peer tells of its training, by name
+    diagnostics : what other methods report of their training, by name
     settings : all settings of the method, nested
     """
 
@@ -88,7 +88,7 @@ class FileReport:
         parts += [self._noise_text(), f"{self.seconds:.1f} s"]
         if self.diagnostics is not None:
             parts += [f"{name} {value:.4g}" for name, value in self.diagnostics.items()]
-        if self.elbo is not None:
+        elif self.elbo is not None:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
             parts += _quality_text(self.quality)

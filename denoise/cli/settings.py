@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
 from denoise.cli.values import parse_sensor, parse_sigma, parse_time
-from denoise.methods.options import PEERS, PeerOptions, peer_options
+from denoise.methods.table import METHODS, Method
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
-from denoise.presets import DEFAULT_PRESET, Overrides, PresetName
+from denoise.presets import DEFAULT_PRESET, PRESETS, Overrides, PresetName
 
 if TYPE_CHECKING:
     from denoise.noise.poisson_gaussian import PoissonGaussianNoise
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     ModelName = str
 else:  # what the parser sees: it makes the one by `parse_sensor`, and lists the names of the other
     PoissonGaussianNoise = Any
-    ModelName = Literal[(OWN_MODEL, *PEERS)]
+    ModelName = Literal[(OWN_MODEL, *METHODS)]
+
+
+OTHERS = [name for name in METHODS if name not in PRESETS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,12 @@ class Settings:
         help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
     )
     model: ModelName = option(
-        QUALITY, OWN_MODEL, metavar="NAME", help=f"{OWN_MODEL}, or to compare {', '.join(PEERS)}."
+        QUALITY,
+        OWN_MODEL,
+        "--method",
+        "--model",
+        metavar="NAME",
+        help=f"{OWN_MODEL} is ours; to compare, one of {', '.join(OTHERS)}.",
     )
     decoder: Decoder | None = option(
         LEARNING, None, help="mlp for the published model (default: the preset's)."
@@ -102,9 +110,9 @@ class Settings:
     )
 
     @property
-    def is_peer(self) -> bool:
-        """Whether the model is not our own."""
-        return self.model != OWN_MODEL
+    def method(self) -> Method:
+        """What denoises."""
+        return METHODS[self.preset if self.model == OWN_MODEL else self.model]
 
     @property
     def may_replace(self) -> bool:
@@ -120,7 +128,3 @@ class Settings:
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,
         )
-
-    def peer_options(self) -> PeerOptions:
-        """Settings of the peer."""
-        return peer_options(self.model, epochs=self.epochs, patch_budget=self.training_patches)

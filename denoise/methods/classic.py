@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
+
+from denoise.errors import OptionError
+from denoise.methods.run import DEFAULT_RUN, Run
+from denoise.methods.whole_image import denoise_whole
+from denoise.noise.interface import Noise
+from denoise.results import DenoiseResult
 
 Array = NDArray[np.float64]
 # Widths of the blur in pixels, weights and strengths in units of sigma.
@@ -21,6 +27,21 @@ TV_WEIGHTS = (0.5, 0.7, 0.9, 1.1, 1.4)
 NLM_STRENGTHS = (0.4, 0.6, 0.8, 1.0)
 # Size of the probe, in units of sigma.
 PROBE = 0.1
+
+
+def denoise_with_filter(
+    name: str, image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
+) -> DenoiseResult:
+    """Denoise an image of any range with one of `FILTERS`; see `denoise_image` for the rest.
+
+    Raises
+    ------
+    OptionError
+        If the package of the filter is missing, too.
+    """
+    return denoise_whole(
+        image, noise, run, lambda pixels, sigma: FILTERS[name](pixels, sigma, run.seed)
+    )
 
 
 def noisy(image: Array, sigma: float, seed: int) -> Array:
@@ -73,24 +94,42 @@ def wavelet(image: Array, sigma: float, seed: int) -> Array:
 
     Needs PyWavelets, which scikit-image does not bring along.
     """
-    shifted = denoise_wavelet(
-        image / 255,
-        sigma=sigma / 255,
-        method="BayesShrink",
-        mode="soft",
-        channel_axis=_channel_axis(image),
-        rescale_sigma=True,
-    )
+    try:
+        shifted = denoise_wavelet(
+            image / 255,
+            sigma=sigma / 255,
+            method="BayesShrink",
+            mode="soft",
+            channel_axis=_channel_axis(image),
+            rescale_sigma=True,
+        )
+    except ImportError:
+        raise OptionError("wavelet needs a package: pip install PyWavelets") from None
     return np.asarray(shifted, np.float64) * 255
 
 
 def bm3d(image: Array, sigma: float, seed: int) -> Array:
     """BM3D (Dabov et al. 2007), by the package of its authors: not for commercial use."""
-    from bm3d import bm3d as authors_bm3d
-    from bm3d import bm3d_rgb
-
+    try:
+        from bm3d import bm3d as authors_bm3d
+        from bm3d import bm3d_rgb
+    except ImportError:
+        raise OptionError(
+            "bm3d needs the package of its authors, not for commercial use: pip install bm3d"
+        ) from None
     denoised = authors_bm3d(image, sigma) if image.ndim == 2 else bm3d_rgb(image, sigma)
     return np.asarray(denoised, np.float64)
+
+
+# From images (height, width) or (height, width, C) on 0..255, sigma and seed.
+FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
+    "noisy": noisy,
+    "blur": blur,
+    "tv": total_variation,
+    "nl-means": nl_means,
+    "wavelet": wavelet,
+    "bm3d": bm3d,
+}
 
 
 def _channel_axis(image: Array) -> int | None:

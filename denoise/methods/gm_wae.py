@@ -14,20 +14,55 @@ Bousquet, Gelly, Schölkopf 2018, arXiv 1711.01558.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import Diagnostics, PeerModel
+from denoise.methods.interface import Diagnostics, PatchVAE, VAEOptions, VAETraining
 from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
-from denoise.methods.options import MixtureOptions
+from denoise.options import require_choice, require_positive
 
+Objective = Literal["transport", "elbo"]
 # Widths of the kernel's terms, as multiples of twice the number of latents.
 KERNEL_SCALES = (0.2, 0.5, 1.0, 2.0, 5.0)
 # Patches and prior draws that enter the MMD, which costs their square.
 MMD_PATCHES = 64
 # Log standard deviations of the encoder stay below this.
 LARGEST_LOG_SCALE = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureOptions(VAEOptions):
+    """Settings of a VAE with Gaussian-mixture latents.
+
+    Attributes
+    ----------
+    objective : "transport" is the Wasserstein auto-encoder, "elbo" the usual VAE
+    components : number K of Gaussians in the prior
+    latents : values of z; "transport" has no other bound on the noise that it copies, "elbo" can
+        have some to spare
+    penalty : lambda, weight of the MMD ("transport" only)
+    samples : draws of z per component over which the decoder's mean is averaged
+    """
+
+    objective: Objective = "transport"
+    components: int = 10
+    latents: int = 12
+    hidden: tuple[int, ...] = (128,)
+    penalty: float = 100.0
+    samples: int = 4
+    training: VAETraining = field(default=VAETraining(epochs=12))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "components", "latents", "penalty", "samples")
+        require_choice("objective", self.objective, Objective)
+
+    def build(self, values: int, generator: torch.Generator) -> MixtureVAE:
+        """An untrained model."""
+        return MixtureVAE(values, self, generator)
 
 
 def kernel(first: Tensor, second: Tensor) -> Tensor:
@@ -60,7 +95,7 @@ def mmd(first: Tensor, second: Tensor, weights: Tensor | None = None) -> Tensor:
     )
 
 
-class MixtureVAE(PeerModel):
+class MixtureVAE(PatchVAE):
     """K components, z with d values.
 
     Attributes

@@ -8,21 +8,45 @@ distributions, not of their relaxations, so the objective is no strict bound.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from denoise.methods.interface import Diagnostics, PeerModel
-from denoise.methods.networks import (
-    bernoulli_divergence,
-    draw_bits,
-    encoder_and_decoder,
-    gaussian_cost,
-    logit,
-    perplexity,
-    uniform,
-)
-from denoise.methods.options import GumbelOptions
+from denoise.methods.bit_vae import BitOptions, BitVAE
+from denoise.methods.networks import bernoulli_divergence, gaussian_cost, uniform
+from denoise.options import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class GumbelOptions(BitOptions):
+    """Settings of a VAE with relaxed binary latents.
+
+    Attributes
+    ----------
+    temperature : (first, last) temperature of the relaxation, falling exponentially
+    expected_active : initial sum of the prior probabilities
+    warm_up : share of the training over which the weight of the KL term rises from 0 to 1
+    """
+
+    latents: int = 128
+    temperature: tuple[float, float] = (1.0, 0.5)
+    expected_active: float = 32.0
+    warm_up: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first, last = self.temperature
+        require(0 < last <= first, f"temperatures must fall and stay above 0, got {first, last}")
+        require(
+            0 < self.expected_active < self.latents,
+            f"expected_active must lie between 0 and latents, got {self.expected_active}",
+        )
+        require(0 <= self.warm_up <= 1, f"warm_up is a share, from 0 to 1, got {self.warm_up}")
+
+    def build(self, values: int, generator: torch.Generator) -> GumbelVAE:
+        """An untrained model."""
+        return GumbelVAE(values, self, generator)
 
 
 def binary_concrete(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
@@ -35,22 +59,12 @@ def binary_concrete(logits: Tensor, temperature: float, generator: torch.Generat
     return ((logits + drawn.log() - (-drawn).log1p()) / temperature).sigmoid()
 
 
-class GumbelVAE(PeerModel):
-    """H binary latents, factorised encoder, Bernoulli prior with learned probabilities.
-
-    Attributes
-    ----------
-    prior_logits : (H,)
-    """
+class GumbelVAE(BitVAE):
+    """Learned by gradients through relaxed draws."""
 
     def __init__(self, values: int, options: GumbelOptions, generator: torch.Generator) -> None:
-        super().__init__()
+        super().__init__(values, options, options.expected_active / options.latents, generator)
         self.options = options
-        self.encoder, self.decoder = encoder_and_decoder(
-            values, options.latents, options.latents, options.hidden, generator
-        )
-        start = logit(options.expected_active / options.latents)
-        self.prior_logits = nn.Parameter(torch.full((options.latents,), start))
 
     def temperature(self, progress: float) -> float:
         """From the first to the last one as progress goes from 0 to 1."""
@@ -66,58 +80,3 @@ class GumbelVAE(PeerModel):
         if self.options.warm_up > 0:
             weight = min(progress / self.options.warm_up, 1.0)
         return (cost + weight * bernoulli_divergence(logits, self.prior_logits)).mean()
-
-    @torch.no_grad()
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean of the decoder's output over binary draws."""
-        return mean_over_draws(self.encoder, self.decoder, patches, self.options.samples, generator)
-
-    @torch.no_grad()
-    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
-        """The bound of the binary model, latents in use and on."""
-        return binary_diagnostics(
-            self.encoder, self.decoder, self.prior_logits, patches, generator=generator
-        )
-
-
-def mean_over_draws(
-    encoder: nn.Module,
-    decoder: nn.Module,
-    patches: Tensor,
-    samples: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Decoder's output averaged over `samples` binary draws from the encoder: (N, D)."""
-    logits = encoder(patches)
-    total = torch.zeros_like(patches)
-    for _ in range(samples):
-        total += decoder(draw_bits(logits, generator))
-    return total / samples
-
-
-def binary_diagnostics(
-    encoder: nn.Module,
-    decoder: nn.Module,
-    prior_logits: Tensor,
-    patches: Tensor,
-    *,
-    generator: torch.Generator,
-) -> Diagnostics:
-    """How binary latents are used, and the negative ELBO with binary draws, not relaxed ones.
-
-    The ELBO is in nats per patch, without the constant of the likelihood. A latent counts as
-    used by the mutual information of its bit and the patch: above 0.05 nats.
-    """
-    logits = encoder(patches)
-    probabilities = logits.sigmoid()
-    divergence = bernoulli_divergence(logits, prior_logits).mean()
-    cost = gaussian_cost(patches, decoder(draw_bits(logits, generator))).mean()
-    mean = probabilities.mean(0)
-    marginal = perplexity(torch.stack([mean, 1 - mean], -1)).log()
-    conditional = perplexity(torch.stack([probabilities, 1 - probabilities], -1)).log().mean(0)
-    return {
-        "latents used": float((marginal - conditional > 0.05).sum()),
-        "latents on": float(mean.sum()),
-        "KL": float(divergence),
-        "-ELBO": float(cost + divergence),
-    }

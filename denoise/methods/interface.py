@@ -1,4 +1,4 @@
-"""What every peer is: a model of patches in units of sigma, and what training tells of it."""
+"""What every other VAE is: settings, a model of patches in units of sigma, training, a report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,54 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from denoise.options import require, require_positive
+
 # One number of interest by name, such as {"perplexity": 12.3}.
 Diagnostics = dict[str, float]
 
 
-class PeerModel(nn.Module, ABC):
+@dataclass(frozen=True)
+class VAETraining:
+    """Budget of a VAE: Adam, one cycle of the learning rate.
+
+    Attributes
+    ----------
+    epochs : passes over the training patches
+    patch_budget : train on at most this many patches, drawn at random
+    batch_size : patches per gradient step
+    learning_rate : highest rate of the cycle
+    """
+
+    epochs: int = 20
+    patch_budget: int = 65_536
+    batch_size: int = 512
+    learning_rate: float = 2e-2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "epochs", "patch_budget", "batch_size", "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEOptions(ABC):
+    """Settings that every VAE has.
+
+    Attributes
+    ----------
+    hidden : widths of the hidden layers of the encoder; the decoder has them in reverse
+    """
+
+    hidden: tuple[int, ...] = (256,)
+    training: VAETraining = VAETraining()
+
+    def __post_init__(self) -> None:
+        require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
+
+    @abstractmethod
+    def build(self, values: int, generator: torch.Generator) -> PatchVAE:
+        """An untrained model of patches (N, D) with D = `values`."""
+
+
+class PatchVAE(nn.Module, ABC):
     """A model of patches x whose noise is white with variance 1.
 
     All randomness comes from the generators that are passed, which lie on the CPU.
@@ -38,8 +81,8 @@ class PeerModel(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class PeerStats:
-    """What the training of a peer reports.
+class TrainingStats:
+    """What the training of a VAE reports.
 
     Attributes
     ----------

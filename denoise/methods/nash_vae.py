@@ -7,32 +7,49 @@ log q(z | x) on z ~ p(z), x ~ p(x | z), noise included. Neither gradient passes 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from denoise.methods.gumbel_vae import binary_diagnostics, mean_over_draws
-from denoise.methods.interface import Diagnostics, PeerModel
-from denoise.methods.networks import draw_bits, encoder_and_decoder, gaussian_cost, logit, normal
-from denoise.methods.options import NashOptions
+from denoise.methods.bit_vae import BitOptions, BitVAE
+from denoise.methods.interface import VAETraining
+from denoise.methods.networks import draw_bits, gaussian_cost, normal
+from denoise.options import require
 
 
-class NashVAE(PeerModel):
-    """H binary latents, factorised encoder, Bernoulli prior, learned by the decoder's player.
+@dataclass(frozen=True, kw_only=True)
+class NashOptions(BitOptions):
+    """Settings of a VAE whose encoder and decoder are two players.
 
     Attributes
     ----------
-    prior_logits : (H,)
+    prior_prob : initial prior probability of each latent
+    learn_prior : let the decoder's player learn the prior too
     """
 
+    latents: int = 64
+    hidden: tuple[int, ...] = (256, 256)
+    prior_prob: float = 0.5
+    learn_prior: bool = True
+    training: VAETraining = field(default=VAETraining(learning_rate=1e-2))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.prior_prob < 1, f"prior_prob must lie in (0, 1), got {self.prior_prob}")
+
+    def build(self, values: int, generator: torch.Generator) -> NashVAE:
+        """An untrained model."""
+        return NashVAE(values, self, generator)
+
+
+class NashVAE(BitVAE):
+    """Learned by two players; the prior is the decoder's."""
+
     def __init__(self, values: int, options: NashOptions, generator: torch.Generator) -> None:
-        super().__init__()
-        self.options = options
-        self.encoder, self.decoder = encoder_and_decoder(
-            values, options.latents, options.latents, options.hidden, generator
-        )
-        start = torch.full((options.latents,), logit(options.prior_prob))
-        self.prior_logits = nn.Parameter(start, requires_grad=options.learn_prior)
+        super().__init__(values, options, options.prior_prob, generator)
+        self.prior_logits.requires_grad_(options.learn_prior)
 
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """Sum of both players' losses in nats; they share no parameter, nor a gradient."""
@@ -53,18 +70,6 @@ class NashVAE(PeerModel):
             means = self.decoder(latents)
             patches = means + normal(means.shape, means, generator)
         return _bit_cost(self.encoder(patches), latents)
-
-    @torch.no_grad()
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean of the decoder's output over binary draws."""
-        return mean_over_draws(self.encoder, self.decoder, patches, self.options.samples, generator)
-
-    @torch.no_grad()
-    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
-        """The bound of the binary model, latents in use and on."""
-        return binary_diagnostics(
-            self.encoder, self.decoder, self.prior_logits, patches, generator=generator
-        )
 
 
 def _bit_cost(logits: Tensor, bits: Tensor) -> Tensor:

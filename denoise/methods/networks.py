@@ -1,4 +1,4 @@
-"""Parts that several peers share: layers, binary draws and their divergence, perplexity."""
+"""Parts that several VAEs share: layers, binary draws and their divergence, perplexity."""
 
 from __future__ import annotations
 

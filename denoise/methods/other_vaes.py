@@ -1,88 +1,69 @@
-"""Denoise an image with a peer: the patches, units and merging of the library's own VAE."""
+"""Denoise an image with another VAE: the patches, units and merging of the library's own."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.errors import ImageError, OptionError
-from denoise.methods.gm_wae import MixtureVAE
-from denoise.methods.gumbel_vae import GumbelVAE
-from denoise.methods.interface import PeerModel, PeerStats
-from denoise.methods.nash_vae import NashVAE
-from denoise.methods.options import (
-    GumbelOptions,
-    MixtureOptions,
-    NashOptions,
-    PeerOptions,
-    VQOptions,
-)
+from denoise.errors import OptionError
+from denoise.methods.gm_wae import MixtureOptions
+from denoise.methods.gumbel_vae import GumbelOptions
+from denoise.methods.interface import PatchVAE, VAEOptions, VAETraining
+from denoise.methods.nash_vae import NashOptions
+from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.training import fit
-from denoise.methods.vq_vae import VQVAE
+from denoise.methods.vq_vae import VQOptions
+from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
-from denoise.noise.white import WhiteImage
 from denoise.patches import PatchGrid, PatchMerger
-from denoise.results import Progress
+from denoise.presets import COMPARED_PATCH_SIZE, Overrides
+from denoise.results import Clock, DenoiseResult, Progress
 
 # Patches reconstructed at a time.
 CHUNK_SIZE = 4096
+# Default settings by name.
+DEFAULTS: dict[str, VAEOptions] = {
+    "vq-vae": VQOptions(),
+    "gumbel-vae": GumbelOptions(),
+    "gm-vae": MixtureOptions(
+        # At twice this rate some runs end with one component.
+        objective="elbo",
+        latents=24,
+        training=VAETraining(epochs=12, learning_rate=1e-2),
+    ),
+    "gm-wae": MixtureOptions(),
+    "nash-vae": NashOptions(),
+}
 
 
-@dataclass(frozen=True)
-class PeerResult:
-    """What `denoise_with_peer` returns.
+def other_vae_options(name: str, overrides: Overrides) -> VAEOptions:
+    """Default settings of a VAE, with another budget if given.
 
-    Attributes
-    ----------
-    image : float32, shape and units of the input
-    stats : of the training
-    seconds : of the whole run
-    device : name of what it was computed on
-    options : settings that were used
+    Raises
+    ------
+    OptionError
+        If there is no such VAE, or a number is out of its bounds.
     """
-
-    image: NDArray[np.float32]
-    stats: PeerStats
-    seconds: float
-    device: str
-    options: PeerOptions
-
-
-def make_peer(values: int, options: PeerOptions, generator: torch.Generator) -> PeerModel:
-    """An untrained model of patches with `values` values."""
-    match options:
-        case VQOptions():
-            return VQVAE(values, options, generator)
-        case GumbelOptions():
-            return GumbelVAE(values, options, generator)
-        case MixtureOptions():
-            return MixtureVAE(values, options, generator)
-        case NashOptions():
-            return NashVAE(values, options, generator)
-        case _:
-            assert_never(options)
+    if name not in DEFAULTS:
+        raise OptionError(f"there is no VAE {name!r}; choose one of {', '.join(DEFAULTS)}")
+    options = DEFAULTS[name]
+    return replace(options, training=replace(options.training, **overrides.budget))
 
 
 @out_of_memory_reported()
-def denoise_with_peer(
+def denoise_with_other_vae(
     image: ArrayLike,
     noise: float | Noise,
-    options: PeerOptions,
+    options: VAEOptions,
+    run: Run = DEFAULT_RUN,
     *,
-    patch_size: int = 8,
-    seed: int = 0,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> PeerResult:
-    """Train a peer on the patches of a noisy image and rebuild the image with it.
+    patch_size: int = COMPARED_PATCH_SIZE,
+) -> DenoiseResult:
+    """Train a VAE on the patches of a noisy image and rebuild the image with it.
 
     As with `free_patch_mean` of our own VAE, the mean of each patch is taken out before the
     model and added back after it: the model sees the other D - 1 directions, where the noise is
@@ -92,15 +73,13 @@ def denoise_with_peer(
     ----------
     image : (height, width) or (height, width, C) finite real numbers
     noise : in the units of `image`; a number is the standard deviation of white Gaussian noise
-    options : settings, which also tell the method; `peer_options` has defaults by name
+    options : settings, whose class names the method; `other_vae_options` has defaults by name
     patch_size : side of a patch, in pixels
-    seed : names the random numbers
-    on_progress : called after each epoch and each chunk of patches
 
     Raises
     ------
     ImageError
-        If the array is no image, smaller than a patch, or not finite: peers fill nothing in.
+        If the array is no image, smaller than a patch, or has missing values.
     OptionError
         If `noise` or `patch_size` is out of its bounds.
     DeviceError
@@ -111,48 +90,50 @@ def denoise_with_peer(
     Examples
     --------
     >>> import numpy as np
-    >>> from denoise.methods.options import PeerTraining, VQOptions
+    >>> from denoise.methods.interface import VAETraining
     >>> noisy = np.random.default_rng(0).normal(128, 25, size=(32, 32))
-    >>> options = VQOptions(slots=4, hidden=(16,), training=PeerTraining(epochs=1))
-    >>> denoise_with_peer(noisy, 25, options, device="cpu").image.shape
+    >>> options = VQOptions(slots=4, hidden=(16,), training=VAETraining(epochs=1))
+    >>> denoise_with_other_vae(noisy, 25, options).image.shape
     (32, 32)
     """
-    started = time.perf_counter()
-    white = WhiteImage.of(image, noise)
-    if np.isnan(white.pixels).any():
-        raise ImageError("the image has missing values, which only our own model fills in")
+    clock = Clock()
+    white = complete_image(image, noise)
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
-    compute_device = pick_device(device)
-    scaled = torch.as_tensor(white.pixels / white.sigma, dtype=torch.float32, device=compute_device)
+    device = pick_device(run.device)
+    scaled = torch.as_tensor(white.pixels / white.sigma, dtype=torch.float32, device=device)
     height, width, channels = scaled.shape
-    grid = PatchGrid((height, width, channels), patch_size, compute_device)
+    grid = PatchGrid((height, width, channels), patch_size, device)
 
-    generator = torch.Generator().manual_seed(seed % 2**63)
+    generator = torch.Generator().manual_seed(run.seed % 2**63)
     chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
-    patches = grid.extract(scaled, chosen.to(compute_device))
-    basis = mean_free_basis(patches.shape[1]).to(compute_device)
-    model = make_peer(basis.shape[1], options, generator).to(compute_device)
+    patches = grid.extract(scaled, chosen.to(device))
+    basis = mean_free_basis(patches.shape[1]).to(device)
+    model = options.build(basis.shape[1], generator).to(device)
     epochs = options.training.epochs
     stats = fit(
         model,
         patches @ basis,
         options.training,
         generator=generator,
-        on_epoch=lambda done: on_progress(Progress("train", done, epochs, patch_size)),
+        on_epoch=lambda done: run.on_progress(Progress("train", done, epochs, patch_size)),
     )
+    clock.lap("train")
     merger = PatchMerger(grid, like=scaled)
-    for index in torch.arange(len(grid), device=compute_device).split(CHUNK_SIZE):
+    for index in torch.arange(len(grid), device=device).split(CHUNK_SIZE):
         rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
         merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
-        on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
+        run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
     denoised, _ = white.restored((merger.image() * white.sigma).cpu().numpy())
-    return PeerResult(
+    clock.lap("rebuild")
+    return DenoiseResult(
         image=denoised,
-        stats=stats,
-        seconds=time.perf_counter() - started,
-        device=describe_device(compute_device),
+        noise=white.noise,
+        seconds=clock.seconds,
+        device=describe_device(device),
+        seed=run.seed,
         options=options,
+        diagnostics={"loss": stats.losses[-1], **stats.diagnostics},
     )
 
 
@@ -166,7 +147,7 @@ def mean_free_basis(values: int) -> Tensor:
 
 @torch.no_grad()
 def _reconstruct(
-    model: PeerModel, patches: Tensor, basis: Tensor, generator: torch.Generator
+    model: PatchVAE, patches: Tensor, basis: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Patches (N, D) as the model explains them, means kept."""
     rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T

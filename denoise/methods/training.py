@@ -11,8 +11,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from denoise.errors import TrainingError
-from denoise.methods.interface import PeerModel, PeerStats
-from denoise.methods.options import PeerTraining
+from denoise.methods.interface import PatchVAE, TrainingStats, VAETraining
 
 # Longer gradients are cut; single patches far from the rest cause them.
 LARGEST_GRADIENT = 100.0
@@ -21,14 +20,14 @@ DIAGNOSED_PATCHES = 8192
 
 
 def fit(
-    model: PeerModel,
+    model: PatchVAE,
     patches: Tensor,
-    training: PeerTraining,
+    training: VAETraining,
     *,
     generator: torch.Generator,
     on_epoch: Callable[[int], None] = lambda epoch: None,
-) -> PeerStats:
-    """Train a peer in place.
+) -> TrainingStats:
+    """Train a model in place.
 
     Parameters
     ----------
@@ -71,4 +70,4 @@ def fit(
     # A copy: diagnostics change no result.
     copy = generator.clone_state()
     diagnostics = model.diagnostics(patches[:DIAGNOSED_PATCHES], generator=copy)
-    return PeerStats(tuple(losses), diagnostics)
+    return TrainingStats(tuple(losses), diagnostics)

@@ -7,15 +7,58 @@ slots are separate, since the slots of a patch, other than places of an image, d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import Diagnostics, PeerModel
+from denoise.methods.interface import Diagnostics, PatchVAE, VAEOptions
 from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
-from denoise.methods.options import VQOptions
+from denoise.options import require, require_choice, require_positive
 
-# Dead codes are looked for every so many gradient steps.
+Codebook = Literal["ema", "loss"]
+# Dead codes are looked for every this many gradient steps.
 RESTART_STEPS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQOptions(VAEOptions):
+    """Settings of a Vector-quantised VAE.
+
+    Attributes
+    ----------
+    slots : codes per patch; each slot has a codebook of its own
+    codes : entries of a codebook
+    code_size : values of an entry
+    commitment : beta, weight of the commitment loss
+    codebook : "loss" learns it by gradient, "ema" as moving means of the encoder's outputs
+    decay : of the moving means, by which dead codes are found too
+    least_usage : a code picked less often than this share of 1 / codes is dead and restarts
+        from an output of the encoder
+    """
+
+    slots: int = 4
+    codes: int = 64
+    code_size: int = 8
+    commitment: float = 0.25
+    codebook: Codebook = "ema"
+    decay: float = 0.99
+    least_usage: float = 0.03
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "slots", "code_size", "commitment")
+        require(self.codes >= 2, f"codes must be at least 2, got {self.codes}")
+        require_choice("codebook", self.codebook, Codebook)
+        require(0 < self.decay < 1, f"decay must lie between 0 and 1, got {self.decay}")
+        require(
+            0 <= self.least_usage < 1, f"least_usage must lie in [0, 1), got {self.least_usage}"
+        )
+
+    def build(self, values: int, generator: torch.Generator) -> VQVAE:
+        """An untrained model."""
+        return VQVAE(values, self, generator)
 
 
 def nearest_codes(vectors: Tensor, codebooks: Tensor) -> Tensor:
@@ -40,7 +83,7 @@ def straight_through(vectors: Tensor, codes: Tensor) -> Tensor:
     return vectors + (codes - vectors).detach()
 
 
-class VQVAE(PeerModel):
+class VQVAE(PatchVAE):
     """M slots with K codes each: a patch has one of K^M latent states.
 
     Attributes

@@ -13,9 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, mse_loss
+
+from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.methods.run import DEFAULT_RUN, Run
+from denoise.methods.whole_image import denoise_whole
+from denoise.noise.interface import Noise
+from denoise.results import DenoiseResult, Progress
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,27 @@ class ZSN2NOptions:
 
 
 DEFAULT_OPTIONS = ZSN2NOptions()
+
+
+@out_of_memory_reported()
+def denoise_with_zs_n2n(
+    image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
+) -> DenoiseResult:
+    """Denoise an image of any range; the noise matters only if it has to be made white first."""
+    options, device = DEFAULT_OPTIONS, pick_device(run.device)
+
+    def learned(pixels: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+        return zs_n2n(
+            pixels,
+            run.seed,
+            options=options,
+            device=str(device),
+            on_step=lambda step: run.on_progress(Progress("train", step, options.steps)),
+        )
+
+    return denoise_whole(
+        image, noise, run, learned, device=describe_device(device), options=options
+    )
 
 
 def zs_n2n(

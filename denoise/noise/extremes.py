@@ -48,5 +48,5 @@ def without_extremes(
 
 
 def working_sigma(pixels: NDArray[np.float64], sigma: float) -> float:
-    """Sigma, or what float32 can tell from nothing beside values of this range."""
+    """Sigma, or the least one that float32 resolves beside values of this range."""
     return max(sigma, LEAST_NOISE_SHARE * float(np.nanmax(pixels) - np.nanmin(pixels)))

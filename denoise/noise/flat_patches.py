@@ -1,11 +1,11 @@
 """Measure noise on the flat patches of a noisy image.
 
-The covariance of small patches tells the directions in which the image has structure from those in
-which it has almost none (Pyatykh, Hesser, Zheng 2013; Chen, Zhu, Heng 2015). Patches with no
-more energy in the former than noise has are flat (weak texture: Liu, Tanaka, Okutomi 2012), and
-on them the noise is measured in the latter. White noise is independent in the two, so that the
-choice of patches does not bias the measure. Nor does the order of the eigenvalues: directions
-come from one half of the patches and the measure from the other.
+The covariance of small patches separates the directions in which the image has structure from those
+in which it has almost none (Pyatykh, Hesser, Zheng 2013; Chen, Zhu, Heng 2015). Patches with no
+more energy in the former than noise has are flat (weak texture: Liu, Tanaka, Okutomi 2012), and on
+them the noise is measured in the latter. White noise is independent in the two, so that the choice
+of patches does not bias the measure. Nor does the order of the eigenvalues: directions come from
+one half of the patches and the measure from the other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from denoise.noise.pixels import as_pixels, clipped_range, ordinary_range
 
 SMALLEST_SIDE = 16
 PATCH_SIZE = 7
-# Larger images are seen through a regular subset of at most so many patches.
+# Larger images are seen through a regular subset of at most this many patches.
 MOST_PATCHES = 2**16
 # Side of the squares of patches that take turns in giving directions and being measured.
 FOLD_SIDE = 8

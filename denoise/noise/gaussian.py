@@ -22,7 +22,7 @@ from denoise.noise.flat_patches import (
 )
 from denoise.noise.pixels import ordinary_range
 
-# The mean of a patch keeps so many sigma away from clipping, if this share of the patches does.
+# The mean of a patch keeps this many sigma away from clipping, if this share of the patches does.
 CLIPPING_DISTANCE, UNCLIPPED_SHARE = 2.0, 0.1
 # What rounding of numbers leaves, as a share of the range.
 NEGLIGIBLE = 1e-5

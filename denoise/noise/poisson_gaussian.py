@@ -20,13 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from denoise.errors import OptionError
 from denoise.noise.flat_patches import flat_variance, noisy_patches, split_energy
 
-# Brightness is cut into this many steps, each of at least so many patches.
+# Brightness is cut into this many steps, each of at least that many patches.
 MOST_STEPS, LEAST_STEP = 40, 200
-# The mean of a step keeps so many sigma away from clipped highlights.
+# The mean of a step keeps this many sigma away from clipped highlights.
 CLIPPING_DISTANCE = 2.0
 # Relative error of a variance beyond which it counts less (Huber).
 TOLERANCE = 0.1
-# A step without flat patches counts as so many of them.
+# A step without flat patches counts as this many of them.
 TEXTURED_COUNT = 10
 # Fitted variances are taken for at least this share of the largest, lest dark steps rule.
 LEAST_VARIANCE = 0.01
@@ -140,7 +140,7 @@ def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussianNoise | None:
 
     Flat patches of each brightness give a variance, and the variances a line, robustly fitted.
     Where the line has no variance at 0 already, that brightness is the offset; else the offset
-    is 0, since one image does not tell an offset from read noise. An image with less contrast
+    is 0, since one image does not separate an offset from read noise. An image with less contrast
     than noise gets Gaussian noise.
 
     Parameters
@@ -184,7 +184,7 @@ def noise_curve(
     Returns
     -------
     means, variances, counts : (K,) brightness of a step, variance of its noise, and the number
-        of flat patches that tell it
+        of flat patches that it was measured on
     """
     patches = noisy_patches(image)
     channels, size = patches.values.shape[1:]

@@ -24,7 +24,7 @@ LEAST_SIGMA = 1e-6
 LARGEST_SIGMA = 1e3
 # In units of sigma: noise is hardly ever stronger.
 LARGEST_CHANGE = 3.0
-# Of images of bytes.
+# The range of images of bytes.
 BYTE_RANGE = 255.0
 
 
@@ -35,9 +35,11 @@ class WhiteImage:
     Attributes
     ----------
     pixels : (height, width, C) float64, NaN where missing
-    sigma : standard deviation of the noise for the denoiser, a little larger than it is where
-        float32 could not tell it from nothing
-    data_range : roughly the largest difference in the clean image, in the units of `pixels`
+    sigma : standard deviation of the noise for the denoiser, larger than it is where it is too
+        small for float32
+    limits : where the values of `pixels` lie: from 0 to the range of the data if that is known,
+        else all that occur
+    data_range : largest difference in the clean image, known or estimated
     noise : of the image as it was given
     origin : what was subtracted, since float32 would have rounded the values coarsely
     original : (height, width, C) float64, the image as it was given
@@ -47,6 +49,7 @@ class WhiteImage:
 
     pixels: NDArray[np.float64]
     sigma: float
+    limits: tuple[float, float]
     data_range: float
     noise: Noise
     origin: float
@@ -92,9 +95,13 @@ class WhiteImage:
             data_range = BYTE_RANGE
         if data_range is not None and not 0 < data_range < math.inf:
             raise OptionError(f"data_range must be positive and finite, got {data_range}")
-        if data_range is None or not known.keeps_units:
+        if data_range is not None and known.keeps_units:
+            limits = (0.0, data_range)
+        else:
+            limits = (float(np.nanmin(pixels)), float(np.nanmax(pixels)))
             data_range = clean_range(pixels, sigma)
-        return cls(pixels, sigma, data_range, known, origin, original, extreme, np.shape(image))
+        shape = np.shape(image)
+        return cls(pixels, sigma, limits, data_range, known, origin, original, extreme, shape)
 
     def restored(
         self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None

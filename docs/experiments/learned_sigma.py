@@ -43,6 +43,7 @@ def main(
         for level in (*given, estimated_sigma(sample.noisy)):
             options = with_epochs(preset_options("fast", level), epochs)
             result = denoise_image(sample.noisy, level, options=options, device="cpu")
+            assert result.learned_sigma is not None
             learned = f"{result.learned_sigma / sigma:.2f}"
             psnr = f"{sample.psnr(result.image):.2f}"
             print_row(sample.name, f"{level / sigma:.3f}", learned, psnr)

@@ -1,16 +1,15 @@
-"""Parts of the peers: exact answers, by brute force or by torch's own distributions."""
+"""Parts of the other VAEs: exact answers, by brute force or by torch's own distributions."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from denoise.methods.gm_wae import MixtureVAE, mmd
+from denoise.methods.gm_wae import MixtureOptions, MixtureVAE, mmd
 from denoise.methods.gumbel_vae import binary_concrete
-from denoise.methods.nash_vae import NashVAE
+from denoise.methods.nash_vae import NashOptions, NashVAE
 from denoise.methods.networks import bernoulli_divergence, perplexity
-from denoise.methods.options import MixtureOptions, NashOptions, VQOptions
-from denoise.methods.vq_vae import VQVAE, nearest_codes, straight_through
+from denoise.methods.vq_vae import VQVAE, VQOptions, nearest_codes, straight_through
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -119,7 +118,7 @@ def test_mixture_divergence_by_the_library() -> None:
 
 @pytest.mark.parametrize("objective", ["transport", "elbo"])
 def test_components_used_lie_between_one_and_all(objective: str) -> None:
-    model = MixtureVAE(6, MixtureOptions(objective, components=3, latents=2), seeded())  # type: ignore[arg-type]
+    model = MixtureVAE(6, MixtureOptions(objective=objective, components=3, latents=2), seeded())  # type: ignore[arg-type]
     patches = torch.randn(50, 6, generator=seeded(1))
     used = model.diagnostics(patches, generator=seeded(2))["components used"]
     assert 1 <= used <= 3 + 1e-5

@@ -1,4 +1,4 @@
-"""Peers: what each must learn from data of known structure, on patches and on images."""
+"""Other VAEs: what each must learn from data of known structure, on patches and on images."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.methods.options import (
-    GumbelOptions,
-    MixtureOptions,
-    NashOptions,
-    PeerOptions,
-    PeerTraining,
-    VQOptions,
-    peer_options,
+from denoise.methods.gm_wae import MixtureOptions
+from denoise.methods.gumbel_vae import GumbelOptions
+from denoise.methods.interface import VAEOptions, VAETraining
+from denoise.methods.nash_vae import NashOptions
+from denoise.methods.other_vaes import (
+    DEFAULTS,
+    denoise_with_other_vae,
+    mean_free_basis,
+    other_vae_options,
 )
-from denoise.methods.other_vaes import denoise_with_peer, make_peer, mean_free_basis
+from denoise.methods.run import Run
+from denoise.methods.table import METHODS
 from denoise.methods.training import fit
+from denoise.methods.vq_vae import VQOptions
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.presets import Overrides
 
-SHORT = PeerTraining(epochs=12, batch_size=128, learning_rate=5e-3)
-TINY: dict[str, PeerOptions] = {
+SHORT = VAETraining(epochs=12, batch_size=128, learning_rate=5e-3)
+TINY: dict[str, VAEOptions] = {
     "vq-vae loss": VQOptions(slots=3, codes=8, hidden=(32,), codebook="loss", training=SHORT),
     "vq-vae": VQOptions(slots=3, codes=8, hidden=(32,), training=SHORT),
     "gumbel-vae": GumbelOptions(latents=12, expected_active=4, hidden=(32,), training=SHORT),
     "gm-wae": MixtureOptions(components=4, latents=3, hidden=(32,), penalty=20, training=SHORT),
-    "gm-vae": MixtureOptions("elbo", components=4, latents=4, hidden=(32,), training=SHORT),
+    "gm-vae": MixtureOptions(
+        objective="elbo", components=4, latents=4, hidden=(32,), training=SHORT
+    ),
     "nash-vae": NashOptions(latents=8, hidden=(32,), training=SHORT),
 }
-EVERY_PEER = pytest.mark.parametrize("options", TINY.values(), ids=TINY.keys())
+EVERY_VAE = pytest.mark.parametrize("options", TINY.values(), ids=TINY.keys())
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -46,13 +52,13 @@ def bits_times_vectors(count: int, seed: int) -> Tensor:
     return (bits - 0.5) @ vectors
 
 
-@EVERY_PEER
-def test_learns_three_bits(options: PeerOptions) -> None:
+@EVERY_VAE
+def test_learns_three_bits(options: VAEOptions) -> None:
     """Held-out clean data are met within half of the noise, whose squared length is 16."""
     clean = bits_times_vectors(3500, seed=1)
     noisy = clean + torch.randn(clean.shape, generator=seeded(2))
     generator = seeded()
-    model = make_peer(16, options, generator)
+    model = options.build(16, generator)
     stats = fit(model, noisy[:2500], options.training, generator=generator)
     rebuilt = model.reconstruct(noisy[2500:], generator=generator)
     error = (rebuilt - clean[2500:]).square().sum(1).mean()
@@ -61,22 +67,22 @@ def test_learns_three_bits(options: PeerOptions) -> None:
     assert all(np.isfinite(value) for value in stats.diagnostics.values())
 
 
-@EVERY_PEER
-def test_the_seed_decides(options: PeerOptions) -> None:
+@EVERY_VAE
+def test_the_seed_decides(options: VAEOptions) -> None:
     noisy = add_gaussian_noise(step_image(), 20, generator=np.random.default_rng(0))
     first, again, other = (
-        denoise_with_peer(noisy, 20, options, patch_size=4, seed=seed, device="cpu").image
+        denoise_with_other_vae(noisy, 20, options, Run(seed=seed), patch_size=4).image
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0
 
 
-@EVERY_PEER
-def test_denoises_a_step(options: PeerOptions) -> None:
+@EVERY_VAE
+def test_denoises_a_step(options: VAEOptions) -> None:
     clean = step_image(32, 32)
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
-    result = denoise_with_peer(noisy, 20, options, patch_size=4, device="cpu")
+    result = denoise_with_other_vae(noisy, 20, options, patch_size=4)
     assert psnr(clean, result.image) > psnr(clean, noisy) + 2
     assert result.image.shape == noisy.shape and result.options == options
 
@@ -85,7 +91,7 @@ def test_brightness_passes_by_the_model() -> None:
     """A constant added to the image is added to the result, whatever the model."""
     noisy = add_gaussian_noise(step_image(), 20, generator=np.random.default_rng(0))
     first, second = (
-        denoise_with_peer(image, 20, TINY["vq-vae"], patch_size=4, device="cpu").image
+        denoise_with_other_vae(image, 20, TINY["vq-vae"], patch_size=4).image
         for image in (noisy, noisy + 1000)
     )
     assert np.abs(second - 1000 - first).mean() < 0.5
@@ -93,8 +99,8 @@ def test_brightness_passes_by_the_model() -> None:
 
 def test_colour_keeps_its_shape() -> None:
     noisy = np.stack([step_image(), 255 - step_image(), step_image()], axis=-1)
-    options = VQOptions(slots=2, codes=4, hidden=(8,), training=PeerTraining(epochs=1))
-    result = denoise_with_peer(noisy, 20, options, patch_size=3, device="cpu")
+    options = VQOptions(slots=2, codes=4, hidden=(8,), training=VAETraining(epochs=1))
+    result = denoise_with_other_vae(noisy, 20, options, patch_size=3)
     assert result.image.shape == noisy.shape and result.image.dtype == np.float32
 
 
@@ -114,11 +120,12 @@ def test_basis_spans_what_has_no_mean() -> None:
         lambda: GumbelOptions(temperature=(0.1, 1.0)),
         lambda: GumbelOptions(latents=4, expected_active=4),
         lambda: GumbelOptions(warm_up=1.5),
-        lambda: MixtureOptions("wasserstein"),  # type: ignore[arg-type]
+        lambda: MixtureOptions(objective="wasserstein"),  # type: ignore[arg-type]
         lambda: MixtureOptions(components=0),
         lambda: NashOptions(prior_prob=1.0),
-        lambda: PeerTraining(learning_rate=float("nan")),
-        lambda: peer_options("wake-sleep"),
+        lambda: VAETraining(learning_rate=float("nan")),
+        lambda: other_vae_options("wake-sleep", Overrides()),
+        lambda: other_vae_options("vq-vae", Overrides(epochs=0)),
     ],
 )
 def test_wrong_settings_are_refused(wrong: object) -> None:
@@ -140,11 +147,15 @@ def test_wrong_images_are_refused(
     image: np.ndarray, sigma: float, patch_size: int, error: type[DenoiseError]
 ) -> None:
     with pytest.raises(error):
-        denoise_with_peer(image, sigma, TINY["vq-vae"], patch_size=patch_size, device="cpu")
+        denoise_with_other_vae(image, sigma, TINY["vq-vae"], patch_size=patch_size)
+
+
+def test_the_table_has_all_of_them() -> None:
+    assert [name for name, method in METHODS.items() if method.kind == "vae"] == [*DEFAULTS]
 
 
 def test_a_loss_without_bounds_is_told() -> None:
     patches = torch.full((10, 6), torch.inf)
-    model = make_peer(6, TINY["gumbel-vae"], seeded())
+    model = TINY["gumbel-vae"].build(6, seeded())
     with pytest.raises(TrainingError, match="epoch 1"):
         fit(model, patches, SHORT, generator=seeded())

@@ -1,0 +1,123 @@
+"""Every method by name, behind one signature: for the command and for its benchmark.
+
+What a method needs is imported when it runs: names and kinds must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from denoise.errors import OptionError
+from denoise.methods.run import DEFAULT_RUN, Run
+from denoise.presets import PRESETS, VAE_ALONE
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from denoise.noise.interface import Noise
+    from denoise.results import DenoiseResult
+
+Kind = Literal["ours", "vae", "network", "classic"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A denoiser by name.
+
+    Attributes
+    ----------
+    name : for users, and in tables
+    kind : "ours", another "vae", another "network" that learns from the image, or "classic"
+    function : from the name, a noisy image, its noise and how to run to the result
+    """
+
+    name: str
+    kind: Kind
+    function: Callable[[str, ArrayLike, float | Noise, Run], DenoiseResult]
+
+    def denoise(
+        self, image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
+    ) -> DenoiseResult:
+        """Denoise an image; what is raised is as of `denoise_image`."""
+        return self.function(self.name, image, noise, run)
+
+
+def methods_by_name(names: Iterable[str]) -> list[Method]:
+    """The methods of these names, each once.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name, or no name.
+    """
+    chosen = dict.fromkeys(names)
+    if not chosen:
+        raise OptionError(f"no method is given; choose from {', '.join(METHODS)}")
+    for name in chosen:
+        if name not in METHODS:
+            raise OptionError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
+    return [METHODS[name] for name in chosen]
+
+
+def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    from denoise.pipeline import denoise_image
+
+    return denoise_image(
+        image,
+        noise,
+        preset=name,
+        overrides=run.overrides,
+        data_range=run.data_range,
+        models=run.models,
+        with_uncertainty=run.with_uncertainty,
+        time_budget=run.time_budget,
+        seed=run.seed,
+        device=run.device,
+        on_progress=run.on_progress,
+    )
+
+
+def _our_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    result = _ours(name, image, noise, run)
+    if not result.elbo_history:  # learned on another image
+        return result
+    # Without the constant of the likelihood, as other VAEs report it.
+    vae = result.models[0]
+    constant = (vae.patch_size**2 * vae.channels - 1) / 2 * math.log(2 * math.pi)
+    return replace(result, diagnostics={"-ELBO": -result.elbo_history[-1] - constant})
+
+
+def _other_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    from denoise.methods.other_vaes import denoise_with_other_vae, other_vae_options
+
+    return denoise_with_other_vae(image, noise, other_vae_options(name, run.overrides), run)
+
+
+def _zs_n2n(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    from denoise.methods.zs_n2n import denoise_with_zs_n2n
+
+    return denoise_with_zs_n2n(image, noise, run)
+
+
+def _classic(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    from denoise.methods.classic import denoise_with_filter
+
+    return denoise_with_filter(name, image, noise, run)
+
+
+METHODS: dict[str, Method] = {
+    **{name: Method(name, "ours", _ours) for name in PRESETS},
+    **{name: Method(name, "ours", _our_vae) for name in VAE_ALONE},
+    **{
+        name: Method(name, "vae", _other_vae)
+        for name in ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
+    },
+    "zs-n2n": Method("zs-n2n", "network", _zs_n2n),
+    **{
+        name: Method(name, "classic", _classic)
+        for name in ("noisy", "blur", "tv", "nl-means", "wavelet", "bm3d")
+    },
+}
