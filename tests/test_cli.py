@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from denoise import __version__
 from denoise.cli.main import app
+from denoise.cli.values import parse_time
 from denoise.files.images import read_image, write_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
@@ -237,6 +238,14 @@ def test_usage_mistakes_exit_with_2(folder: Path, arguments: list[str], message:
     assert (code, stdout) == (2, "")
     assert message in stderr
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("100ms", 0.1), ("30s", 30), ("30", 30), (".5 min", 30), ("2m", 120), ("1.5h", 5400)],
+)
+def test_a_time_has_a_unit(text: str, seconds: float) -> None:
+    assert parse_time(text) == pytest.approx(seconds)
 
 
 def test_version_and_help() -> None:

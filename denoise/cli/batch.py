@@ -14,6 +14,7 @@ from types import FrameType
 
 from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
+from denoise.cli.options import RunOptions
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.cli.workers import in_processes
@@ -32,10 +33,9 @@ class Terminated(KeyboardInterrupt):
 def run_jobs(
     jobs: Sequence[FileJob],
     settings: Settings,
+    run: RunOptions,
     *,
     show_progress: ShowProgress,
-    processes: int = 1,
-    fail_fast: bool = False,
     seconds_used: float = 0.0,
 ) -> Iterator[FileReport]:
     """Denoise all files; yields a report of each, those that cannot be begun first.
@@ -43,8 +43,6 @@ def run_jobs(
     Parameters
     ----------
     show_progress : called with a title for each job that runs in this process
-    processes : how many jobs run at a time, each in a process of its own if more than one
-    fail_fast : stop after the first failure
     seconds_used : of the first job's time budget, such as by the start of the program
     """
     possible = []
@@ -54,9 +52,9 @@ def run_jobs(
             possible.append(job)
             continue
         yield failure
-        if fail_fast:
+        if run.fail_fast:
             return
-    processes = min(processes, len(possible))
+    processes = min(run.jobs, len(possible))
     if processes > 1:
         reports = _side_by_side(possible, settings, processes)
     else:
@@ -64,7 +62,7 @@ def run_jobs(
     with closing(reports):
         for report in reports:
             yield report
-            if fail_fast and report.status == "failed":
+            if run.fail_fast and report.status == "failed":
                 return
 
 

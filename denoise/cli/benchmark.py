@@ -9,7 +9,7 @@ import typer
 
 from denoise.benchmark import ProtocolName
 from denoise.cli.parser import FILES, METHODS, NOISE, REPORTS, Command, option, takes_options
-from denoise.errors import DenoiseError, OptionError
+from denoise.errors import OptionError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 DEFAULT_METHODS = "noisy,blur,tv,nl-means"
@@ -75,19 +75,12 @@ class BenchmarkOptions:
 
 @app.command(cls=Command)
 @takes_options
-def benchmark(options: BenchmarkOptions) -> None:
+def benchmark(options: BenchmarkOptions) -> int:
     """Measure methods on clean images with synthetic noise."""
-    try:
-        if options.sheet is not None and options.keep_images is None:
-            raise OptionError("--sheet needs --keep-images DIR")
-        if options.resume and options.json is None:
-            raise OptionError("--resume needs --json FILE to go on with")
-        from denoise.cli.benchmark_run import run_benchmark  # torch, for which `--help` can't wait
+    if options.sheet is not None and options.keep_images is None:
+        raise OptionError("--sheet needs --keep-images DIR")
+    if options.resume and options.json is None:
+        raise OptionError("--resume needs --json FILE to go on with")
+    from denoise.cli.benchmark_run import run_benchmark  # needs torch, which takes its time
 
-        code = run_benchmark(options)
-    except OptionError as error:
-        raise typer.BadParameter(str(error)) from None
-    except DenoiseError as error:
-        typer.echo(f"error: {error}", err=True)
-        code = 1
-    raise typer.Exit(code)
+    return run_benchmark(options)

@@ -50,7 +50,7 @@ def run_benchmark(options: BenchmarkOptions) -> int:
         f"Method seed {options.seed}. {machine()}.",
         f"Images, with the start of their SHA-256: {', '.join(described)}.",
     ]
-    cells = _run_cells(work, options, digests, description)
+    cells = _run_cells(work, options, description)
     typer.echo("\n" + means(cells, known))
     _write_reports(work, options, cells, known, description)
     return 1 if any(cell.error for cell in cells) else 0
@@ -78,19 +78,13 @@ def _method_names(methods: str | None, presets: str | None) -> list[str]:
 
 
 def _run_cells(
-    work: Benchmark,
-    options: BenchmarkOptions,
-    digests: Mapping[str, str],
-    description: Sequence[str],
+    work: Benchmark, options: BenchmarkOptions, description: Sequence[str]
 ) -> list[Cell]:
     """Print every cell when it is done, and save all of them."""
-    header = {
-        "protocol": options.protocol,
-        "seed": options.seed,
-        "machine": machine(),
-        "images": digests,
-    }
     file = options.json
+    digests = {one.name: one.sha256 for one in work.images}
+    conditions = {"protocol": options.protocol, "seed": options.seed, "machine": machine()}
+    header = {**conditions, "images": digests}
     finished = load_cells(file, header) if options.resume and file is not None else []
     cells: list[Cell] = []
     for line in (*description, "", HEADER, "|---" * 8 + "|"):
@@ -120,11 +114,8 @@ def _write_reports(
         text = markdown(cells, description, known, losses=losses, pictures=pictures)
         write_atomically(options.markdown, text.encode())
     if options.csv is not None:
-        conditions = {
-            "protocol": options.protocol,
-            "method_seed": str(options.seed),
-            "machine": machine(),
-        }
+        seed = str(options.seed)
+        conditions = {"protocol": options.protocol, "method_seed": seed, "machine": machine()}
         write_atomically(options.csv, table_csv(cells, conditions).encode())
     if options.plot is not None:
         caption = f"images: {len(work.images)}, {options.protocol} noise, {machine()}"

@@ -50,9 +50,8 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
             for report in run_jobs(
                 plan.jobs,
                 settings,
+                run,
                 show_progress=_progress_display(run, several=several),
-                processes=run.jobs,
-                fail_fast=run.fail_fast,
                 seconds_used=seconds_used,
             ):
                 reports.append(report)

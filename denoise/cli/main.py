@@ -16,7 +16,6 @@ from denoise.cli.loading import modules_kept
 from denoise.cli.options import Files, RunOptions, check_together
 from denoise.cli.parser import Command, takes_options
 from denoise.cli.settings import Settings
-from denoise.errors import DenoiseError, OptionError, PlanError
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -43,25 +42,18 @@ class _DenoiseOrBenchmark(Command):
     epilog="`denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
-def denoise(files: Files, settings: Settings, run: RunOptions) -> None:
+def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     """Denoise images, each with a model learned from this image alone."""
+    check_together(files, settings, run)
     # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
-    # reads this when torch is loaded.
+    # reads this when torch is loaded, which `--help` must not wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        check_together(files, settings, run)
-        with modules_kept():  # torch, which `--help` must not wait for
-            from denoise.cli.console import run_and_report
-            from denoise.cli.plan import plan_jobs
+    with modules_kept():
+        from denoise.cli.console import run_and_report
+        from denoise.cli.plan import plan_jobs
 
-        plan = plan_jobs(files)
-        code = run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
-    except (OptionError, PlanError) as error:
-        raise typer.BadParameter(str(error)) from None
-    except DenoiseError as error:
-        typer.echo(f"error: {error}", err=True)
-        code = 1
-    raise typer.Exit(code)
+    plan = plan_jobs(files)
+    return run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
 
 
 def _seconds_since_start() -> float:

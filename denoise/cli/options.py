@@ -124,7 +124,7 @@ class RunOptions:
         "--version",
         callback=_print_version,
         is_eager=True,
-        help="Print the version and exit.",
+        help="Print the version.",
     )
 
 

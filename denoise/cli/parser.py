@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from denoise.errors import DenoiseError, OptionError, PlanError
+
 # The sections of a help page, in order.
 SECTIONS = ("Input and output", "Noise", "Methods", "Quality and time", "Learning", "Reports")
 FILES, NOISE, METHODS, QUALITY, LEARNING, REPORTS = SECTIONS
@@ -28,22 +30,30 @@ def option(section: str, default: Default, *names: str, **more: Any) -> Default:
     return declared
 
 
-def takes_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Let Typer see the fields of a function's parameters, all of them dataclasses.
+def takes_options(function: Callable[..., int]) -> Callable[..., None]:
+    """Make a function of dataclasses, which returns an exit code, a command for Typer.
 
-    So each option is declared once, and the function gets objects that the type checker knows.
+    Typer sees the fields of the dataclasses as parameters: each option is declared once, and the
+    function gets objects that the type checker knows. Errors in options and names of files are
+    wrong usage, with exit code 2; other errors are one line and exit code 1.
     """
     parts = get_type_hints(function)
     del parts["return"]
 
     @wraps(function)
     def command(**values: Any) -> None:
-        function(
-            **{
-                name: part(**{one.name: values[one.name] for one in fields(part)})
-                for name, part in parts.items()
-            }
-        )
+        objects = {
+            name: part(**{one.name: values[one.name] for one in fields(part)})
+            for name, part in parts.items()
+        }
+        try:
+            code = function(**objects)
+        except (OptionError, PlanError) as error:
+            raise typer.BadParameter(str(error)) from None
+        except DenoiseError as error:
+            typer.echo(f"error: {error}", err=True)
+            code = 1
+        raise typer.Exit(code)
 
     parameters = [
         Parameter(

@@ -11,8 +11,8 @@ from denoise.errors import ImageError
 
 # The ordinary range holds all but this share of the values at either end.
 TAIL = 0.01
-# As a multiple of the ordinary range: values farther from 0 are rounded coarsely by float32.
-FAR = 8.0
+# float32 rounds a value by at most this share of it; more than this share of sigma is too much.
+FLOAT32_ROUNDING, LARGEST_ROUNDING = 2.0**-24, 1e-3
 # A limit of the range counts as clipping if this share of the values lies on it, at least two.
 CLIPPED_SHARE = 1e-3
 # The range of the clean image is what is left of that of the noisy values without this share at
@@ -58,14 +58,13 @@ def clipped_range(pixels: NDArray[np.float64]) -> tuple[float, float]:
     )
 
 
-def far_origin(pixels: NDArray[np.float64]) -> float:
-    """What to subtract from pixels lest float32 rounds them too coarsely; NaN where missing.
+def far_origin(pixels: NDArray[np.float64], sigma: float) -> float:
+    """What to subtract from pixels, NaN where missing, lest float32 rounds away their noise.
 
-    0 unless they are farther from 0 than from each other.
+    0 unless its rounding is more than a small share of `sigma`.
     """
-    lowest, highest = ordinary_range(pixels)
-    middle = (lowest + highest) / 2
-    return middle if abs(middle) > FAR * (highest - lowest) else 0.0
+    middle = sum(ordinary_range(pixels)) / 2
+    return middle if abs(middle) * FLOAT32_ROUNDING > LARGEST_ROUNDING * sigma else 0.0
 
 
 def clean_range(pixels: NDArray[np.float64], sigma: float) -> float:

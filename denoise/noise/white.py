@@ -87,7 +87,11 @@ class WhiteImage:
         )
         ordinary, extreme = without_extremes(original, known)
         pixels = known.stabilise(ordinary)
-        origin = far_origin(pixels) if np.asarray(image).dtype == np.float64 else 0.0
+        origin = (
+            far_origin(pixels, known.stabilised_sigma)
+            if np.asarray(image).dtype == np.float64
+            else 0.0
+        )
         pixels = pixels - origin if origin else pixels
         check_sigma(known.stabilised_sigma, pixels)
         sigma = working_sigma(pixels, known.stabilised_sigma)
