@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Quality:
+    """An image against the clean reference, before and after; SSIM is None for tiny images."""
+
+    psnr_noisy: float
+    psnr: float
+    ssim_noisy: float | None
+    ssim: float | None
 
 
 def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = 255.0) -> float:

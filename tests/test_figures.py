@@ -9,10 +9,16 @@ import pytest
 from conftest import TINY_AMPLITUDE, step_image
 
 from denoise import denoise_image
-from denoise.cli.report import Quality
-from denoise.curves import curve_table, draw_curves
-from denoise.figures import CAPTION_HEIGHT, GAP, comparison, most_detailed
 from denoise.files.image_file import ImageFile
+from denoise.metrics import Quality
+from denoise.pictures import (
+    CAPTION_HEIGHT,
+    GAP,
+    comparison,
+    curve_table,
+    draw_curves,
+    most_detailed,
+)
 
 
 def image_file(pixels: np.ndarray, sample_type: str = "uint8") -> ImageFile:

@@ -12,9 +12,9 @@ from conftest import TINY, TINY_AMPLITUDE, step_image
 
 from denoise import DenoiseOptions, denoise_image
 from denoise.errors import ImageError, ModelFileError, OutputError
-from denoise.figures import draw_models
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.pictures import draw_models
 from denoise.vae.saved import load_models, save_models
 
 CPU = torch.device("cpu")

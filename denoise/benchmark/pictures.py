@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from denoise.benchmark.datasets import CleanImage
 from denoise.benchmark.runner import Cell, kept_name
 from denoise.benchmark.tables import mean_quality
-from denoise.figures import GAP, most_detailed, side_by_side
 from denoise.files.images import read_image
+from denoise.pictures import GAP, most_detailed, side_by_side
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52

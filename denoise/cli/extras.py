@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.jobs import FileJob
-from denoise.cli.report import Quality
-from denoise.curves import curve_table, draw_curves
-from denoise.figures import comparison, draw_models
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
 from denoise.files.outputs import refuse_existing, write_atomically
+from denoise.metrics import Quality
+from denoise.pictures import comparison, curve_table, draw_curves, draw_models
 from denoise.results import DenoiseResult
 from denoise.vae.saved import save_models
 

@@ -15,7 +15,7 @@ from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import doubts, given_noise
 from denoise.cli.jobs import FileJob
-from denoise.cli.report import FileReport, Quality
+from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.errors import (
@@ -36,7 +36,7 @@ from denoise.files.samples import (
     without_equal_channels,
 )
 from denoise.methods.run import Run
-from denoise.metrics import psnr, ssim
+from denoise.metrics import Quality, psnr, ssim
 from denoise.noise.estimate import estimate_noise
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL

@@ -11,19 +11,10 @@ from typing import Any, Literal
 
 from denoise import __version__
 from denoise.files.image_file import COLOUR_NAMES
+from denoise.metrics import Quality
 from denoise.noise.interface import Noise
 
 Status = Literal["done", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """An image against the clean reference, before and after; SSIM is None for tiny images."""
-
-    psnr_noisy: float
-    psnr: float
-    ssim_noisy: float | None
-    ssim: float | None
 
 
 @dataclass(frozen=True)
