@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 
 
 @contextmanager
@@ -29,8 +28,7 @@ def modules_kept() -> Iterator[None]:
 
 
 def start_worker(processes: int) -> None:
-    """Load what a job needs, in one of several processes that share the cores."""
+    """Load torch in one of several processes that share the cores."""
     with modules_kept():
-        import_module("denoise.cli.batch")
         import torch
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
