@@ -28,6 +28,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("refinement_time", {"runs": 1}),
     ("search_operators", {"patches": 64}),
     ("search_reach", {"count": 32}),
+    ("thread_counts", {"presets": "fast", "threads": "1"}),
 ]
 
 
@@ -45,6 +46,13 @@ def test_a_script_prints_a_table_of_numbers(
         assert row.count("|") == header.count("|")
         assert any(character.isdigit() for character in row)
         assert "nan" not in row
+
+
+def test_errors_are_printed_for_ranges_and_hot_pixels(capsys: pytest.CaptureFixture[str]) -> None:
+    import_module("numeric_range").main(ranges="1e3", hot="1e5", side=24, epochs=1)
+    errors = [float(row.split("|")[3]) for row in capsys.readouterr().out.splitlines()[2:]]
+    assert len(errors) == 3
+    assert max(errors) < 1
 
 
 @pytest.mark.parametrize("bits", [7, 10])

@@ -39,7 +39,7 @@ def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
     Results may be large, so at most twice as many items are begun before their turn.
     """
-    with _one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
+    with one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
         begun: deque[Future[Result]] = deque()
         for item in items:
             begun.append(pool.submit(work, item))
@@ -61,7 +61,7 @@ class _Holders:
 
 
 @contextmanager
-def _one_thread_per_operation() -> Iterator[int]:
+def one_thread_per_operation() -> Iterator[int]:
     """Let torch use one thread; yields the number that it had, and restores it at the end."""
     with _Holders.lock:
         if _Holders.count == 0:
