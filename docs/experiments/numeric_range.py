@@ -23,7 +23,8 @@ def scene(side: int) -> Image:
     """Waves and a chequerboard, 0..1."""
     y, x = np.mgrid[:side, :side]
     waves = 60 * np.sin(x / 15) + 40 * np.cos(y / 11) + ((x // 24 + y // 24) % 2) * 40
-    return (waves - waves.min()) / np.ptp(waves)
+    scaled: Image = (waves - waves.min()) / np.ptp(waves)
+    return scaled
 
 
 def main(

@@ -52,7 +52,7 @@ def main(
             )
         seconds = time.perf_counter() - start
         where = "one thread" if single else "all threads"
-        print_row(preset, count, where, f"{seconds:.2f}", sha256(result.image)[:8])
+        print_row(preset, count, where, f"{seconds:.2f}", sha256(result.image.tobytes())[:8])
     torch.set_num_threads(before)
 
 
