@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 settings.register_profile("stable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.load_profile("stable")
 
-# Of processes that tests start: this checkout's code, one thread each.
+# Processes that tests start run this checkout's code on one thread each.
 ROOT = Path(__file__).parents[1]
 PROCESS_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
@@ -157,7 +157,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def noisy_file(path: Path, *, clean: Path | None = None, seed: int = 0) -> None:
-    """Write `step_image` with noise of sigma 20 and, if told where, without."""
+    """Write `step_image` with noise of sigma 20, and without noise to `clean` if given."""
     generator = np.random.default_rng(seed)
     write_image(path, add_gaussian_noise(step_image(), 20, generator=generator), overwrite=False)
     if clean is not None:

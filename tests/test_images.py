@@ -111,7 +111,7 @@ def test_previews_are_no_pages_and_stacks_without_directories_are_found() -> Non
     assert np.array_equal(read_image(buffer.getvalue()).pixels, pixels(8, 8))
     stack = tiff_bytes(random_samples("uint8", (3, 9, 9)), photometric="minisblack")
     first = read_image(stack, frame=1)
-    assert 270 not in [tag.code for tag in first.metadata.tiff.tags]  # which tells of three images
+    assert 270 not in [tag.code for tag in first.metadata.tiff.tags]  # it describes three images
     flat = bytearray(stack)
     with tifffile.TiffFile(io.BytesIO(stack)) as file:
         end = file.pages.first.offset + 2 + 12 * len(file.pages.first.tags)

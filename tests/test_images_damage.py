@@ -16,7 +16,7 @@ from denoise.files.formats import FORMATS
 from denoise.files.image_file import ImageFile, Metadata, TiffLayout
 from denoise.files.images import check_writable, encode_image, read_image
 
-resource = pytest.importorskip("resource", reason="tells how much memory was used, on Unix only")
+resource = pytest.importorskip("resource", reason="the memory used can be measured on Unix only")
 GENEROUS = 2**18  # pixels; more would only make the tests slow
 MEMORY = 200_000 * (1024 if sys.platform == "darwin" else 1)  # 200 MB in the system's units
 

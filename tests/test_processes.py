@@ -121,7 +121,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 def workers_of(process: subprocess.Popen[bytes], count: int) -> list[int]:
-    """Ids of the worker processes, as soon as so many are there."""
+    """Wait until `count` worker processes run, and return their ids."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -1,4 +1,4 @@
-"""What a run tells on the way."""
+"""The progress that a run reports."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ FORMATS = (
 # fmt: on
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
 BY_NAME = {one.name: one for one in FORMATS}
-# Of files that are written, and of those that are found in folders; bitmaps become gray.
+# Suffixes that can be written, and those that are read from folders; bitmaps become gray.
 IMAGE_SUFFIXES = tuple(_BY_SUFFIX)
 INPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".pbm")
 

@@ -36,7 +36,7 @@ DECODER_ERRORS = (
 )
 # This many bytes at the start of a file show its format.
 HEAD = 64
-# Of float64 files, the largest value at least and at most: models compute in float32.
+# The largest value of a float64 file lies between these: models compute in float32.
 LEAST_LARGEST, MOST_LARGEST = 1e-30, float(np.finfo(np.float32).max)
 
 

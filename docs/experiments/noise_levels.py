@@ -30,7 +30,7 @@ from denoise.pipeline import denoise_image
 SEED_STEP = 1000
 
 Image = NDArray[Any]
-# Of the clean image, the noisy one, and sigma.
+# A function of the clean image, the noisy image and sigma.
 Measure = Callable[[Image, Image, float], float]
 
 
