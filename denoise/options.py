@@ -12,7 +12,7 @@ Decoder = Literal["amplitude", "mlp"]
 ParentSelection = Literal["fitness", "best", "uniform"]
 Mutation = Literal["neighbours", "guided", "random", "sparse"]
 Schedule = Literal["one-cycle", "cyclic"]
-NoiseKind = Literal["gaussian", "poisson-gaussian"]
+NoiseKind = Literal["auto", "gaussian", "poisson-gaussian"]
 # The model of this library among those that a user may choose.
 OWN_MODEL = "tvae"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from denoise.budget import fit_to_time
@@ -97,54 +99,96 @@ def denoise_image(
     """
     white = WhiteImage.of(image, noise, data_range)
     options = options or preset_for(preset, white.sigma, white.data_range, overrides)
+    if time_budget is not None and not 0 < time_budget < math.inf:
+        raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
     compute_device = pick_device(device)
-    noisy = torch.as_tensor(white.pixels, dtype=_float_type(compute_device), device=compute_device)
-
-    if models is not None:
-        _check_models(models, noisy, white.sigma)
     if time_budget is not None:
-        if not 0 < time_budget < math.inf:
-            raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
         options = fit_to_time(
-            options, noisy, white.sigma, time_budget, models=models, with_variance=with_uncertainty
+            options,
+            _on_device(white, compute_device),
+            white.sigma,
+            time_budget,
+            models=models,
+            with_variance=with_uncertainty,
         )
-    clock = Clock()
-    rebuilt: list[Reconstruction] = []
-    used: list[LearnedVAE] = []
-    # One model at a time: the states of its training patches take the most memory.
-    for vae in _models(noisy, white.sigma, options, models, seed, on_progress):
-        clock.lap("train")
-        rebuilt.append(
-            apply_vae(
-                vae,
-                noisy,
-                options=options,
-                seed=seed,
-                with_variance=with_uncertainty,
-                on_patches=_report_rebuilding(vae, noisy, on_progress),
-            )
-        )
-        used.append(for_another_image(vae, vae.sigma))
-        clock.lap("rebuild")
-    pilot = averaged(rebuilt)
-    denoised = _refine(noisy, pilot.image, used[0].sigma, options.refinement, on_progress)
-    deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
-    result, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
-    clock.lap("refine")
+    run = _Run(options, models, with_uncertainty, seed, compute_device, on_progress)
+    clean, uncertainty, used = run.denoise(white)
+    # What is to take a given time, or to use a given model, is done in one go.
+    second = white.second_look(clean) if time_budget is None and models is None else None
+    if second is not None:
+        clean, _, _ = run.denoise(second)
 
     history = used[0].history if models is None else ()
     return DenoiseResult(
-        image=result,
+        image=clean,
         noise=white.noise,
         learned_sigma=used[0].residual_sigma if history else None,
         elbo_history=tuple(stats.elbo for stats in history),
         uncertainty=uncertainty,
         models=tuple(used),
-        seconds=clock.seconds,
+        seconds=run.clock.seconds,
         device=describe_device(compute_device),
         seed=seed,
         options=options,
     )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same when an image is denoised more than once; see `denoise_image`."""
+
+    options: DenoiseOptions
+    models: Sequence[LearnedVAE] | None
+    with_uncertainty: bool
+    seed: int
+    device: torch.device
+    on_progress: Callable[[Progress], None]
+    clock: Clock = field(default_factory=Clock)
+
+    def denoise(
+        self, white: WhiteImage
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, list[LearnedVAE]]:
+        """Learn, rebuild and refine.
+
+        Returns
+        -------
+        image, uncertainty : in the shape and units of the image as it was given
+        models : one for each patch size
+        """
+        noisy = _on_device(white, self.device)
+        if self.models is not None:
+            _check_models(self.models, noisy, white.sigma)
+        rebuilt: list[Reconstruction] = []
+        used: list[LearnedVAE] = []
+        # One model at a time: the states of its training patches take the most memory.
+        for vae in _models(
+            noisy, white.sigma, self.options, self.models, self.seed, self.on_progress
+        ):
+            self.clock.lap("train")
+            rebuilt.append(
+                apply_vae(
+                    vae,
+                    noisy,
+                    options=self.options,
+                    seed=self.seed,
+                    with_variance=self.with_uncertainty,
+                    on_patches=_report_rebuilding(vae, noisy, self.on_progress),
+                )
+            )
+            used.append(for_another_image(vae, vae.sigma))
+            self.clock.lap("rebuild")
+        pilot = averaged(rebuilt)
+        sigma, refinement = used[0].sigma, self.options.refinement
+        denoised = _refine(noisy, pilot.image, sigma, refinement, self.on_progress)
+        deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
+        clean, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
+        self.clock.lap("refine")
+        return clean, uncertainty, used
+
+
+def _on_device(white: WhiteImage, device: torch.device) -> Tensor:
+    """The pixels (height, width, C)."""
+    return torch.as_tensor(white.pixels, dtype=_float_type(device), device=device)
 
 
 def _models(

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ from denoise.cli.settings import Settings
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-class _DenoiseOrBenchmark(Command):
-    """This command, or `denoise benchmark`; a file of that name is ./benchmark."""
+# Other commands and where they are; an image file of such a name is ./benchmark or ./noise.
+COMMANDS = {"benchmark": "denoise.cli.benchmark", "noise": "denoise.cli.noise"}
+
+
+class _DenoiseOrOther(Command):
+    """This command, or one of `COMMANDS`."""
 
     def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
         """What the parser does first, also to complete a command line in a shell."""
-        if args[:1] != ["benchmark"]:
+        name = args[0] if args else ""
+        if name not in COMMANDS:
             return super().make_context(info_name, args, *more, **extra)
-        from denoise.cli.benchmark import app as benchmark
-
-        command = typer.main.get_command(benchmark)
-        return command.make_context(f"{info_name} benchmark", args[1:], *more, **extra)
+        command = typer.main.get_command(import_module(COMMANDS[name]).app)
+        return command.make_context(f"{info_name} {name}", args[1:], *more, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command whose options have been parsed."""
@@ -38,8 +42,9 @@ class _DenoiseOrBenchmark(Command):
 
 
 @app.command(
-    cls=_DenoiseOrBenchmark,
-    epilog="`denoise benchmark --help`: compare methods on clean images with synthetic noise.",
+    cls=_DenoiseOrOther,
+    epilog="`denoise noise --help`: measure the noise of an image, for a series of images."
+    " `denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
 def denoise(files: Files, settings: Settings, run: RunOptions) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
-from denoise.cli.file_noise import doubts, given_noise
+from denoise.cli.file_noise import is_given, observe
 from denoise.cli.jobs import FileJob
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
@@ -33,11 +33,9 @@ from denoise.files.samples import (
     quantised,
     to_pixels,
     with_equal_channels,
-    without_equal_channels,
 )
 from denoise.methods.run import Run
 from denoise.metrics import Quality, psnr, ssim
-from denoise.noise.estimate import estimate_noise
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
@@ -77,17 +75,15 @@ def denoise_file(
     noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
     reference = None if job.reference is None else _read_reference(job, noisy, settings)
     try:
-        seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
-        noise, notes = given_noise(settings), (*noisy.notes, *_losses(noisy, job, settings))
-        if noise is None:
-            noise = estimate_noise(seen.pixels, settings.noise)
-            notes = (*notes, *doubts(seen, noise, settings))
-        output = _denoise(seen, noise, job, settings, started, on_progress)
+        notes = (*noisy.notes, *_losses(noisy, job, settings))
+        seen = observe(noisy, settings)
+        notes = (*notes, *seen.notes)
+        output = _denoise(seen.image, seen.noise, job, settings, started, on_progress)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
-    if output is not None:
-        image = output.image
+    if output is not None or seen.outliers:
+        image = seen.image.pixels if output is None else output.image
         if image.ndim < noisy.pixels.ndim:
             image = with_equal_channels(image)
         denoised = replace(noisy, pixels=to_pixels(quantised(image, noisy.sample_type)))
@@ -101,7 +97,7 @@ def denoise_file(
         notes = (*notes, "no other files were written either")
     if job.output not in kept:
         _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
-    report = _report(job, settings, noisy, noise, output)
+    report = _report(job, settings, noisy, seen.noise, output)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
 
@@ -196,7 +192,7 @@ def _report(
         channels=noisy.channels,
         dtype=noisy.sample_type,
         noise=noise,
-        sigma_source="estimated" if given_noise(settings) is None else "given",
+        sigma_source="given" if is_given(settings) else "estimated",
         model=OWN_MODEL if is_preset else name,
         preset=name if is_preset else None,
         seed=settings.seed,

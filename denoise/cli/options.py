@@ -25,9 +25,9 @@ def _print_version(requested: bool) -> None:
 
 
 def _complete_image(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Nothing, so that shells list files; without such a file, the name of the other command."""
+    """Nothing, so that shells list files; without such a file, names of other commands."""
     is_image = ctx.params["images"] or glob.glob(f"{glob.escape(incomplete)}*")
-    return [] if is_image else ["benchmark"]
+    return [] if is_image else ["benchmark", "noise"]
 
 
 def _also(section: str, what: str) -> str | None:
@@ -154,6 +154,8 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
         ("--skip-existing", settings.skip_existing, "--overwrite"),
         ("--noise gaussian", settings.noise == "gaussian", "--sensor"),
         ("--noise poisson-gaussian", settings.noise == "poisson-gaussian", "--sigma"),
+        ("--noise FILE", not isinstance(settings.noise, str), "--sigma --sensor"),
+        ("--sensor", given["--sensor"], "--sigma"),
         ("--quiet", run.quiet, "--verbose"),
         ("an image on stdout", files.to_stdout, "--json"),
     )
@@ -167,4 +169,8 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
 
 
 def _option_of(name: str) -> str:
-    return f"--{name.replace('_', '-')}" if name != "learn_sigma" else "--learn-sigma/--fix-sigma"
+    pairs = {
+        "learn_sigma": "--learn-sigma/--fix-sigma",
+        "fill_outliers": "--fill-outliers/--keep-outliers",
+    }
+    return pairs.get(name, f"--{name.replace('_', '-')}")

@@ -101,7 +101,7 @@ class FileReport:
         """What does not apply to this kind of noise is None; sigma is 0 if there is none."""
         found = {} if self.noise is None else self.noise.report()
         none = self.status == "done" and self.noise is None
-        return {"sigma": 0.0 if none else None, "sensor": None} | found
+        return {"sigma": 0.0 if none else None, "sensor": None, "coloured": None} | found
 
 
 def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequence[str]) -> str:

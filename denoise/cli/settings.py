@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
-from denoise.cli.values import parse_sensor, parse_sigma, parse_time
+from denoise.cli.values import parse_noise, parse_sensor, parse_sigma, parse_time
 from denoise.methods.table import METHODS, Method
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
 from denoise.presets import DEFAULT_PRESET, PRESETS, Overrides, PresetName
 
 if TYPE_CHECKING:
+    from denoise.noise.interface import Noise
     from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
     ModelName = str
-else:  # what the parser sees: it makes the one by `parse_sensor`, and lists the names of the other
-    PoissonGaussianNoise = Any
+    NoiseChoice = NoiseKind | tuple[Noise, str]
+else:  # what the parser sees: it makes the first by functions, and lists the names of the last
+    PoissonGaussianNoise = NoiseChoice = Any
     ModelName = Literal[(OWN_MODEL, *METHODS)]
 
 
@@ -43,6 +45,12 @@ class Settings:
     fill_missing: bool = option(
         FILES, False, "--fill-missing", help="Fill in pixels that are NaN or infinite."
     )
+    fill_outliers: bool = option(
+        NOISE,
+        True,
+        "--fill-outliers/--keep-outliers",
+        help="Fill in hot or dead pixels and salt and pepper where they are unmistakable, or not.",
+    )
     sigma: float | None = option(
         NOISE,
         None,
@@ -52,11 +60,13 @@ class Settings:
         " depth, in their own units for float images (default: auto, estimated). Raise it if noise"
         " is left, lower it if the result is too smooth.",
     )
-    noise: NoiseKind = option(
+    noise: NoiseChoice = option(
         NOISE,
-        "gaussian",
-        help="gaussian is equally strong everywhere; poisson-gaussian grows with the light, as in"
-        " photographs and microscopy.",
+        "auto",
+        metavar="KIND",
+        parser=parse_noise,
+        help="auto finds out (the default); gaussian is white and equally strong everywhere;"
+        " poisson-gaussian grows with the light; or a FILE.json of `denoise noise`.",
     )
     sensor: PoissonGaussianNoise | None = option(
         NOISE,

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import typer
 
 from denoise.errors import OptionError
+from denoise.options import NoiseKind
 
 if TYPE_CHECKING:
+    from denoise.noise.interface import Noise
     from denoise.noise.poisson_gaussian import PoissonGaussianNoise
+
+    KindOfNoise = NoiseKind
+else:  # what the parser sees: it makes the one by `parse_kind`
+    KindOfNoise = Any
 
 SECONDS = {"ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -50,3 +57,30 @@ def parse_sensor(text: str) -> PoissonGaussianNoise:
     except OptionError as error:
         reason = str(error)
     raise typer.BadParameter(f"{reason}, got {text!r}")
+
+
+def parse_kind(text: str) -> NoiseKind:
+    """The name of a sort of noise."""
+    if text not in get_args(NoiseKind):
+        raise typer.BadParameter(f"must be one of {', '.join(get_args(NoiseKind))}, got {text!r}")
+    return cast(NoiseKind, text)
+
+
+def parse_noise(text: str) -> NoiseKind | tuple[Noise, str]:
+    """The name of a sort of noise, or the noise in a JSON file with its units."""
+    if not text.lower().endswith(".json"):
+        try:
+            return parse_kind(text)
+        except typer.BadParameter as error:
+            raise typer.BadParameter(f"{error.message}, or a file NAME.json") from None
+    from denoise.noise.saved import noise_from_json
+
+    try:
+        return noise_from_json(Path(text).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(f"{text}: cannot be read: {reason}") from None
+    except OptionError as error:
+        raise typer.BadParameter(
+            f"{text}: {error}; make one with `denoise noise IMAGE -o {text}`"
+        ) from None

@@ -32,6 +32,8 @@ QUIET_SHARE = 0.25
 FLATNESS = 0.9
 # Where fewer are flat, this share and at least this number of the flattest patches are taken.
 LEAST_SHARE, LEAST_PATCHES = 0.01, 40
+# The mean of a patch keeps this many sigma away from clipping, if this share of the patches does.
+CLIPPING_DISTANCE, UNCLIPPED_SHARE = 2.0, 0.1
 # As a multiple of the range of the other values: larger ones only have to be large.
 GIANT = 1e6
 
@@ -57,6 +59,22 @@ class NoisyPatches:
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> NoisyPatches:
         return replace(self, values=self.values[rows], fold=self.fold[rows])
+
+    def varied(self) -> NoisyPatches:
+        """Without frames and patches that are clipped altogether."""
+        kept = self[np.ptp(self.values, axis=2).any(1)]
+        kept.check_enough()
+        return kept
+
+    def unclipped(self, variance: float) -> NoisyPatches:
+        """Those whose means keep away from clipping, or a share of them that do most."""
+        means = self.values.mean(2)
+        distance = np.minimum(means.min(1) - self.lowest, self.highest - means.max(1))
+        if not np.isfinite(distance).all():  # neither end of the range is clipped
+            return self
+        share = max(UNCLIPPED_SHARE, 2 * LEAST_PATCHES / len(self))
+        farthest = float(np.quantile(distance, 1 - share))
+        return self[distance >= min(CLIPPING_DISTANCE * math.sqrt(variance), farthest)]
 
     def check_enough(self) -> None:
         """Refuse what would not be an estimate."""
@@ -152,3 +170,23 @@ def flat_variance(quiet: NDArray[np.float64], other: NDArray[np.float64]) -> tup
             return variance, 0
         variance = float(quiet[flat].mean())
     return variance, count
+
+
+def colour_covariance(patches: NoisyPatches) -> NDArray[np.float64]:
+    """Covariance of white noise between channels (C, C), on patches that are flat in all."""
+    count, channels, size = patches.values.shape
+    fold = np.repeat(patches.fold, channels)
+    quiet, other = split_energy(patches.values.reshape(-1, size), fold)
+    quiet, other = (part.reshape(count, channels).mean(1) for part in (quiet, other))
+    variance, found = flat_variance(quiet, other)
+    flat = other <= FLATNESS * variance
+    if found == 0:
+        flat = other <= np.partition(other, LEAST_PATCHES)[LEAST_PATCHES]
+    side = math.isqrt(size)
+    squares = patches.values[flat].reshape(-1, channels, side, side)
+    # Second differences, in which what varies slowly over a patch cancels.
+    details = np.diff(np.diff(squares, axis=2), axis=3).reshape(len(squares), channels, -1) / 2
+    joint = np.einsum("ncd,ned->ce", details, details) / details[:, 0].size
+    # Texture is least in the quiet directions: they give the level.
+    level = max(float(np.trace(joint)), 1e-300)
+    return np.asarray(joint * (variance * channels / level), np.float64)

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import OptionError
 from denoise.noise.flat_patches import (
-    LEAST_PATCHES,
     NoisyPatches,
     flat_variance,
     noisy_patches,
@@ -22,8 +21,6 @@ from denoise.noise.flat_patches import (
 )
 from denoise.noise.pixels import ordinary_range
 
-# The mean of a patch keeps this many sigma away from clipping, if this share of the patches does.
-CLIPPING_DISTANCE, UNCLIPPED_SHARE = 2.0, 0.1
 # What rounding of numbers leaves, as a share of the range.
 NEGLIGIBLE = 1e-5
 # Brightness and two colour differences, in which photographs have little texture.
@@ -64,6 +61,9 @@ class GaussianNoise:
         """The same everywhere."""
         return np.full(np.shape(clean), self.sigma * self.sigma)
 
+    def second_look(self, image: ArrayLike, estimate: ArrayLike) -> None:
+        """None: there is nothing to gain."""
+
     def summary(self, scale: str = "") -> str:
         """Such as "sigma 25 of 255"."""
         return f"sigma {self.sigma:.4g}{scale}"
@@ -95,20 +95,15 @@ def estimate_gaussian(image: ArrayLike) -> GaussianNoise | None:
         If the array is no image, holds infinite values, or too little to measure on.
     """
     patches = noisy_patches(image)
-    varied = np.ptp(patches.values, axis=2).any(1)
-    if varied.mean() < 0.5:
+    if np.ptp(patches.values, axis=2).any(1).mean() < 0.5:
         return None
-    patches = patches[varied]  # without frames and patches that are clipped altogether
-    patches.check_enough()
+    patches = patches.varied()
     variance = _noise_variance(patches)
-    means = patches.values.mean(2)
-    distance = np.minimum(means.min(1) - patches.lowest, patches.highest - means.max(1))
-    if np.isfinite(distance).all():  # some end of the range is clipped
-        share = max(UNCLIPPED_SHARE, 2 * LEAST_PATCHES / len(patches))
-        farthest = float(np.quantile(distance, 1 - share))
-        for _ in range(3):
-            kept = min(CLIPPING_DISTANCE * math.sqrt(variance), farthest)
-            variance = _noise_variance(patches[distance >= kept])
+    for _ in range(3):
+        unclipped = patches.unclipped(variance)
+        if unclipped is patches:
+            break
+        variance = _noise_variance(unclipped)
     sigma = math.sqrt(variance)
     lowest, highest = ordinary_range(patches.values)
     return GaussianNoise(sigma) if sigma > NEGLIGIBLE * (highest - lowest) else None

@@ -32,6 +32,14 @@ class Noise(Protocol):
     def variance(self, clean: ArrayLike) -> NDArray[np.float64]:
         """Variance of the noise where the clean image has these values."""
 
+    def second_look(
+        self, image: ArrayLike, estimate: ArrayLike
+    ) -> tuple[NDArray[np.float64], Noise] | None:
+        """An image that has less noise, and this noise, once the clean one is roughly known.
+
+        None if stabilising works well enough without. Both images are (height, width, C).
+        """
+
     def summary(self, scale: str = "") -> str:
         """The parameters in a few words; `scale` is a remark on their units, such as " of 255"."""
 

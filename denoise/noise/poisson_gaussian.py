@@ -18,12 +18,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import OptionError
-from denoise.noise.flat_patches import flat_variance, noisy_patches, split_energy
+from denoise.noise.flat_patches import CLIPPING_DISTANCE, flat_variance, noisy_patches, split_energy
+from denoise.noise.pixels import as_pixels, clipped_range
 
 # Brightness is cut into this many steps, each of at least that many patches.
 MOST_STEPS, LEAST_STEP = 40, 200
 # The mean of a step keeps this many sigma away from clipped highlights.
-CLIPPING_DISTANCE = 2.0
+# The median of the photons from which on a second look gains nothing, and the share of the image
+# in it.
+FEW_PHOTONS, SECOND_SHARE = 10.0, 0.5
+# Noise that differs by less between dark and bright does not grow: an estimate from white noise
+# gives up to 1.2.
+LEAST_CONTRAST = 1.5
+# The same for variances where nothing is clipped, in at least so many steps.
+LEAST_GROWTH, LEAST_STEPS = 1.4, 5
 # Relative error of a variance beyond which it counts less (Huber).
 TOLERANCE = 0.1
 # A step without flat patches counts as this many of them.
@@ -126,6 +134,25 @@ class PoissonGaussianNoise:
         )
         return self.gain * np.maximum(photons, 0) + self.offset
 
+    def second_look(
+        self, image: ArrayLike, estimate: ArrayLike
+    ) -> tuple[NDArray[np.float64], PoissonGaussianNoise] | None:
+        """The mean of both images and its noise, where there are few photons; else None.
+
+        The transform stabilises few photons badly. In the mean of the image and a clean one there
+        are as many as in the image, but with half the noise, as if there were four times as many
+        (Azzari, Foi: Variance stabilization for noisy+estimate combination in iterative Poisson
+        denoising, IEEE Signal Processing Letters 23, 2016, with one step of 1/2).
+        """
+        clean = np.asarray(estimate, np.float64)
+        if self.gain == 0 or np.median(clean) - self.offset > FEW_PHOTONS * self.gain:
+            return None
+        share = SECOND_SHARE
+        mixed = share * np.asarray(image, np.float64) + (1 - share) * clean
+        return mixed, PoissonGaussianNoise(
+            self.gain * share**2, self.read_sigma * share, self.offset
+        )
+
     def summary(self, scale: str = "") -> str:
         """Such as "gain 2, read sigma 3"."""
         return f"gain {self.gain:.3g}, read sigma {self.read_sigma:.3g}"
@@ -161,6 +188,36 @@ def estimate_poisson_gaussian(image: ArrayLike) -> PoissonGaussianNoise | None:
         return None
     gain, read_sigma, offset = _parameters(means, variances, counts)
     return PoissonGaussianNoise(gain * extent, read_sigma * extent, offset * extent)
+
+
+def estimate_growth(image: ArrayLike) -> PoissonGaussianNoise | None:
+    """The same where the noise clearly grows with the light; None if it hardly does.
+
+    Values that are clipped at black make noise look weaker there, so that it has to grow where
+    none are clipped, too.
+
+    Parameters
+    ----------
+    image : (height, width) or (height, width, C), NaN where missing; each channel has to agree
+    """
+    pixels = as_pixels(image)
+    noise = estimate_poisson_gaussian(pixels)
+    if noise is None or noise.contrast(pixels) < LEAST_CONTRAST:
+        return None
+    planes = [pixels[..., c] for c in range(pixels.shape[2])]
+    return noise if all(_grows(plane) for plane in planes) else None
+
+
+def _grows(plane: NDArray[np.float64]) -> bool:
+    """Whether the noise of one channel grows with the light where the values are not clipped."""
+    means, variances, counts = noise_curve(plane)
+    lowest, _ = clipped_range(plane)
+    clear = means > lowest + CLIPPING_DISTANCE * math.sqrt(variances.max())
+    if clear.sum() < LEAST_STEPS:  # it is dark nearly everywhere
+        clear[:] = True
+    slope, intercept = _fit_line(means[clear], variances[clear], counts[clear])
+    dark, bright = slope * means[clear][[0, -1]] + intercept
+    return bool(bright > LEAST_GROWTH * dark)
 
 
 def _parameters(

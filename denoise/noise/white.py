@@ -7,7 +7,7 @@ are out of proportion; what it makes of them is brought back to the units of the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,6 +107,21 @@ class WhiteImage:
         shape = np.shape(image)
         return cls(pixels, sigma, limits, data_range, known, origin, original, extreme, shape)
 
+    def second_look(self, denoised: NDArray[np.floating]) -> WhiteImage | None:
+        """The image to denoise next, once its clean version is roughly known (`Noise.second_look`).
+
+        Parameters
+        ----------
+        denoised : shaped like the image as it was given
+        """
+        clean = denoised.reshape(self.original.shape)
+        found = self.noise.second_look(np.where(self.extreme, clean, self.original), clean)
+        if found is None:
+            return None
+        image, noise = found
+        white = WhiteImage.of(image.reshape(self.shape), noise)
+        return replace(white, original=self.original, extreme=self.extreme)
+
     def restored(
         self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None
     ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
@@ -131,6 +146,8 @@ class WhiteImage:
         if self.origin:
             denoised = denoised.astype(np.float64) + self.origin
         image = self.noise.restore(denoised)
+        if not self.noise.keeps_units:  # a small error of the mean is magnified on the way back
+            image = image + np.nanmean(np.where(self.extreme, np.nan, self.original - image))
         image = np.where(self.extreme, self.original, image)
         if sigma is None:
             return self._shaped(image), None

@@ -1,0 +1,79 @@
+"""The command `denoise noise`: measure the noise of an image, for people or for a series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import typer
+
+from denoise.cli.parser import FILES, NOISE, REPORTS, Command, option, takes_options
+from denoise.cli.values import KindOfNoise, parse_kind
+from denoise.errors import ImageError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions:
+    """What to measure on which image, and what to write; None: not given."""
+
+    image: Path = field(
+        metadata={
+            "typer": typer.Argument(
+                metavar="IMAGE", rich_help_panel=FILES, help="The image: a file."
+            )
+        }
+    )
+    output: Path | None = option(
+        FILES,
+        None,
+        "--output",
+        "-o",
+        metavar="FILE.json",
+        help="Write the noise to this file, for `denoise IMAGES --noise FILE.json`.",
+    )
+    overwrite: bool = option(FILES, False, "--overwrite", help="Replace a file that exists.")
+    frame: int | None = option(
+        FILES, None, min=1, metavar="N", help="Read page or frame N, from 1, of a file of several."
+    )
+    kind: KindOfNoise = option(
+        NOISE,
+        "auto",
+        "--noise",
+        parser=parse_kind,
+        metavar="KIND",
+        help="auto, gaussian or poisson-gaussian: what sort of noise to look for.",
+    )
+    json: bool = option(REPORTS, False, "--json", help="Print the noise as JSON.")
+
+
+@app.command(cls=Command)
+@takes_options
+def noise(options: NoiseOptions) -> int:
+    """Measure the noise of an image, best of a flat or a dark exposure of the same camera."""
+    from denoise.cli.file_noise import units_of
+    from denoise.files.images import read_image
+    from denoise.files.outputs import check_output, write_atomically
+    from denoise.files.samples import without_equal_channels
+    from denoise.noise.estimate import estimate_noise
+    from denoise.noise.saved import noise_to_json
+
+    if options.output is not None:
+        check_output(options.output, [".json"], overwrite=options.overwrite)
+    image = read_image(options.image, frame=options.frame)
+    if image.find_non_finite() is not None:
+        raise ImageError(f"{options.image}: has pixels that are not finite; measure on another")
+    try:
+        found = estimate_noise(without_equal_channels(image.pixels), options.kind)
+    except ImageError as error:
+        raise ImageError(f"{options.image}: {error}") from None
+    if found is None:
+        raise ImageError(f"{options.image}: there is no noise to speak of")
+    units = units_of(image)
+    text = noise_to_json(found, units)
+    if options.output is not None:
+        write_atomically(options.output, text.encode() + b"\n")
+    scale = " of 255" if units == "0..255" else ""
+    typer.echo(text if options.json else f"{options.image}: {found.summary(scale)}")
+    return 0
