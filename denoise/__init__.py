@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from denoise.noise.coloured import ColouredNoise
     from denoise.noise.estimate import estimate_noise
     from denoise.noise.gaussian import GaussianNoise
     from denoise.noise.interface import Noise
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ColouredNoise",
     "DenoiseOptions",
     "DenoiseResult",
     "GaussianNoise",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ColouredNoise": "noise.coloured",
     "DenoiseOptions": "options",
     "DenoiseResult": "results",
     "GaussianNoise": "noise.gaussian",

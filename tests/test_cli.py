@@ -191,7 +191,7 @@ def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
     [
         (["gray.png", "--sigma", "20", "--skip-existing", "--overwrite"], "--overwrite"),
         (["gray.png", "--sigma", "20", "--noise", "poisson-gaussian"], "--sigma"),
-        (["gray.png", "--sensor", "1,2"], "--sensor"),
+        (["gray.png", "--noise", "gaussian", "--sensor", "1,2"], "--sensor"),
         (
             ["gray.png", "--noise", "poisson-gaussian", "--sensor", "1"],
             "numbers such as 1.5,4 or 1.5,4,100",
@@ -206,7 +206,7 @@ def test_a_gpu_that_is_not_there_is_an_error(folder: Path) -> None:
         (["gray.png", "rgb.png", "-o", "one.png"], "several images need a folder"),
         (["gray.png", "rgb.png", "--figure", "one.png"], "several images need a folder"),
         (["gray.png", "-q", "-v"], "--verbose"),
-        (["gray.png", "--noise", "salt"], "'salt' is not one of 'gaussian', 'poisson-gaussian'"),
+        (["gray.png", "--noise", "salt"], "one of auto, gaussian, poisson-gaussian"),
         (["-", "gray.png"], "one image at a time goes through a pipe"),
         (["gray.png", "-o", "-", "--json"], "--json"),
         (["gray.png", "rgb.png", "--reference", "gray.png"], "need a folder of references"),

@@ -130,9 +130,20 @@ def _try(
             job, f"{job.input_name}: out of memory; use a smaller image or fewer --jobs"
         )
     except Exception as error:  # a bug of ours costs this image, not the others
+        interruption = _interruption_before(error)
+        if interruption is not None:
+            raise interruption from None
         what = " ".join(f"{type(error).__name__}: {error}".split())
         reason = f"{job.input_name}: internal error, please report it (--verbose says more): {what}"
         return replace(_failure(job, reason), traceback=traceback.format_exc())
+
+
+def _interruption_before(error: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that a library, cleaning up, failed upon, such as in releasing a lock."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__context__
+    return before
 
 
 def _with_lateness(report: FileReport, settings: Settings) -> FileReport:

@@ -8,12 +8,10 @@ from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import without_equal_channels
-from denoise.noise.estimate import estimate_noise
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.outliers import find_outliers, find_stripes, without_outliers
 from denoise.noise.pixels import as_pixels
-from denoise.noise.poisson_gaussian import estimate_poisson_gaussian
 from denoise.options import NoiseKind
 
 # Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
@@ -68,6 +66,8 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         notes.append(f"there are stripes along {stripes}, which are left as they are")
     noise = given_noise(settings, units_of(noisy))
     if noise is None:
+        from denoise.noise.estimate import estimate_noise  # what it needs is slow to load
+
         noise = estimate_noise(seen.pixels, _kind(settings))
         notes += _doubts(seen, noise, settings, filled=outliers > 0)
     return Observed(seen, noise, outliers, tuple(notes))
@@ -123,6 +123,8 @@ def _doubts(
             "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
             " is left, use --noise auto or give a larger --sigma"
         )
+    from denoise.noise.poisson_gaussian import estimate_poisson_gaussian
+
     try:
         growing = estimate_poisson_gaussian(noisy.pixels)
     except ImageError:  # too little to measure on

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
-from denoise.cli.values import parse_noise, parse_sensor, parse_sigma, parse_time
+from denoise.cli.values import complete_noise, parse_noise, parse_sensor, parse_sigma, parse_time
 from denoise.methods.table import METHODS, Method
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
 from denoise.presets import DEFAULT_PRESET, PRESETS, Overrides, PresetName
@@ -65,6 +65,7 @@ class Settings:
         "auto",
         metavar="KIND",
         parser=parse_noise,
+        autocompletion=complete_noise,
         help="auto finds out (the default); gaussian is white and equally strong everywhere;"
         " poisson-gaussian grows with the light; or a FILE.json of `denoise noise`.",
     )

@@ -84,3 +84,8 @@ def parse_noise(text: str) -> NoiseKind | tuple[Noise, str]:
         raise typer.BadParameter(
             f"{text}: {error}; make one with `denoise noise IMAGE -o {text}`"
         ) from None
+
+
+def complete_noise(incomplete: str) -> list[str]:
+    """Names of sorts of noise; without any, the shell lists files."""
+    return [name for name in get_args(NoiseKind) if name.startswith(incomplete)]

@@ -50,7 +50,9 @@ FLATTEST_SHARE = 0.04
 FLAT_SHARE, LARGER_SHARE = 0.2, 0.4
 SCATTER = 1.45
 # Channels whose noise differs by less than this factor in sigma are taken to be alike.
-ALIKE = 1.15
+ALIKE = 1.3
+# Smaller correlations between channels may be those of texture, which is alike in all.
+SHARED = 0.3
 # The variance along an axis of colour is taken for at least this share of the largest one: where
 # compression has wiped noise away, whitening must not blow up what is left.
 LEAST_SHARE = 0.03
@@ -167,9 +169,15 @@ def _of_channels(
     """White noise that differs between channels; None if it does not."""
     if pixels.shape[2] == 1:
         return None
-    variances, axes = np.linalg.eigh(
-        colour_covariance(noisy_patches(pixels).varied().unclipped(variance))
-    )
-    if variances[0] <= 0 or variances[-1] < ALIKE**2 * variances[0]:
+    covariance = colour_covariance(noisy_patches(pixels).varied().unclipped(variance))
+    sigmas = np.sqrt(np.diag(covariance))
+    if sigmas.min() == 0:
         return None
+    shared = np.abs(covariance / np.outer(sigmas, sigmas) - np.eye(len(sigmas))).max()
+    if shared < SHARED:
+        if sigmas.max() < ALIKE * sigmas.min():
+            return None
+        return ColouredNoise.of([np.array([[one]]) for one in sigmas**2], None, growth)
+    variances, axes = np.linalg.eigh(covariance)
+    variances = np.maximum(variances, LEAST_SHARE * variances.max())
     return ColouredNoise.of([np.array([[one]]) for one in variances], axes.T, growth)

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from denoise.noise.pixels import ordinary_range
 
@@ -143,6 +142,8 @@ def _salt_and_pepper(plane: Array) -> NDArray[np.bool_] | None:
     shares = salt.mean(), pepper.mean()
     if min(shares) < LEAST_SALT or extreme.mean() > MOST_SALT:
         return None
+    from scipy.ndimage import median_filter  # slow to load, and seldom needed
+
     margin = BESIDE * (highest - lowest)
     beside_salt = (plane > highest - margin).mean() - shares[0]
     beside_pepper = (plane < lowest + margin).mean() - shares[1]

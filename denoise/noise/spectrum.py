@@ -8,13 +8,14 @@ continues it by reflection) makes the noise independent from frequency to freque
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
-from scipy.stats import chi2
+from scipy.special import gammainc, gammaincinv
 
 Array = NDArray[np.float64]
 
@@ -85,7 +86,9 @@ def quantile_energies(energies: Array, share: float) -> Array:
 
     def quantile(relative: Array) -> Array:
         sums = _neighbourhood(relative * counted)
-        return np.asarray(np.quantile(sums, share, axis=0) / chi2.ppf(share, count), np.float64)
+        return np.asarray(
+            np.quantile(sums, share, axis=0) / _chi2_quantile(share, count), np.float64
+        )
 
     found = quantile(energies)
     least = max(NEGLIGIBLE * float(energies.max()), float(np.finfo(float).tiny))
@@ -117,8 +120,8 @@ def flat_energies(energies: Array, share: float) -> Array:
     count = min(max(round(share * len(energies)), LEAST_WINDOWS), len(energies))
     freedom = energies[0].size - 1
     # Mean of chi squared below its quantile, relative to its own mean.
-    limit = chi2.ppf(count / len(energies), freedom)
-    bias = float(chi2.cdf(limit, freedom + 2)) * len(energies) / count
+    limit = _chi2_quantile(count / len(energies), freedom)
+    bias = float(gammainc(freedom / 2 + 1, limit / 2)) * len(energies) / count
     least = max(NEGLIGIBLE * float(energies.max()), float(np.finfo(float).tiny))
     for _ in range(FLAT_ROUNDS):
         relative = energies / np.maximum(found, least)
@@ -127,6 +130,11 @@ def flat_energies(energies: Array, share: float) -> Array:
         found = np.maximum(found, least) * relative[flattest].mean(0) / bias
     found[0, 0] = (found[0, 1] + found[1, 0]) / 2
     return np.asarray(found, np.float64)
+
+
+def _chi2_quantile(share: float, freedom: Any) -> Any:
+    """Of chi squared with so many degrees of freedom, a number or an array."""
+    return 2 * gammaincinv(np.asarray(freedom) / 2, share)
 
 
 def _neighbourhood(values: Array) -> Array:

@@ -1,0 +1,143 @@
+"""What noise is found in images whose clean version is known, and what denoising gains.
+
+python -m real_noise pairs FOLDER    FOLDER/noisy and FOLDER/reference hold images of the same names
+python -m real_noise kinds IMAGE...  synthetic noise of several kinds on clean images
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve, zoom
+
+from denoise import denoise_image, estimate_noise
+from denoise.files.images import read_image
+from denoise.metrics import psnr
+from denoise.noise.coloured import ColouredNoise
+from denoise.noise.gaussian import OPPONENT_AXES, GaussianNoise
+from denoise.noise.interface import Noise
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise
+from denoise.noise.spectrum import covariances, window_energies
+
+Array = NDArray[np.float64]
+BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
+
+
+def measured(noise: Array) -> ColouredNoise:
+    """Stationary noise with the spectra of `noise` (height, width[, C]) itself."""
+    planes = noise.reshape(*noise.shape[:2], -1)
+    axes = OPPONENT_AXES if planes.shape[2] == 3 else np.eye(planes.shape[2])
+    planes = (planes - planes.mean((0, 1))) @ axes.T
+    tables = []
+    for axis in range(planes.shape[2]):
+        energies = window_energies(planes[..., axis])
+        assert energies is not None
+        tables.append(covariances(energies.mean(0)))
+    return ColouredNoise.of(tables, axes)
+
+
+def rounded(image: NDArray[np.floating]) -> Array:
+    """As it would be in a file of 8 bits."""
+    return np.clip(np.rint(np.asarray(image, np.float64)), 0, 255)
+
+
+def quality(clean: Array, noisy: Array, noise: Noise | None, preset: str, *, in_bytes: bool) -> str:
+    """PSNR of the result under this noise."""
+    result = noisy if noise is None else denoise_image(noisy, noise, preset=preset).image
+    return f"{psnr(clean, rounded(result) if in_bytes else result):.2f}"
+
+
+def pairs(folder: Path, preset: str) -> None:
+    """Print a row for each pair."""
+    print("| image | noisy | one sigma | auto | oracle spectrum | rms found / true | noise found |")
+    print("|---|---|---|---|---|---|---|")
+    for path in sorted((folder / "noisy").iterdir()):
+        noisy, clean = (
+            np.asarray(read_image(folder / part / path.name).pixels, np.float64)
+            for part in ("noisy", "reference")
+        )
+        found, sigma = estimate_noise(noisy), estimate_noise(noisy, "gaussian")
+        candidates = (sigma, found, measured(noisy - clean))
+        numbers = [quality(clean, noisy, one, preset, in_bytes=True) for one in candidates]
+        rms = 0.0 if found is None else float(np.sqrt(found.variance(noisy).mean()))
+        text = "none" if found is None else found.summary()
+        print(
+            f"| {path.stem} | {psnr(clean, noisy):.2f} | {' | '.join(numbers)} |"
+            f" {rms:.1f} / {(noisy - clean).std():.1f} | {text} |",
+            flush=True,
+        )
+
+
+def kinds(clean: Array) -> Iterator[tuple[str, Array, Array, Noise]]:
+    """Name, clean and noisy image, and the noise as it is known."""
+    generator = np.random.default_rng(0)
+    white = generator.standard_normal(clean.shape)
+    for sigma in (10, 25, 50):
+        yield f"white {sigma}", clean, clean + sigma * white, GaussianNoise(sigma)
+    kernel = BINOMIAL if clean.ndim == 2 else BINOMIAL[..., None]
+    smooth = convolve(white, kernel, mode="wrap")
+    smooth *= 15 / smooth.std()
+    yield "filtered 3x3, 15", clean, clean + smooth, measured(smooth)
+    photons = 4.0 * generator.poisson(clean / 4) + generator.normal(0, 5, clean.shape)
+    yield "photons, gain 4, read 5", clean, photons, PoissonGaussianNoise(4, 5)
+    scale = (1.5, 1.5, 1)[: clean.ndim]
+    large, noisy = (zoom(one, scale, order=3) for one in (clean, clean + 15 * white))
+    yield "white 15, enlarged 1.5 times", large, noisy, measured(noisy - large)
+    if clean.ndim == 3:
+        sigmas = np.array([40.0, 20.0, 30.0])
+        known = ColouredNoise.of([np.array([[one**2]]) for one in sigmas])
+        yield "40, 20, 30 in R, G, B", clean, clean + sigmas * white, known
+        noisy, grid = (_demosaicked(one) for one in (clean + 15 * white, clean))
+        yield "white 15, demosaicked", clean, noisy, measured(noisy - grid)
+
+
+def _demosaicked(image: Array) -> Array:
+    seen = np.zeros(image.shape)
+    seen[::2, ::2, 0] = seen[1::2, 1::2, 2] = seen[::2, 1::2, 1] = seen[1::2, ::2, 1] = 1
+    cross = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+    kernels = (4 * BINOMIAL, cross, 4 * BINOMIAL)
+    planes = [convolve(image[..., c] * seen[..., c], kernels[c], mode="mirror") for c in range(3)]
+    return np.stack(planes, axis=2)
+
+
+def all_kinds(paths: list[Path], preset: str) -> None:
+    """Print a row for each kind of noise on each image."""
+    print("| image | noise | noisy | one sigma | auto | noise known | found | estimate, s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for path in paths:
+        image = np.asarray(read_image(path).pixels, np.float64)
+        for name, clean, noisy, known in kinds(image):
+            started = time.perf_counter()
+            found = estimate_noise(noisy)
+            seconds = time.perf_counter() - started
+            candidates = (estimate_noise(noisy, "gaussian"), found, known)
+            numbers = [quality(clean, noisy, one, preset, in_bytes=False) for one in candidates]
+            text = "none" if found is None else found.summary()
+            print(
+                f"| {path.stem} | {name} | {psnr(clean, noisy):.2f} | {' | '.join(numbers)} |"
+                f" {text} | {seconds:.1f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Parse the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("pairs", "kinds"))
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--preset", default="fast")
+    arguments = parser.parse_args()
+    if arguments.what == "kinds":
+        all_kinds(arguments.paths, arguments.preset)
+        return
+    for folder in arguments.paths:
+        pairs(folder, arguments.preset)
+
+
+if __name__ == "__main__":
+    main()
