@@ -13,11 +13,8 @@ from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
-from denoise.noise.poisson_gaussian import (
-    PoissonGaussianNoise,
-    estimate_poisson_gaussian,
-    noise_curve,
-)
+from denoise.noise.photons import estimate_poisson_gaussian, noise_curve
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
 # Photons, where the transform is a good one.
 PHOTONS = (0.0, 0.2, 1.0, 3.0, 10.0, 40.0, 150.0)

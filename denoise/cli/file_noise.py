@@ -60,7 +60,8 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         outliers = found.count
         pixels = without_outliers(pixels, found.where)
         seen = replace(seen, pixels=pixels.reshape(seen.pixels.shape).astype(seen.pixels.dtype))
-        notes.append(f"{outliers} pixels of {found.kind} were filled in; or use --keep-outliers")
+        filled = f"{outliers} outliers ({found.kind}) were filled in"
+        notes.append(f"{filled}; --keep-outliers leaves them")
     stripes = find_stripes(pixels)
     if stripes is not None:
         notes.append(f"there are stripes along {stripes}, which are left as they are")
@@ -123,7 +124,7 @@ def _doubts(
             "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
             " is left, use --noise auto or give a larger --sigma"
         )
-    from denoise.noise.poisson_gaussian import estimate_poisson_gaussian
+    from denoise.noise.photons import estimate_poisson_gaussian
 
     try:
         growing = estimate_poisson_gaussian(noisy.pixels)

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.noise.coloured import ColouredNoise
-from denoise.noise.flat_patches import colour_covariance, noisy_patches
+from denoise.noise.flat_patches import FEWER_PATCHES, colour_covariance, noisy_patches
 from denoise.noise.gaussian import OPPONENT_AXES, estimate_gaussian
 from denoise.noise.interface import Noise
+from denoise.noise.photons import estimate_growth
 from denoise.noise.pixels import as_pixels, ordinary_range
-from denoise.noise.poisson_gaussian import PoissonGaussianNoise, estimate_growth
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.noise.spectrum import (
     REACH,
     WINDOW,
@@ -169,7 +170,9 @@ def _of_channels(
     """White noise that differs between channels; None if it does not."""
     if pixels.shape[2] == 1:
         return None
-    covariance = colour_covariance(noisy_patches(pixels).varied().unclipped(variance))
+    covariance = colour_covariance(
+        noisy_patches(pixels, FEWER_PATCHES).varied().unclipped(variance)
+    )
     sigmas = np.sqrt(np.diag(covariance))
     if sigmas.min() == 0:
         return None

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from denoise.noise.auto import estimate_any
 from denoise.noise.gaussian import estimate_gaussian
 from denoise.noise.interface import Noise
-from denoise.noise.poisson_gaussian import estimate_poisson_gaussian
+from denoise.noise.photons import estimate_poisson_gaussian
 from denoise.options import NoiseKind
 
 

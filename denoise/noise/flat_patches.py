@@ -24,6 +24,8 @@ SMALLEST_SIDE = 16
 PATCH_SIZE = 7
 # Larger images are seen through a regular subset of at most this many patches.
 MOST_PATCHES = 2**16
+# These are enough to find out what sort of noise there is.
+FEWER_PATCHES = 2**14
 # Side of the squares of patches that take turns in giving directions and being measured.
 FOLD_SIDE = 8
 # Share of the directions, those of least variance, in which the noise is measured.
@@ -84,8 +86,10 @@ class NoisyPatches:
             )
 
 
-def noisy_patches(image: ArrayLike) -> NoisyPatches:
+def noisy_patches(image: ArrayLike, most: int = MOST_PATCHES) -> NoisyPatches:
     """Patches of an image (height, width) or (height, width, C), NaN where missing.
+
+    Of more than `most` patches, a regular subset is taken.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def noisy_patches(image: ArrayLike) -> NoisyPatches:
             f"the image is {width}x{height} pixels, too small to estimate its noise; give sigma"
         )
     pixels = _without_giants(pixels)
-    values, fold = _extract(pixels)
+    values, fold = _extract(pixels, most)
     complete = ~np.isnan(values.sum((1, 2)))
     patches = NoisyPatches(values, fold, *clipped_range(pixels))[complete]
     patches.check_enough()
@@ -115,10 +119,12 @@ def _without_giants(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     return pixels if reach == 0 else np.clip(pixels, lowest - reach, highest + reach)
 
 
-def _extract(pixels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _extract(
+    pixels: NDArray[np.float64], most: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Patches (N, C, D) of an image (height, width, C), and the half that each belongs to."""
     windows = sliding_window_view(pixels, (PATCH_SIZE, PATCH_SIZE), axis=(0, 1))
-    step = math.ceil(math.sqrt(windows.shape[0] * windows.shape[1] / MOST_PATCHES))
+    step = math.ceil(math.sqrt(windows.shape[0] * windows.shape[1] / most))
     windows = windows[::step, ::step]
     height, width, channels = windows.shape[:3]
     rows, columns = np.mgrid[:height, :width] // FOLD_SIDE

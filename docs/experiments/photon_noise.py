@@ -16,7 +16,8 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import GaussianNoise, estimate_gaussian
 from denoise.noise.interface import Noise
-from denoise.noise.poisson_gaussian import PoissonGaussianNoise, estimate_poisson_gaussian
+from denoise.noise.photons import estimate_poisson_gaussian
+from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.pipeline import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Image, Images, Seeds, numbered, print_header, print_row
