@@ -58,6 +58,18 @@ def test_channels_become_alike_and_independent() -> None:
     assert noise.summary() == "sigma 3/2.45/1.41"
 
 
+@pytest.mark.parametrize("noise", NOISES[1:], ids=["channels", "all"])
+def test_gray_stays_gray(noise: ColouredNoise) -> None:
+    gray = np.full((8, 8, 3), 90.0)
+    white = noise.stabilise(gray)
+    if noise.growth is None:
+        np.testing.assert_allclose(white, white[..., :1] * np.ones(3), rtol=1e-9)
+        assert white.min() > 0
+    turn = noise._turn()
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
 def test_missing_pixels_stay_missing_and_change_only_their_surroundings() -> None:
     noise = NOISES[0]
     image = 100 + coloured(noise, (40, 40), 1)

@@ -93,19 +93,20 @@ class ColouredNoise:
 
         What is missing is filled with the nearest pixel for the transform, and missing after it.
         Along each axis of colour space, the cosine transform is divided by the root of the power
-        of the noise; then the axes are turned back, so that channels stay what they were.
+        of the noise; then the axes are turned back, so that channels stay what they were, and so
+        that gray stays gray: denoisers look at brightness and colour differences apart.
         """
         pixels = np.asarray(image, np.float64)
         if self.growth is not None:
             pixels = self.growth.stabilise(pixels)
         missing = np.isnan(pixels)
-        white = self._filtered(_filled(pixels, missing), -0.5)
+        white = self._filtered(_filled(pixels, missing), -0.5) @ self._turn().T
         white[missing] = np.nan
         return white
 
     def restore(self, stabilised: ArrayLike) -> Array:
         """The clean image (height, width, C) of a denoised `stabilise`d one."""
-        coloured = self._filtered(np.asarray(stabilised, np.float64), 0.5)
+        coloured = self._filtered(np.asarray(stabilised, np.float64) @ self._turn(), 0.5)
         return coloured if self.growth is None else self.growth.restore(coloured)
 
     def variance(self, clean: ArrayLike) -> Array:
@@ -149,6 +150,25 @@ class ColouredNoise:
         if self.growth is not None:
             return {"coloured": fields, **self.growth.report()}
         return {"sigma": self.sigma, "coloured": fields}
+
+    def _turn(self) -> Array:
+        """The rotation of white channels (C, C) after which gray is gray again.
+
+        Weaker noise makes a channel larger. White noise stays white, however it is turned.
+        """
+        count = self.channels
+        axes = np.eye(count) if self.axes is None else np.array(self.axes)
+        sigmas = np.sqrt([table[0][0] for table in self.covariances])
+        gray = np.full(count, count**-0.5)
+        now = axes.T @ ((axes @ gray) / sigmas)
+        now /= np.linalg.norm(now)
+        # The shortest way from one to the other: two reflections, at `now` and between them.
+        middle = now + gray
+        if np.linalg.norm(middle) < ORTHONORMAL:
+            return np.eye(count)
+        middle /= np.linalg.norm(middle)
+        reflect = np.eye(count) - 2 * np.outer(now, now)
+        return np.asarray((np.eye(count) - 2 * np.outer(middle, middle)) @ reflect)
 
     def _filtered(self, pixels: Array, exponent: float) -> Array:
         """Multiply the cosine transform along each axis with this power of the noise's power."""
