@@ -178,6 +178,19 @@ def test_whatever_happens_to_one_image_the_others_go_on(
     assert ("Traceback" in stderr) == (not isinstance(error, MemoryError))
 
 
+def test_an_interruption_that_a_library_fails_upon_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **more: object) -> FileReport:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    monkeypatch.setattr("denoise.cli.batch.denoise_file", fail)
+    code, _, stderr = run_cli("in", "-o", "out", "-r", *SIGMA)
+    assert code == 130
+    assert "interrupted: 0 of 3 images are done" in stderr
+
+
 def test_fail_fast_stops_at_the_first_failure() -> None:
     Path("in/a.png").write_bytes(Path("in/a.png").read_bytes()[:200])
     code, stdout, stderr = run_cli("in", "-o", "out", "-r", "--fail-fast", *SIGMA)
