@@ -75,11 +75,13 @@ def estimate_growth(image: ArrayLike) -> PoissonGaussianNoise | None:
     image : (height, width) or (height, width, C), NaN where missing; each channel has to agree
     """
     pixels = as_pixels(image)
-    noise = estimate_poisson_gaussian(pixels, FEWER_PATCHES)
-    if noise is None or noise.contrast(pixels) < LEAST_CONTRAST:
-        return None
+    noise: PoissonGaussianNoise | None = None
+    for most_patches in (FEWER_PATCHES, MOST_PATCHES):
+        noise = estimate_poisson_gaussian(pixels, most_patches)
+        if noise is None or noise.contrast(pixels) < LEAST_CONTRAST:
+            return None
     planes = [pixels[..., c] for c in range(pixels.shape[2])]
-    return estimate_poisson_gaussian(pixels) if all(_grows(plane) for plane in planes) else None
+    return noise if all(_grows(plane) for plane in planes) else None
 
 
 def _grows(plane: NDArray[np.float64]) -> bool:
