@@ -86,7 +86,7 @@ def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
     number: signal.Signals, code: int, jobs: int
 ) -> None:
     arguments = ["in", "-o", "out", "--skip-existing"]
-    longer = ["--jobs", str(jobs), "--epochs", "20" if jobs == 1 else "50"]
+    longer = ["--jobs", str(jobs), "--epochs", "60" if jobs == 1 else "200"]
     process = subprocess.Popen(
         [*COMMAND, *arguments, *QUICK, *longer],
         stdout=subprocess.PIPE,
