@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from denoise.options import DenoiseOptions
+from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 
 # The preset's amount of learning is multiplied by these, largest first.
 SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
-# Below these, one patch size only, fewer refinement passes, no low-rank passes.
-ONE_SIZE_BELOW, SHORTER_BELOW, NO_LOW_RANK_BELOW = 0.6, 0.4, 0.2
+# Below these, one patch size only, half the refinement's passes, one pass.
+ONE_SIZE_BELOW, SHORTER_BELOW, ONE_PASS_BELOW = 0.6, 0.4, 0.07
 # Learning needs at least this much.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
 # Share of the time that is planned for; the rest absorbs errors of the prediction.
@@ -28,19 +28,19 @@ LARGE_SIDE, SMALL_SIDE, SHORT_TIME = 128, 64, 12.0
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds for a patch in an epoch, a patch rebuilt, and a pixel of one channel refined."""
+    """Seconds for a patch in an epoch, a patch rebuilt, and a pixel refined by a pass."""
 
     training: float
     rebuilding: float
     refining: float
 
-    def predict(self, options: DenoiseOptions, pixels: int, channels: int) -> float:
+    def predict(self, options: DenoiseOptions, pixels: int) -> float:
         """Seconds of a whole run on this many pixels."""
         models, training = len(options.model.patch_sizes), options.training
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
-            seconds += pixels * pass_count(options.refinement, channels) * self.refining
+            seconds += pixels * pass_count(options.refinement) * self.refining
         return seconds
 
 
@@ -70,9 +70,9 @@ def fit_to_time(
         options, image, sigma, side=side, models=models, with_variance=with_variance
     )
     left = SAFETY * (seconds - (time.perf_counter() - started))
-    pixels, channels = image.shape[0] * image.shape[1], image.shape[2]
+    pixels = image.shape[0] * image.shape[1]
     versions = [scaled(options, scale) for scale in SCALES]
-    fitting = [one for one in versions if speed.predict(one, pixels, channels) <= left]
+    fitting = [one for one in versions if speed.predict(one, pixels) <= left]
     return fitting[0] if fitting else versions[-1]
 
 
@@ -94,9 +94,15 @@ def scaled(options: DenoiseOptions, scale: float) -> DenoiseOptions:
         sizes = model.patch_sizes
         model = replace(model, patch_sizes=(sizes[len(sizes) // 2],))
     if refinement is not None and scale < SHORTER_BELOW:
-        feedback = () if scale < NO_LOW_RANK_BELOW else refinement.feedback[:3]
-        refinement = replace(refinement, rounds=1, feedback=feedback)
+        last = len(refinement.noise_kept) - 1
+        kept = refinement.noise_kept[last:] if scale < ONE_PASS_BELOW else _every_second(refinement)
+        refinement = replace(refinement, noise_kept=kept)
     return replace(options, model=model, training=training, refinement=refinement)
+
+
+def _every_second(refinement: RefinementOptions) -> tuple[float, ...]:
+    """Half the passes, the last one among them."""
+    return refinement.noise_kept[::-2][::-1]
 
 
 def measure_speed(
@@ -154,16 +160,16 @@ def _trial_model(
 
 
 def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float, side: int) -> float:
-    """Seconds of a pass per pixel of one channel."""
+    """Seconds of a pass per pixel."""
     if options.refinement is None:
         return 0.0
-    part = _centre(image, side)[..., :1].nan_to_num()
-    part = (part / sigma).to(torch.float32)
-    feedback = options.refinement.feedback[:1]
-    short = replace(options.refinement, rounds=1, feedback=feedback)
+    part = (_centre(image, side).nan_to_num() / sigma).to(torch.float32)
+    # As many passes as there are between two searches for similar patches.
+    kept = (0.0,) * min(options.refinement.passes_per_match, len(options.refinement.noise_kept))
+    short = replace(options.refinement, wiener_passes=0, noise_kept=kept)
     started = _now(image)
-    refine_image(part, part, 1.0, short, on_pass=lambda _: None)
-    return (_now(image) - started) / pass_count(short, channels=1) / part.numel()
+    refine_image(part, part, short, on_pass=lambda _: None)
+    return (_now(image) - started) / pass_count(short) / part[..., 0].numel()
 
 
 def _centre(image: Tensor, side: int) -> Tensor:

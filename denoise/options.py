@@ -201,44 +201,41 @@ class InferenceOptions:
 
 @dataclass(frozen=True)
 class RefinementOptions:
-    """The non-local stage that follows the VAE; see refinement.py.
+    """The non-local stage that follows the VAE; see refinement/refine.py.
 
     Attributes
     ----------
     patch_sizes : side of its patches, in pixels; the results for several are averaged
     stride : distance of the reference patches, in pixels
     window : farthest similar patch, in pixels
-    rounds : how often the Wiener filter, then all passes of the low-rank filter, are run
-    wiener_group : patches per group of the Wiener filter
-    boost : share by which the pilot's covariance is enlarged; half of it in round 2, and so on
-    feedback : for each pass of the low-rank filter in a round, the share of the residual that is
-        put back first; 1 starts from the data
-    low_rank_group : patches per group at first; 10 fewer every second pass, down to 40
-    noise_share : of the noise that should be left after feedback, the share that is removed
-    anchoring : weight of the Wiener-filtered image in the start of every later low-rank pass
+    wiener_passes, wiener_group : passes that filter the data within patches, guided by the VAE's
+        image and then by their own result, and patches per group in them
+    group_size : similar patches that are filtered together in the passes that follow
+    passes_per_match : passes after which similar patches are found anew
+    noise_kept : for each pass, the standard deviation of the noise that is kept in the data for the
+        next one, in units of the noise that there was
     """
 
     patch_sizes: tuple[int, ...] = (6,)
     stride: int = 3
     window: int = 31
-    rounds: int = 1
-    wiener_group: int = 16
-    boost: float = 0.2
-    feedback: tuple[float, ...] = (1.0, 0.2, 0.1, 0.1)
-    low_rank_group: int = 70
-    noise_share: float = 0.56
-    anchoring: float = 0.25
+    wiener_passes: int = 1
+    wiener_group: int = 20
+    group_size: int = 40
+    passes_per_match: int = 2
+    noise_kept: tuple[float, ...] = (0.625, 0.5, 0.375, 0.25, 0.125, 0.0)
 
     def __post_init__(self) -> None:
-        require_positive(self, "stride", "window", "rounds", "wiener_group", "low_rank_group")
+        require_positive(self, "stride", "window", "wiener_group", "group_size", "passes_per_match")
+        require(self.wiener_passes >= 0, "wiener_passes must be at least 0")
         _require_patch_sizes(self.patch_sizes)
-        _require_shares(self, "noise_share", "anchoring")
-        require(all(0 < share <= 1 for share in self.feedback), "feedback are shares, up to 1")
+        require(len(self.noise_kept) > 0, "noise_kept must name at least one pass")
+        require(all(0 <= kept <= 1 for kept in self.noise_kept), "noise_kept are shares, up to 1")
 
     @property
     def passes(self) -> int:
-        """Passes of both filters, for each patch size and channel."""
-        return self.rounds * (1 + len(self.feedback)) + (1 if self.feedback else 0)
+        """Passes with patches of one size."""
+        return self.wiener_passes + len(self.noise_kept)
 
 
 @dataclass(frozen=True)

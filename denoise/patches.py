@@ -98,10 +98,13 @@ class PatchMerger:
         self._sums = empty_sums(height * width * channels, grid.device, like)
 
     def add(self, patches: Tensor, index: Tensor, weights: Tensor) -> None:
-        """Add `patches` (N, D) at the places number `index` (N,) with `weights` (N,), 0..1.
+        """Add `patches` (N, D) at the places number `index` (N,).
+
+        `weights`, from 0 to 1, are for every patch or for every value: (N,) or (N, D).
 
         If memory runs out, nothing has been added.
         """
+        weights = weights.reshape(len(weights), -1)
         self._sums.add(patches, self._grid.first(index), self._grid.offsets, weights)
 
     def image(self) -> Tensor:

@@ -232,11 +232,10 @@ def _refine(
     """The non-local stage, in units of sigma; without options the pilot itself."""
     if options is None:
         return pilot
-    passes = pass_count(options, noisy.shape[2])
+    passes = pass_count(options)
     refined = refine_image(
-        (noisy / sigma).to(torch.float32),
-        (pilot / sigma).to(torch.float32),
-        1.0,
+        noisy / sigma,
+        pilot.to(noisy.dtype) / sigma,
         options,
         on_pass=lambda done: on_progress(Progress("refine", done, passes)),
     )

@@ -123,37 +123,29 @@ def override(options: DenoiseOptions, overrides: Overrides) -> DenoiseOptions:
 
 
 def _fast(regime: Regime) -> DenoiseOptions:
-    """Some patches, one patch size, few passes."""
+    """A few patches, learned from in seconds, and few passes of the refinement."""
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(_patch_sizes(regime)[1],)),
-        training=TrainingOptions(epochs=6, patch_budget=16_384, batch_size=2048),
-        refinement=RefinementOptions(
-            patch_sizes=(7 if regime == "strong" else 6,),
-            rounds=2,
-            window=24,
-            wiener_group=20,
-            feedback=(),
-        ),
+        training=TrainingOptions(epochs=4, patch_budget=8192, batch_size=1024),
+        refinement=RefinementOptions(window=24, noise_kept=(0.5625, 0.375, 0.1875, 0.0)),
     )
 
 
 def _balanced(regime: Regime) -> DenoiseOptions:
-    """Two patch sizes, since small ones suit texture and large ones flat areas."""
-    small, _, large = _patch_sizes(regime)
+    """Some patches; two patch sizes in the refinement, which err differently."""
     return DenoiseOptions(
-        model=ModelOptions(patch_sizes=(small, large), latents=512),
-        refinement=RefinementOptions(patch_sizes=(7 if regime == "strong" else 6,)),
+        model=ModelOptions(patch_sizes=(_patch_sizes(regime)[1],)),
+        training=TrainingOptions(patch_budget=16_384, batch_size=2048),
+        refinement=RefinementOptions(patch_sizes=(5, 7)),
     )
 
 
 def _best(regime: Regime) -> DenoiseOptions:
-    """More models, longer training, two rounds of refinement with two patch sizes."""
+    """More models and all patches: small patches suit texture and large ones flat areas."""
+    small, _, large = _patch_sizes(regime)
     return DenoiseOptions(
-        model=ModelOptions(patch_sizes=_patch_sizes(regime), latents=512),
-        training=TrainingOptions(epochs=8),
-        refinement=RefinementOptions(
-            patch_sizes=(6, 8) if regime == "strong" else (5, 7), rounds=2, window=36
-        ),
+        model=ModelOptions(patch_sizes=(small, large), latents=512),
+        refinement=RefinementOptions(patch_sizes=(5, 6, 7), window=36, wiener_passes=2),
     )
 
 
@@ -182,7 +174,7 @@ def _with_mlp(options: DenoiseOptions, regime: Regime) -> DenoiseOptions:
 
 
 def _vae_alone(regime: Regime, decoder: Decoder) -> DenoiseOptions:
-    options = _balanced(regime) if decoder == "amplitude" else _with_mlp(_balanced(regime), regime)
+    options = _best(regime) if decoder == "amplitude" else _with_mlp(_best(regime), regime)
     model = replace(options.model, patch_sizes=(COMPARED_PATCH_SIZE,))
     return replace(options, model=model, refinement=None)
 

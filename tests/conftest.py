@@ -64,7 +64,7 @@ TINY_AMPLITUDE = replace(
     search=SearchOptions(states=6, parents=2, children=3),
     training=TrainingOptions(epochs=4, patch_budget=200, batch_size=64),
     refinement=RefinementOptions(
-        patch_sizes=(4,), window=5, wiener_group=20, low_rank_group=20, feedback=(1.0, 0.1)
+        patch_sizes=(4,), window=5, group_size=20, noise_kept=(1.0, 0.5, 0.0)
     ),
 )
 

@@ -29,7 +29,7 @@ PIXELS = 256 * 256
 def test_scale_one_is_the_preset_and_less_scale_is_less_work(name: str) -> None:
     options = preset(name)
     assert scaled(options, 1.0) == options
-    seconds = [SPEED.predict(scaled(options, scale), PIXELS, 1) for scale in SCALES]
+    seconds = [SPEED.predict(scaled(options, scale), PIXELS) for scale in SCALES]
     assert seconds == sorted(seconds, reverse=True)
     quickest = scaled(options, SCALES[-1])
     assert quickest.training.epochs >= LEAST_EPOCHS
@@ -40,11 +40,12 @@ def test_scale_one_is_the_preset_and_less_scale_is_less_work(name: str) -> None:
 def test_prediction_adds_up_the_stages() -> None:
     options = preset("balanced")
     assert options.refinement is not None
-    models, epochs = len(options.model.patch_sizes), options.training.epochs
+    models, training = len(options.model.patch_sizes), options.training
+    learned = min(training.patch_budget, PIXELS) * training.epochs
     expected = (
-        models * PIXELS * (epochs * 1e-5 + 2e-5) + pass_count(options.refinement, 1) * PIXELS * 1e-5
+        models * (learned * 1e-5 + PIXELS * 2e-5) + pass_count(options.refinement) * PIXELS * 1e-5
     )
-    assert SPEED.predict(options, PIXELS, 1) == pytest.approx(expected)
+    assert SPEED.predict(options, PIXELS) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 5.0, 20.0, 1e6])
@@ -60,9 +61,9 @@ def test_the_most_thorough_version_that_fits_is_chosen(
     versions = [scaled(options, scale) for scale in SCALES]
     place = versions.index(chosen)
     if place < len(versions) - 1:
-        assert SPEED.predict(chosen, PIXELS, 1) <= seconds
+        assert SPEED.predict(chosen, PIXELS) <= seconds
     if place > 0:
-        assert SPEED.predict(versions[place - 1], PIXELS, 1) > 0.84 * seconds
+        assert SPEED.predict(versions[place - 1], PIXELS) > 0.84 * seconds
     quicker = fit_to_time(options, image, 25.0, seconds, models=[])
     assert versions.index(quicker) <= place  # nothing to learn leaves more time
 

@@ -10,7 +10,7 @@ import torch
 from conftest import step_image
 
 from denoise.kernels.choice import Implementation, use
-from denoise.kernels.group_filters import low_rank_filter
+from denoise.kernels.group_filters import filter_groups
 from denoise.kernels.matching import match_patches
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
@@ -55,37 +55,33 @@ def test_groups_are_those_of_its_twin(size: int, window: int, group_size: int, f
         assert others == (near[: len(others)] if flat else sorted(set(others) & set(near)))
 
 
+@pytest.mark.parametrize("across", [True, False])
 @pytest.mark.parametrize(("count", "values"), [(20, 9), (9, 20), (40, 16)])
-def test_shrinkage_equals_its_twin(count: int, values: int) -> None:
-    """To what Jacobi's method leaves; one group is of equal patches."""
+def test_filters_equal_their_twin(count: int, values: int, across: bool) -> None:
+    """One group has equal patches, one has next to no noise."""
     generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(4, count, values, generator=generator, dtype=torch.float64)
-    shape = torch.randn(4, 1, values, generator=generator, dtype=torch.float64)
-    groups = noise + 5 * torch.randn(4, count, 1, dtype=torch.float64, generator=generator) * shape
-    groups[2] = groups[2, :1]
-    levels = torch.tensor([0.01, 0.3, 0.8, 50.0], dtype=torch.float64)
+    data, pilot = torch.randn(2, 4, count, values, generator=generator, dtype=torch.float64)
+    pilot = pilot * torch.tensor([0.0, 1.0, 5.0, 5.0])[:, None, None]
+    ridge = torch.tensor([20.0, 0.5, 20.0, 1e-9], dtype=torch.float64)
     with use("plain"):
-        twin, twin_weights = low_rank_filter(groups, levels)
+        twin = filter_groups(data, pilot, ridge, across_patches=across)
     with use("triton"):
-        found, weights = low_rank_filter(groups.to(DEVICE, DTYPE), levels.to(DEVICE, DTYPE))
-    torch.testing.assert_close(found.cpu().double(), twin, rtol=0, atol=TOLERANCE)
-    torch.testing.assert_close(weights.cpu().double(), twin_weights, rtol=0, atol=TOLERANCE)
+        there = (one.to(DEVICE, DTYPE) for one in (data, pilot, ridge))
+        found = filter_groups(*there, across_patches=across)
+    for one, other in zip(found, twin, strict=True):
+        torch.testing.assert_close(one.cpu().double(), other, rtol=0, atol=TOLERANCE)
 
 
 def test_a_refined_image_is_that_of_its_twin() -> None:
     clean = step_image(8, 9)[..., None]
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
     pilot = clean + (noisy - clean) / 2
-    options = RefinementOptions(
-        patch_sizes=(3,), wiener_group=10, low_rank_group=12, feedback=(1.0, 0.1)
-    )
+    options = RefinementOptions(patch_sizes=(3,), group_size=12, noise_kept=(1.0, 0.4, 0.0))
 
     def refined() -> torch.Tensor:
-        data, start = (torch.tensor(one, dtype=torch.float32) for one in (noisy, pilot))
-        image = refine_image(
-            data.to(DEVICE), start.to(DEVICE), 20.0, options, on_pass=lambda done: None
-        )
-        return image.cpu()
+        data, start = (torch.tensor(one, dtype=torch.float32) for one in (noisy / 20, pilot / 20))
+        image = refine_image(data.to(DEVICE), start.to(DEVICE), options, on_pass=lambda done: None)
+        return 20 * image.cpu()
 
     with use("plain"):
         plain = refined()

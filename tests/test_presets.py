@@ -144,10 +144,9 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
         (InferenceOptions, "search_steps", -1),
         (RefinementOptions, "patch_sizes", (6, 1)),
         (RefinementOptions, "stride", 0),
-        (RefinementOptions, "rounds", 0),
-        (RefinementOptions, "feedback", (1.0, 0.0)),
-        (RefinementOptions, "anchoring", 1.5),
-        (RefinementOptions, "noise_share", -0.5),
+        (RefinementOptions, "group_size", 0),
+        (RefinementOptions, "noise_kept", ()),
+        (RefinementOptions, "noise_kept", (1.0, -0.1)),
     ],
 )
 def test_settings_out_of_bounds_are_refused_by_name(group: Any, name: str, value: object) -> None:

@@ -7,15 +7,17 @@ import pytest
 import torch
 from conftest import step_image
 
-from denoise.kernels.group_filters import low_rank_filter, wiener_filter
+from denoise.kernels.choice import use
+from denoise.kernels.group_filters import LEAST_GAIN, filter_groups, filter_on_cpu
 from denoise.kernels.matching import match_patches
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
+from denoise.refinement.passes import filter_image, noise_left, spread
 from denoise.refinement.refine import opponent_colours, pass_count, refine_image
 
 SMALL = RefinementOptions(
-    patch_sizes=(4, 3), window=6, wiener_group=16, low_rank_group=30, feedback=(1.0, 0.1)
+    patch_sizes=(4, 3), window=6, group_size=16, passes_per_match=1, noise_kept=(1.0, 0.4, 0.0)
 )
 
 
@@ -44,7 +46,7 @@ def test_matches_equal_brute_force(
             if abs(y - r) <= window and abs(x - c) <= window
         ]
         assert group[0] == r * columns + c
-        assert list(group) == [number for _, number in sorted(near)[:6]]
+        assert sorted(group) == sorted(number for _, number in sorted(near)[:6])
 
 
 def test_groups_are_smaller_in_tiny_images() -> None:
@@ -53,29 +55,92 @@ def test_groups_are_smaller_in_tiny_images() -> None:
     assert bool((groups.sort(1).values == torch.arange(6)).all())
 
 
+def test_images_wider_than_a_strip_are_matched_as_by_plain_tensors() -> None:
+    image = torch.randn(9, 230, generator=torch.Generator().manual_seed(0))
+    compiled, plain = (
+        match_patches(one, 4, group_size=7, window=3, stride=3) for one in (image, image.double())
+    )
+    assert torch.equal(compiled[:, 0], plain[:, 0])
+    assert torch.equal(compiled.sort(1).values, plain.sort(1).values)
+
+
+def test_of_equal_patches_the_first_ones_are_taken() -> None:
+    for own, *others in match_patches(
+        torch.ones(9, 230), 4, group_size=7, window=3, stride=3
+    ).tolist():
+        row, column = divmod(own, 227)
+        near = [
+            227 * y + x
+            for y in range(max(row - 3, 0), min(row + 3, 5) + 1)
+            for x in range(max(column - 3, 0), min(column + 3, 226) + 1)
+        ]
+        assert others == [number for number in near if number != own][:6]
+
+
 @pytest.mark.parametrize(("count", "values"), [(20, 6), (5, 9)])
-def test_wiener_filter_is_the_posterior_mean_of_a_gaussian(count: int, values: int) -> None:
+def test_filters_are_the_best_linear_ones_for_the_pilot(count: int, values: int) -> None:
+    """Across patches the weights of least risk, within them the Gaussian posterior mean."""
     generator = np.random.default_rng(1)
     noisy, pilot = generator.normal(size=(2, 3, count, values))
-    result = wiener_filter(torch.tensor(noisy), torch.tensor(pilot), 0.5, boost=0.0).numpy()
-    for y, p, estimate in zip(noisy, pilot, result, strict=True):
-        mean, covariance = p.mean(0), np.cov(p, rowvar=False)
+    ridge = np.array([0.5, 7.0, 100.0])
+    result, weights = filter_groups(*(torch.tensor(one) for one in (noisy, pilot, ridge)))
+    for y, p, d, estimate, weight in zip(
+        noisy, pilot, ridge, result.numpy(), weights.numpy(), strict=True
+    ):
+        x, centred = p - p.mean(0), y - y.mean(0)
+        risk = x @ x.T + d * np.eye(count)
+        across = x @ x.T @ np.linalg.inv(risk) @ centred
+        covariance = x.T @ x / count
+        within = np.linalg.inv(covariance + d / count * np.eye(values)) @ covariance
+        expected = y.mean(0) + (across + centred @ within) / 2
+        np.testing.assert_allclose(estimate, expected, rtol=1e-9, atol=1e-9)
+        gain = (within**2).sum(0)
+        np.testing.assert_allclose(weight, LEAST_GAIN / (LEAST_GAIN + gain), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "values"), [(20, 6), (5, 9)])
+def test_the_filter_within_patches_is_the_posterior_mean_of_a_gaussian(
+    count: int, values: int
+) -> None:
+    generator = np.random.default_rng(1)
+    noisy, pilot = generator.normal(size=(2, 3, count, values))
+    ridge = torch.full((3,), 0.5 * count, dtype=torch.float64)
+    result, _ = filter_groups(torch.tensor(noisy), torch.tensor(pilot), ridge, across_patches=False)
+    for y, p, estimate in zip(noisy, pilot, result.numpy(), strict=True):
+        mean, covariance = p.mean(0), np.cov(p, rowvar=False, ddof=0)
         gain = covariance @ np.linalg.inv(covariance + 0.5 * np.eye(values))
         np.testing.assert_allclose(estimate, mean + (y - mean) @ gain.T, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("count", "values"), [(20, 6), (5, 9)])
-def test_low_rank_filter_shrinks_singular_values(count: int, values: int) -> None:
-    noisy = 3 * np.random.default_rng(2).normal(size=(4, count, values))
-    noise = np.array([0.01, 0.3, 0.8, 50.0])
-    result, weights = low_rank_filter(torch.tensor(noisy), torch.tensor(noise))
-    for y, level, estimate in zip(noisy, noise, result.numpy(), strict=True):
-        u, s, v = np.linalg.svd(y - y.mean(0), full_matrices=False)
-        c = 2 * np.sqrt(2) * np.sqrt(count) * level**2
-        shrunk = np.where(s**2 > 4 * c, (s + np.sqrt(np.maximum(s**2 - 4 * c, 0))) / 2, 0)
-        np.testing.assert_allclose(estimate, y.mean(0) + (u * shrunk) @ v, rtol=1e-7, atol=1e-9)
-    assert float(weights[3]) == 1
-    assert bool((weights.diff() >= 0).all())
+@pytest.mark.parametrize("across", [True, False])
+@pytest.mark.parametrize(("size", "members"), [(6, 40), (5, 13), (7, 41), (3, 1)])
+def test_compiled_filters_give_the_image_of_plain_tensors(
+    size: int, members: int, across: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pilot = torch.randn(40, 60, generator=generator).cumsum(0)
+    data = pilot + torch.randn(40, 60, generator=generator)
+    groups = match_patches(pilot, size, group_size=members, window=9, stride=3)
+    ridge = 1 + 40 * torch.rand(len(groups), generator=generator)
+    compiled = filter_on_cpu(data, pilot, groups, ridge, size, across_patches=across)
+    exact = data.double(), pilot.double(), groups, ridge.double(), size
+    with use("plain"):
+        plain = filter_image(*exact, across_patches=across)
+    torch.testing.assert_close(compiled, plain.float(), rtol=0, atol=1e-3)
+    same = filter_image(*exact, across_patches=across)
+    torch.testing.assert_close(same, plain, rtol=0, atol=1e-9)
+
+
+def test_the_noise_that_is_left_is_what_was_not_taken_away() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise, other = torch.randn(2, 60, 60, generator=generator)
+    groups = match_patches(other, 6, group_size=40, window=20, stride=3)
+    for left in (1.0, 0.6, 0.0):
+        found = noise_left(noise, left * noise, groups, 6)
+        torch.testing.assert_close(found.mean(), torch.tensor(left), rtol=0, atol=0.02)
+    numbers = torch.arange(len(groups), dtype=torch.float32)
+    image = spread(numbers, groups, noise, 6)
+    assert (float(image[0, 0]), float(image[-1, -1])) == (0, len(groups) - 1)
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -89,15 +154,14 @@ def test_refinement_improves_a_poor_pilot(shape: tuple[int, ...], missing: bool)
         noisy[np.random.default_rng(1).random(noisy.shape) < 0.1] = np.nan
     passes: list[int] = []
     refined = refine_image(
-        torch.tensor(noisy, dtype=torch.float32),
-        torch.tensor(pilot, dtype=torch.float32),
-        20.0,
+        torch.tensor(noisy / 20, dtype=torch.float32),
+        torch.tensor(pilot / 20, dtype=torch.float32),
         SMALL,
         on_pass=passes.append,
     )
     assert refined.shape == clean.shape
-    assert psnr(clean, refined.numpy()) > psnr(clean, pilot) + 1
-    assert passes == list(range(1, pass_count(SMALL, clean.shape[2]) + 1))
+    assert psnr(clean, 20 * refined.numpy()) > psnr(clean, pilot) + 1
+    assert passes == list(range(1, pass_count(SMALL) + 1))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -110,44 +174,62 @@ def test_opponent_colours_are_a_rotation_with_brightness_first(channels: int) ->
 
 def test_a_constant_image_stays_constant() -> None:
     image = torch.full((20, 20, 1), 50.0)
-    refined = refine_image(image, image, 10.0, SMALL, on_pass=lambda done: None)
+    refined = refine_image(image, image, SMALL, on_pass=lambda done: None)
     torch.testing.assert_close(refined, image)
 
 
 @pytest.mark.parametrize("patches", [10, 60])
-def test_next_to_no_noise_leaves_the_patches_as_they_are(patches: int) -> None:
+@pytest.mark.parametrize(
+    ("largest", "noise", "dtype"), [(30.0, 4.0, torch.float32), (1e4, 1e-9, torch.float64)]
+)
+def test_little_noise_leaves_the_patches_as_they_are(
+    largest: float, noise: float, dtype: torch.dtype, patches: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
-    noisy = 1e4 * torch.randn(3, patches, 1, generator=generator).expand(-1, -1, 36)  # singular
-    noisy = noisy + torch.randn(noisy.shape, generator=generator)
-    filtered = wiener_filter(noisy, noisy, 1e-9, boost=0.0)
+    noisy = torch.randn(3, patches, 1, generator=generator, dtype=dtype).expand(-1, -1, 36)
+    details = torch.randn(noisy.shape, generator=generator, dtype=dtype)
+    noisy = largest * noisy + details  # singular but for the details
+    filtered, _ = filter_groups(noisy, noisy, torch.full((3,), noise, dtype=dtype))
     assert float((filtered - noisy).abs().max()) < 0.01 * float(noisy.abs().max())
+
+
+def test_values_far_apart_are_filtered_in_float64() -> None:
+    """In float32 the error would be more than the noise."""
+    clean = 2000 * np.random.default_rng(0).normal(size=(30, 30)).cumsum(0)[..., None]
+    noisy = clean + np.random.default_rng(1).normal(size=clean.shape)
+    refined = refine_image(
+        torch.tensor(noisy), torch.tensor(clean), SMALL, on_pass=lambda done: None
+    )
+    assert float((refined - torch.tensor(clean)).square().mean()) < 1.1
 
 
 def test_large_pieces_of_work_or_small_ones_make_no_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A GPU filters many groups at a time, and fewer where its memory runs out."""
+    """Plain tensors filter many groups at a time, and fewer where memory runs out."""
     clean = step_image(24, 30)[..., None]
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
-    data = torch.tensor(noisy, dtype=torch.float32)
-    pilot = torch.tensor(clean + (noisy - clean) / 2, dtype=torch.float32)
+    data = torch.tensor(noisy / 20, dtype=torch.float32)
+    pilot = torch.tensor((clean + (noisy - clean) / 2) / 20, dtype=torch.float32)
 
     def refined() -> torch.Tensor:
-        return refine_image(data, pilot, 20.0, SMALL, on_pass=lambda done: None)
+        return refine_image(data, pilot, SMALL, on_pass=lambda done: None)
 
-    on_cores = refined()
-    monkeypatch.setattr("denoise.refinement.passes._keeps_busy", lambda device: True)
-    whole = refined()
+    compiled = refined()
+    monkeypatch.setattr("denoise.kernels.group_filters.GROUPS_OF_A_BAND", 7)
+    in_small_bands = refined()
     sizes: list[int] = []
 
-    def limited(noisy: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        sizes.append(len(noisy))
-        if len(noisy) > 10:
+    def limited(*groups: torch.Tensor, **how: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(groups[0]))
+        if len(groups[0]) > 10:
             raise torch.OutOfMemoryError("simulated")
-        return low_rank_filter(noisy, noise)
+        return filter_groups(*groups, **how)
 
-    monkeypatch.setattr("denoise.refinement.passes.low_rank_filter", limited)
-    halved = refined()
+    with use("plain"):
+        whole = refined()
+        monkeypatch.setattr("denoise.refinement.passes.filter_groups", limited)
+        halved = refined()
     assert max(sizes) > 10 >= min(sizes)
-    torch.testing.assert_close(whole, on_cores, rtol=0, atol=1e-3)
-    torch.testing.assert_close(halved, on_cores, rtol=0, atol=1e-3)
+    for other in (in_small_bands, whole, halved):
+        torch.testing.assert_close(other, compiled, rtol=0, atol=1e-3)

@@ -65,9 +65,9 @@ def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
         "solve": {"plain"},
         "means": {"kernels", "plain"},
         "match": {"kernels", "plain"},
-        "low rank": {"plain"},
-        "Wiener": {"plain"},
+        "filter": {"plain"},
         "merge": {"plain"},
+        "filter and merge": {"kernels", "plain"},
     }
     for one in numbers["stages"]:
         assert one["seconds"] > 0
@@ -227,16 +227,9 @@ def test_matching_is_counted_for_places_inside_the_image() -> None:
     )
 
 
-def test_filters_are_counted_by_the_smaller_side() -> None:
-    tall, wide = torch.zeros(2, 7, 4), torch.zeros(2, 3, 4)
-    assert refinement_stages._low_rank_work(tall).operations == 2 * (6 * 7 * 4 * 4 + 9 * 64)
-    assert refinement_stages._low_rank_work(wide).operations == 2 * (6 * 3 * 4 * 3 + 9 * 27)
-    assert refinement_stages._wiener_work(tall).operations == pytest.approx(
-        2 * (4 * 7 * 4 * 4 + 2 * 64 / 3 + 2 * 16 * 7)
-    )
-    assert refinement_stages._wiener_work(wide).operations == pytest.approx(
-        2 * (6 * 3 * 4 * 3 + 2 * 27 / 3 + 2 * 9 * 4)
-    )
+def test_filters_and_merging_are_counted_by_hand() -> None:
+    wide = torch.zeros(2, 3, 4)
+    assert refinement_stages._filter_work(wide).operations == 2 * (8 * 3 * 16 + 4 * 64)
     grid = PatchGrid((5, 7, 1), 2, wide.device)
     assert refinement_stages._merge_work(wide, grid) == Work(
         2, 3 * 24, 4 * 24 + (8 + 4) * 6 + 2 * 16 * 5 * 7

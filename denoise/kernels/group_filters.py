@@ -1,131 +1,149 @@
-"""Filters of groups of similar patches.
+"""Filters groups of similar patches, from both sides.
 
-- `wiener_filter` (after NL-Bayes: Lebrun, Buades, Morel, SIAM J. Imaging Sciences 2013):
-  the pilot patches of a group give the mean and covariance of a local Gaussian model.
-- `low_rank_filter` (after WNNM: Gu, Zhang, Zuo, Feng, CVPR 2014): the noisy patches of
-  a group, a nearly low-rank matrix, lose their small singular values.
+The patches of a group, without their mean, are the rows of a matrix: X (M, D) of the pilot, Y of
+the data. With A = (XᵀX + d I)⁻¹, the noise is shrunk
+
+- across patches, X A Xᵀ Y: each row becomes a linear combination of the rows, whose weights have
+  the least expected error for the pilot and noise of variance d / D (NL-Ridge: Herbreteau,
+  Kervrann, J. Math. Imaging and Vision 2022);
+- within patches, Y (XᵀX) A: each row is filtered by the Gaussian whose covariance is that of the
+  pilot's patches, for noise of variance d / M (NL-Bayes: Lebrun, Buades, Morel, SIAM J. Imaging
+  Sciences 2013).
+
+Both err differently; the estimate is the mean of the two, and one inverse serves them.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from denoise.kernels.choice import Implementation, implementation
 from denoise.kernels.launching import WARPS, launch, power_of_two
+from denoise.kernels.loops import on_all_cores
 
-# Weaker noise than this share of the signal's variance is lost in float32.
-LEAST_NOISE_SHARE = 1e-6
+# A ridge below this share of the pilot's largest square sum is lost in float32; so are filters of
+# values that are MOST_SIGMAS apart, which want float64.
+LEAST_RIDGE, MOST_SIGMAS = 1e-6, 100.0
+# What is added to a filter's noise gain, so that no weight is infinite.
+LEAST_GAIN = 0.02
 # Patches of a group handled at a time on a GPU; matrix products want 16 at least.
 PATCHES_BLOCK, LEAST_BLOCK = 32, 16
 # Larger patches do not fit into a GPU's registers.
 MOST_VALUES = 64
+# Groups that are one piece of work on a CPU, whose sum is made in the type of the data.
+GROUPS_OF_A_BAND = 512
 
 
-def wiener_filter(noisy: Tensor, pilot: Tensor, noise_variance: float, *, boost: float) -> Tensor:
-    """Posterior mean under a Gaussian with the mean m and covariance C of the pilot patches.
-
-    m + C (C + sigma^2 I)^-1 (y - m), by way of whichever of D and M is smaller.
-
-    Parameters
-    ----------
-    noisy, pilot : (B, M, D) float, B groups of M patches
-    boost : C is enlarged by this share, since the pilot is smoother than the truth
-
-    Returns
-    -------
-    (B, M, D) float
-    """
-    mean = pilot.mean(1, keepdim=True)
-    centred = (pilot - mean) * math.sqrt((1 + boost) / max(pilot.shape[1] - 1, 1))
-    difference = noisy - mean
-    if centred.shape[2] <= centred.shape[1]:
-        covariance = centred.mT @ centred  # (B, D, D)
-        weights = _solve(_with_noise(covariance, noise_variance), covariance)
-    else:
-        gram = centred @ centred.mT  # (B, M, M)
-        weights = _solve(_with_noise(gram, noise_variance), centred)
-        difference = difference @ centred.mT
-    estimate: Tensor = mean + difference @ weights
-    return estimate
-
-
-def low_rank_filter(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted nuclear norm shrinkage, in closed form (Gu et al. 2014).
-
-    With C = 2 sqrt(2) sqrt(M) sigma^2, a singular value s of the centred group becomes
-    (s + sqrt(s^2 - 4 C)) / 2 where that is real, else 0.
+def filter_groups(
+    data: Tensor, pilot: Tensor, ridge: Tensor, *, across_patches: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Estimates of the patches of some groups.
 
     Parameters
     ----------
-    noisy : (B, M, D) float
-    noise : (B,) float, standard deviation of each group's noise
+    data, pilot : (B, M, D) float, B groups of M patches
+    ridge : (B,) float, d; D times the variance of the noise in the data, or M times without
+        `across_patches`
+    across_patches : False filters within patches only, around the mean of the pilot's patches: it
+        has less noise than that of the data, as long as there is much
 
     Returns
     -------
     estimates : (B, M, D) float
-    weights : (B,) float, one over the share of the noise that is left: how far to trust them
+    weights : (B, D) float, up to 1; the less noise passes the filter within patches, the more
     """
-    compiled: tuple[Implementation, ...] = ("triton",) if noisy.shape[2] <= MOST_VALUES else ()
-    if implementation(noisy, *compiled) == "triton":
-        return _low_rank_on_gpu(noisy, noise)
-    mean = noisy.mean(1, keepdim=True)
-    centred = noisy - mean
-    tall = centred.shape[1] > centred.shape[2]
-    gram = centred.mT @ centred if tall else centred @ centred.mT
-    squares, vectors = torch.linalg.eigh(gram)
-    squares = squares.clamp(min=1e-12)[:, None]  # (B, 1, min(M, D))
-    threshold = _threshold(noisy.shape[1]) * noise.square()[:, None, None]
-    kept = squares > threshold
-    factors = 0.5 + 0.5 * (1 - threshold / squares).clamp(min=0).sqrt()
-    factors = torch.where(kept, factors, 0)
-    shrunk: Tensor
-    if tall:
-        shrunk = ((centred @ vectors) * factors) @ vectors.mT
-    else:
-        shrunk = (vectors * factors) @ (vectors.mT @ centred)
-    return mean + shrunk, 1 / (1 + factors.square().sum((1, 2)))
+    compiled: tuple[Implementation, ...] = ("triton",) if data.shape[2] <= MOST_VALUES else ()
+    if implementation(data, *compiled) == "triton":
+        return _filter_on_gpu(data, pilot, ridge, across_patches)
+    pilot_mean = pilot.mean(1, keepdim=True)
+    mean = data.mean(1, keepdim=True) if across_patches else pilot_mean
+    noisy, pilot = data - mean, pilot - pilot_mean
+    gram = pilot.mT @ pilot
+    least = LEAST_RIDGE * gram.diagonal(dim1=-2, dim2=-1).amax(-1)
+    ridge = torch.maximum(ridge, least)[:, None, None]
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    # `solve` would wait for a GPU to check that there is a solution.
+    inverse = torch.linalg.solve_ex(gram + ridge * eye, eye.expand_as(gram)).result
+    within = eye - ridge * inverse
+    estimates = noisy @ within
+    if across_patches:
+        estimates = (pilot @ (inverse @ (pilot.mT @ noisy)) + estimates) / 2
+    return mean + estimates, LEAST_GAIN / (LEAST_GAIN + within.square().sum(1))
 
 
-def _threshold(group_size: int) -> float:
-    """4 C for noise of variance 1."""
-    return 8 * math.sqrt(2 * group_size)
+def filter_on_cpu(
+    data: Tensor,
+    pilot: Tensor,
+    groups: Tensor,
+    ridge: Tensor,
+    patch_size: int,
+    *,
+    across_patches: bool = True,
+) -> Tensor:
+    """Filter all groups of an image by compiled loops, and average what they say of each pixel.
+
+    Parameters
+    ----------
+    data, pilot : (height, width) float32 or float64
+    groups : (G, M) int64, numbers of patches, as `match_patches` finds them
+    ridge : (G,) float of the same type
+
+    Returns
+    -------
+    (height, width) float. The bands and their order do not depend on the number of threads.
+    """
+    from denoise.kernels.group_filters_numba import filter_band
+
+    images = data.contiguous().numpy(), pilot.contiguous().numpy()
+    columns = data.shape[1] - patch_size + 1
+
+    def filter_some(some: tuple[Tensor, Tensor]) -> tuple[int, Tensor]:
+        numbers, ridges = some
+        top, bottom = int(numbers.min()) // columns, int(numbers.max()) // columns + patch_size
+        sums = torch.zeros(2, bottom - top, data.shape[1], dtype=data.dtype)
+        filter_band(
+            *images,
+            numbers.numpy(),
+            ridges.numpy(),
+            patch_size,
+            across_patches,
+            LEAST_RIDGE,
+            LEAST_GAIN,
+            top,
+            *sums.numpy(),
+        )
+        return top, sums
+
+    sums = torch.zeros(2, *data.shape, dtype=torch.float64)
+    bands = zip(groups.split(GROUPS_OF_A_BAND), ridge.split(GROUPS_OF_A_BAND), strict=True)
+    for top, band in on_all_cores(filter_some, bands):
+        sums[:, top : top + band.shape[1]] += band
+    return (sums[0] / sums[1]).to(data.dtype)
 
 
-def _low_rank_on_gpu(noisy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    from denoise.kernels import low_rank_triton
+def _filter_on_gpu(
+    data: Tensor, pilot: Tensor, ridge: Tensor, across_patches: bool
+) -> tuple[Tensor, Tensor]:
+    from denoise.kernels import group_filters_triton
 
-    count, size, values = noisy.shape
-    noisy, noise = noisy.contiguous(), noise.contiguous()
-    estimates, weights = torch.empty_like(noisy), torch.empty_like(noise)
+    count, size, values = data.shape
+    estimates, weights = torch.empty_like(data), data.new_empty(count, values)
     launch(
-        low_rank_triton.low_rank,
+        group_filters_triton.filter_group,
         (count,),
         warps=2 * WARPS,
-        patches=noisy,
-        noise=noise,
+        data=data.contiguous(),
+        pilot=pilot.contiguous(),
+        ridge=ridge.contiguous(),
         estimates=estimates,
         weights=weights,
         group_size=size,
         values=values,
-        threshold=_threshold(size),
+        least_ridge=LEAST_RIDGE,
+        least_gain=LEAST_GAIN,
+        ACROSS=across_patches,
         BLOCK_M=PATCHES_BLOCK,
         K=max(power_of_two(values), LEAST_BLOCK),
     )
     return estimates, weights
-
-
-def _with_noise(matrices: Tensor, noise_variance: float) -> Tensor:
-    """Matrices (B, K, K) with the noise on their diagonal, or with what keeps them solvable."""
-    largest = matrices.diagonal(dim1=-2, dim2=-1).amax(-1)
-    added = (LEAST_NOISE_SHARE * largest).clamp(min=noise_variance)[:, None, None]
-    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-    return matrices + added * eye
-
-
-def _solve(matrices: Tensor, right: Tensor) -> Tensor:
-    """Solutions of systems that `_with_noise` keeps solvable, without waiting for a GPU's check."""
-    solutions: Tensor = torch.linalg.solve_ex(matrices, right).result
-    return solutions

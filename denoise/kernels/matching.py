@@ -15,6 +15,8 @@ from denoise.kernels.loops import on_all_cores
 REFERENCES_AT_A_TIME, OFFSETS_AT_A_TIME = 4096, 128
 # Rows of reference patches that are one piece of work on a CPU.
 ROWS = 4
+# Larger patches do not fit into the strips that are compared at a time on a CPU.
+MOST_SIZE = 64
 # More places in a window do not fit into the keys that order distances on a GPU.
 PLACE_BITS = 13
 # What keeps the distances of a window in registers.
@@ -36,13 +38,13 @@ def match_patches(
 
     Returns
     -------
-    (G, M) int64, numbers of patches, counted row by row from the top left. On a GPU only the patch
-    itself has its place in a group, the others are in no order of distance
+    (G, M) int64, numbers of patches, counted row by row from the top left. Only the patch itself
+    has its place in a group, the others are in no order of distance
     """
     height, width = (length - patch_size + 1 for length in pilot.shape)
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
     rows, columns = (_places(count, stride, pilot) for count in (height, width))
-    compiled: list[Implementation] = ["numba"]
+    compiled: list[Implementation] = ["numba"] if patch_size <= MOST_SIZE else []
     if (2 * window + 1) ** 2 <= 2**PLACE_BITS:
         compiled.append("triton")
     match implementation(pilot, *compiled):

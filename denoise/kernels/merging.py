@@ -22,7 +22,10 @@ class Sums(Protocol):
     """Weighted sums of values, and of their weights, for every place of a flat image."""
 
     def add(self, values: Tensor, first: Tensor, offsets: Tensor, weights: Tensor) -> None:
-        """Add values (N, D) with weights (N,) at the places first (N,) + offsets (D,)."""
+        """Add values (N, D) at the places first (N,) + offsets (D,).
+
+        `weights`, up to 1, are for every value or for every patch: (N, D) or (N, 1).
+        """
 
     def means(self) -> Tensor:
         """Weighted mean at each place; NaN where nothing was added."""
@@ -54,7 +57,7 @@ class FloatSums:
     def add(self, values: Tensor, first: Tensor, offsets: Tensor, weights: Tensor) -> None:
         """As `Sums.add`."""
         places = (first[:, None] + offsets).flatten()
-        weights = weights[:, None].to(self._sums.dtype).expand(values.shape)
+        weights = weights.to(self._sums.dtype).expand(values.shape)
         added = ((values * weights).flatten(), weights.flatten())
         (add_sorted if self._sums.is_cuda else add_in_order)(self._sums, places, added)
 
@@ -93,6 +96,7 @@ class IntegerSums:
         from denoise.kernels import merging_triton
 
         count, size = values.shape
+        weights = weights.expand(values.shape)
         at_once = max(BLOCK // power_of_two(size), 1)
         launch(
             merging_triton.merge,
@@ -100,7 +104,9 @@ class IntegerSums:
             patches=values.contiguous(),
             first=first,
             offsets=offsets,
-            weights=weights.contiguous(),
+            weights=weights,
+            weights_row=weights.stride(0),
+            weights_column=weights.stride(1),
             values=self._sums[0],
             totals=self._sums[1],
             broken=self._broken,

@@ -12,6 +12,8 @@ def merge(
     first,
     offsets,
     weights,
+    weights_row,
+    weights_column,
     values,
     totals,
     broken,
@@ -26,7 +28,7 @@ def merge(
 
     Parameters
     ----------
-    patches, weights : (N, D) and (N,) float
+    patches, weights : (N, D) float; the weights lie `weights_row` and `weights_column` apart
     first, offsets : (N,) and (D,) int64, whose sums are the places in the flat image
     values, totals : flat images of int64, weighted values in units of `limit` / 2^BITS, and
         weights in units of 1 / 2^BITS
@@ -41,13 +43,13 @@ def merge(
     place = start[:, None] + tl.load(offsets + d, mask=d < size, other=0)[None, :]
     there = (n < count)[:, None] & (d < size)[None, :]
     value = tl.load(patches + n[:, None] * size + d[None, :], mask=there, other=0).to(tl.float64)
-    weight = tl.load(weights + n, mask=n < count, other=0).to(tl.float64)
+    lies = n[:, None] * weights_row + d[None, :] * weights_column
+    weight = tl.load(weights + lies, mask=there, other=0).to(tl.float64)
     most = tl.load(limit)
     finite = tl.abs(value) < float("inf")
     tl.store(broken + place, 1, mask=there & (finite == 0))
     value = tl.where(finite, tl.minimum(tl.maximum(value, -most), most), 0)
-    share = tl.floor(value / most * weight[:, None] * 2.0**BITS + 0.5).to(tl.int64)
+    share = tl.floor(value / most * weight * 2.0**BITS + 0.5).to(tl.int64)
     tl.atomic_add(values + place, share, mask=there, sem="relaxed")
     whole = tl.floor(weight * 2.0**BITS + 0.5).to(tl.int64)
-    whole = tl.broadcast_to(whole[:, None], [BLOCK_N, BLOCK_D])
     tl.atomic_add(totals + place, whole, mask=there, sem="relaxed")

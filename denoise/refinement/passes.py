@@ -1,117 +1,90 @@
-"""One pass of a filter over all groups of similar patches of an image, merged into an image."""
+"""One pass of the group filters over an image, and how much noise an earlier one has left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from denoise.devices import PartsThatFit
-from denoise.kernels.group_filters import low_rank_filter, wiener_filter
-from denoise.kernels.loops import on_all_cores
-from denoise.kernels.matching import match_patches
-from denoise.options import RefinementOptions
+from denoise.kernels.choice import implementation
+from denoise.kernels.group_filters import filter_groups, filter_on_cpu
 from denoise.patches import PatchGrid, PatchMerger
 
 # Few fit into a CPU's cache, many keep a GPU busy.
 GROUPS_AT_A_TIME, GROUPS_AT_A_TIME_ON_GPU = 512, 2048
 
 
-def wiener_pass(
-    noisy: Tensor,
+def filter_image(
+    data: Tensor,
     pilot: Tensor,
-    sigma: float,
-    boost: float,
-    grid: PatchGrid,
-    options: RefinementOptions,
+    groups: Tensor,
+    ridge: Tensor,
+    patch_size: int,
+    *,
+    across_patches: bool = True,
 ) -> Tensor:
-    """Filter all groups with the local Gaussian models of the pilot, and merge."""
-    groups = match(pilot, grid.patch_size, options.wiener_group, options)
-    observed = _filled(noisy, pilot)
+    """Filter all groups of an image, and average what they say of each pixel.
 
-    def filter_some(chosen: slice) -> tuple[Tensor, Tensor]:
+    Parameters
+    ----------
+    data, pilot : (height, width) float
+    groups : (G, M) int64, numbers of patches; together they cover the image
+    ridge : (G,) float, of each group; it and `across_patches` as for `filter_groups`
+    """
+    # Its compiled loops work on float64, too.
+    if implementation(data[:1].to(torch.float32), "numba") == "numba":
+        return filter_on_cpu(data, pilot, groups, ridge, patch_size, across_patches=across_patches)
+    grid = PatchGrid.of(data[..., None], patch_size)
+    merger = PatchMerger(grid, like=data)
+
+    def filter_some(chosen: slice) -> None:
         index = groups[chosen]
-        patches, pilots = _extract(observed, grid, index), _extract(pilot, grid, index)
-        return wiener_filter(patches, pilots, sigma**2, boost=boost), patches.new_ones(len(index))
+        members, pilots = (
+            grid.extract(image, index.flatten()).view(*index.shape, -1) for image in (data, pilot)
+        )
+        estimates, weights = filter_groups(
+            members, pilots, ridge[chosen], across_patches=across_patches
+        )
+        weights = weights[:, None].expand_as(estimates)
+        merger.add(estimates.flatten(0, 1), index.flatten(), weights.flatten(0, 1))
 
-    return _filter_groups(grid, observed, groups, filter_some)
-
-
-def low_rank_pass(
-    noisy: Tensor,
-    estimate: Tensor,
-    sigma: float,
-    feedback: float,
-    grid: PatchGrid,
-    groups: Tensor,
-    options: RefinementOptions,
-) -> Tensor:
-    """Put a share of the residual back, shrink the singular values of all groups, and merge."""
-    observed = _filled(noisy, estimate)
-    remaining = estimate.lerp(observed, feedback)
-    noise = _remaining_noise(observed - remaining, sigma, grid, groups[:, 0])
-    if feedback < 1:
-        noise = options.noise_share * noise
-
-    def filter_some(chosen: slice) -> tuple[Tensor, Tensor]:
-        return low_rank_filter(_extract(remaining, grid, groups[chosen]), noise[chosen])
-
-    return _filter_groups(grid, observed, groups, filter_some)
+    at_first = GROUPS_AT_A_TIME_ON_GPU if data.device.type != "cpu" else GROUPS_AT_A_TIME
+    PartsThatFit(at_first=at_first).results(filter_some, len(groups))
+    return merger.image()[..., 0].to(data.dtype)
 
 
-def _remaining_noise(residual: Tensor, sigma: float, grid: PatchGrid, index: Tensor) -> Tensor:
-    """Noise level left in each reference patch once `residual` has been taken out: (G,)."""
-    removed = [_extract(residual, grid, some).square().mean(1) for some in index.split(65_536)]
-    return (sigma**2 - torch.cat(removed)).abs().sqrt()
+def noise_left(noisy: Tensor, data: Tensor, groups: Tensor, patch_size: int) -> Tensor:
+    """What is left in `data` of the noise of `noisy`, a standard deviation of 1, in each group.
+
+    The noise that was removed is taken for a multiple of the noise that was there (LIChI:
+    Herbreteau, Kervrann, arXiv 2212.00422).
+
+    Parameters
+    ----------
+    noisy, data : (height, width) float
+    groups : (G, M) int64, numbers of patches
+
+    Returns
+    -------
+    (G,) float, less than 0 where more than the noise was removed
+    """
+    removed = (noisy - data).square()[None]
+    rows = avg_pool2d(removed, (1, patch_size), stride=1)
+    patches = avg_pool2d(rows, (patch_size, 1), stride=1).flatten()
+    left: Tensor = 1 - patches[groups].mean(1).sqrt()
+    return left
 
 
-def _filled(noisy: Tensor, estimate: Tensor) -> Tensor:
-    """The data, with the present estimate where they are missing."""
-    return torch.where(noisy.isnan(), estimate, noisy)
+def spread(values: Tensor, groups: Tensor, like: Tensor, patch_size: int) -> Tensor:
+    """Values of the groups (G,), averaged over the reference patches that cover a pixel.
 
-
-def match(image: Tensor, patch_size: int, group_size: int, options: RefinementOptions) -> Tensor:
-    """Groups (G, M) of similar patches of an image (height, width, 1)."""
-    return match_patches(
-        image[..., 0],
-        patch_size,
-        group_size=group_size,
-        window=options.window,
-        stride=min(options.stride, patch_size),
-    )
-
-
-def _filter_groups(
-    grid: PatchGrid,
-    like: Tensor,
-    groups: Tensor,
-    filter_some: Callable[[slice], tuple[Tensor, Tensor]],
-) -> Tensor:
-    """Average the estimates (B, M, D) with weights (B,), some groups at a time, into an image."""
-    merger = PatchMerger(grid, like=like)
-
-    def add(chosen: slice, found: tuple[Tensor, Tensor]) -> None:
-        estimates, weights = found
-        weights = weights[:, None].expand(estimates.shape[:2])
-        merger.add(estimates.flatten(0, 1), groups[chosen].flatten(), weights.flatten())
-
-    if not _keeps_busy(groups.device):
-        starts = range(0, len(groups), GROUPS_AT_A_TIME)
-        chunks = [slice(start, start + GROUPS_AT_A_TIME) for start in starts]
-        for chosen, found in zip(chunks, on_all_cores(filter_some, chunks), strict=True):
-            add(chosen, found)
-    else:
-        parts = PartsThatFit(at_first=GROUPS_AT_A_TIME_ON_GPU)
-        parts.results(lambda chosen: add(chosen, filter_some(chosen)), len(groups))
-    return merger.image().to(torch.float32)
-
-
-def _keeps_busy(device: torch.device) -> bool:
-    """Whether one piece of work keeps a whole device busy; a CPU has several cores."""
-    return device.type != "cpu"
-
-
-def _extract(image: Tensor, grid: PatchGrid, index: Tensor) -> Tensor:
-    """Patches number `index` (...): (..., D)."""
-    return grid.extract(image, index.flatten()).reshape(*index.shape, -1)
+    Parameters
+    ----------
+    like : an image of the size that is wanted, (height, width) float
+    """
+    grid = PatchGrid.of(like[..., None], patch_size)
+    merger = PatchMerger(grid, like=values)
+    patches = values[:, None].expand(-1, patch_size**2)
+    merger.add(patches, groups[:, 0], torch.ones_like(values))
+    return merger.image()[..., 0].to(like.dtype)

@@ -1,32 +1,36 @@
 """Non-local refinement: similar patches of the image correct what one global model missed.
 
-Similar patches, found in the result of the VAE (the pilot), form groups, which a Wiener filter
-and a low-rank filter clean (passes.py).
+Similar patches form groups, which are filtered with the groups of an estimate, the pilot, as a
+guide (kernels/group_filters.py). The result is the next pilot. Passes are a chain: after each one,
+the data that are filtered next are a mean of themselves and the result, with less and less noise,
+so that early errors of the pilot are forgotten (LIChI: Herbreteau, Kervrann, arXiv 2212.00422).
+The groups are found in those data, whose errors are not the pilot's.
 
-The second filter is strong but forgets where it started; so every pass starts from a
-mean of its own last result and the first filter's (the anchor), plus a share of the
-residual. Colours are rotated to brightness and opponent colours, which are refined one by one.
+Colours are rotated to brightness and opponent colours. Groups are found in the brightness; each
+colour is then filtered on its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
 
 import torch
 from torch import Tensor
 
+from denoise.kernels.group_filters import MOST_SIGMAS
+from denoise.kernels.matching import match_patches
 from denoise.options import RefinementOptions
-from denoise.patches import PatchGrid
-from denoise.refinement.passes import low_rank_pass, match, wiener_pass
+from denoise.refinement.passes import filter_image, noise_left, spread
+
+# Less noise than this is not told from none.
+LEAST_NOISE = 1e-3
 
 
 @torch.no_grad()
 def refine_image(
     noisy: Tensor,
     pilot: Tensor,
-    sigma: float,
     options: RefinementOptions,
     *,
     on_pass: Callable[[int], None],
@@ -35,38 +39,39 @@ def refine_image(
 
     Parameters
     ----------
-    noisy : (height, width, C) float, NaN where missing
+    noisy : (height, width, C) float, NaN where missing; white noise of standard deviation 1
     pilot : (height, width, C) float, a first estimate without gaps
-    sigma : standard deviation of the noise
     on_pass : called with the number of finished passes
 
     Returns
     -------
-    (height, width, C) float
+    (height, width, C) float. Where values of the pilot are more than MOST_SIGMAS apart, passes are
+    made in the type of `noisy`; else in float32
     """
+    dtype = noisy.dtype if float(pilot.max() - pilot.min()) > MOST_SIGMAS else torch.float32
+    noisy, pilot = noisy.to(dtype), pilot.to(dtype)
     height, width, channels = noisy.shape
     rotation = opponent_colours(channels).to(noisy)
-    # A colour pixel counts as missing where one of its channels is.
-    data, start = noisy @ rotation.T, pilot @ rotation.T
-    sizes = [min(size, height, width) for size in options.patch_sizes]
+    # A colour pixel counts as missing where one of its channels is. The pilot stands in for it.
+    start = (pilot @ rotation.T).movedim(2, 0).contiguous()
+    given = (noisy @ rotation.T).movedim(2, 0)
+    given = torch.where(given.isnan(), start, given)
     refined, finished = torch.zeros_like(start), 0
 
-    def on_channel_pass(done: int) -> None:
+    def on_step(done: int) -> None:
         on_pass(finished + done)
 
-    for channel, size in product(range(channels), sizes):
-        one = slice(channel, channel + 1)
-        refined[..., one] += _refine_channel(
-            data[..., one], start[..., one], sigma, size, options, on_channel_pass
-        )
+    sizes = [min(size, height, width) for size in options.patch_sizes]
+    for size in sizes:
+        refined += _chain(given, start, size, options, on_step)
         finished += options.passes
-    result: Tensor = refined / len(sizes) @ rotation
+    result: Tensor = (refined / len(sizes)).movedim(0, 2) @ rotation
     return result
 
 
-def pass_count(options: RefinementOptions, channels: int) -> int:
-    """Passes that `refine_image` makes."""
-    return channels * len(options.patch_sizes) * options.passes
+def pass_count(options: RefinementOptions) -> int:
+    """Passes that `refine_image` makes, each of them over all colours."""
+    return len(options.patch_sizes) * options.passes
 
 
 def opponent_colours(channels: int) -> Tensor:
@@ -81,33 +86,62 @@ def opponent_colours(channels: int) -> Tensor:
     return axes
 
 
-def _refine_channel(
+def _chain(
     noisy: Tensor,
     pilot: Tensor,
-    sigma: float,
     size: int,
     options: RefinementOptions,
     on_pass: Callable[[int], None],
 ) -> Tensor:
-    """Refine an image (height, width, 1) with patches of one size."""
-    grid = PatchGrid.of(noisy, size)
-    estimate, done = pilot, 0
-    for number in range(options.rounds):
-        boost = options.boost / (number + 1)
-        anchor = estimate = wiener_pass(noisy, estimate, sigma, boost, grid, options)
-        on_pass(done := done + 1)
-        for step, feedback in enumerate(options.feedback):
-            if step % 2 == 0:
-                group_size = max(options.low_rank_group - 5 * step, min(options.low_rank_group, 40))
-                groups = match(estimate, size, group_size, options)
-            if step > 0:
-                estimate = estimate.lerp(anchor, options.anchoring)
-            estimate = low_rank_pass(noisy, estimate, sigma, feedback, grid, groups, options)
-            on_pass(done := done + 1)
-    if not options.feedback:
-        return estimate
-    # The two filters err differently.
-    boost = options.boost / (options.rounds + 1)
-    other = wiener_pass(noisy, estimate, sigma, boost, grid, options)
-    on_pass(done + 1)
-    return (estimate + other) / 2
+    """Filter images (C, height, width) again and again, with patches of one size."""
+    estimate = pilot
+    for done in range(1, options.wiener_passes + 1):
+        groups = _groups(estimate[0], size, options.wiener_group, options)
+        ridge = torch.full_like(groups[:, 0], options.wiener_group, dtype=noisy.dtype)
+        estimate = torch.stack(
+            [
+                filter_image(channel, guide, groups, ridge, size, across_patches=False)
+                for channel, guide in zip(noisy, estimate, strict=True)
+            ]
+        )
+        on_pass(done)
+    data = noisy
+    for step, kept in enumerate(options.noise_kept):
+        if step % options.passes_per_match == 0:
+            like = data if step > 0 else estimate
+            groups = _groups(like[0], size, options.group_size, options)
+        least = max(kept, LEAST_NOISE)
+        passes = [
+            _filter(*channels, groups, least, size)
+            for channels in zip(noisy, data, estimate, strict=True)
+        ]
+        estimate = torch.stack([filtered for filtered, _ in passes])
+        left = torch.stack([noise for _, noise in passes])
+        data = estimate.lerp(data, kept / left)
+        on_pass(options.wiener_passes + step + 1)
+    return estimate
+
+
+def _groups(image: Tensor, size: int, members: int, options: RefinementOptions) -> Tensor:
+    """Groups (G, M) of similar patches of an image (height, width)."""
+    return match_patches(
+        image.to(torch.float32),
+        size,
+        group_size=members,
+        window=options.window,
+        stride=min(options.stride, size),
+    )
+
+
+def _filter(
+    noisy: Tensor,
+    data: Tensor,
+    pilot: Tensor,
+    groups: Tensor,
+    least: float,
+    size: int,
+) -> tuple[Tensor, Tensor]:
+    """One pass over an image (height, width), and the noise that it met at every pixel."""
+    left = noise_left(noisy, data, groups, size).clamp(min=least)
+    ridge = size**2 * left.square()
+    return filter_image(data, pilot, groups, ridge, size), spread(left, groups, data, size)

@@ -21,7 +21,7 @@ import typer
 
 from denoise.kernels import amplitude
 from denoise.kernels.choice import use
-from denoise.kernels.group_filters import low_rank_filter
+from denoise.kernels.group_filters import filter_groups
 from denoise.kernels.launching import launches_handed_to
 from denoise.kernels.matching import match_patches
 from denoise.options import DenoiseOptions
@@ -136,9 +136,10 @@ def _launch_mlp(options: DenoiseOptions) -> None:
 def _launch_refinement(options: DenoiseOptions) -> None:
     assert options.refinement is not None
     window, size = options.refinement.window, max(options.refinement.patch_sizes)
-    image, group = torch.zeros(100, 100), torch.zeros(1, 70, size**2)
-    match_patches(image, size, group_size=70, window=window, stride=100)
-    low_rank_filter(group, torch.ones(1))
+    members = options.refinement.group_size
+    image, group = torch.zeros(100, 100), torch.zeros(1, members, size**2)
+    match_patches(image, size, group_size=members, window=window, stride=100)
+    filter_groups(group, group, torch.ones(1))
     merger = PatchMerger(PatchGrid.of(image[..., None], size), like=torch.ones(1))
     merger.add(group[:, 0], torch.zeros(1, dtype=torch.int64), torch.ones(1))
 

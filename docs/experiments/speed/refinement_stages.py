@@ -1,11 +1,10 @@
 """Seconds of the refinement's block matching, filters and merging.
 
-With D values in a patch, M patches in a group and K the smaller of both: a distance takes 3D
-operations for every place of the window; the low-rank filter 2MDK for the Gram matrix, 9K^3 for
-eigenvalues and eigenvectors (Golub and Van Loan, Matrix Computations, on the symmetric QR
-algorithm) and 4MDK to apply them; the Wiener filter 2MDK for the covariance, 2K^3 / 3 and
-2K^2 max(M, D) to solve, 4MDK or 2MDK to apply; merging, on a new canvas, a multiplication and two
-additions a value. Memory moves images, patches and numbers of patches once each way.
+With D values in a patch and M patches in a group: a distance takes 3D operations for every place
+of the window; the filters 4MD^2 for two products of all patches, 2D^3 to invert one of them, 2D^3
+and 4MD^2 to apply both sides; merging, on a new canvas, a multiplication and two additions a value.
+Memory moves images, patches and numbers of patches once each way. Compiled loops filter and merge
+at once; their row "filter and merge" is of all groups of the image.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor
 
 from denoise.kernels.choice import implementation
-from denoise.kernels.group_filters import MOST_VALUES, low_rank_filter, wiener_filter
+from denoise.kernels.group_filters import MOST_VALUES, filter_groups
 from denoise.kernels.matching import match_patches
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid, PatchMerger
+from denoise.refinement.passes import filter_image
 from speed.stages import StageTime, Work, time_stage
 
 # Groups that keep a GPU busy.
@@ -40,15 +40,16 @@ def refinement_stages(
     device, size = noisy.device, options.patch_sizes[0]
     grid = PatchGrid((*noisy.shape[:2], 1), size, device)
 
-    def match(group_size: int = options.low_rank_group) -> Tensor:
+    def match() -> Tensor:
         window, stride = options.window, options.stride
-        return match_patches(pilot, size, group_size=group_size, window=window, stride=stride)
+        return match_patches(
+            pilot, size, group_size=options.group_size, window=window, stride=stride
+        )
 
-    groups, few = match(), match(options.wiener_group)[:GROUPS]
+    groups = match()
     some = groups[:GROUPS]
-    raw = _grouped(noisy, grid, some)
-    noise = torch.ones_like(raw[:, 0, 0])
-    small, small_pilot = _grouped(noisy, grid, few), _grouped(pilot, grid, few)
+    raw, guide = _grouped(noisy, grid, some), _grouped(pilot, grid, some)
+    ridge = torch.full_like(groups[:, 0], size**2, dtype=torch.float32)
     weights = torch.ones_like(raw[..., 0]).flatten()
     merged = raw.flatten(0, 1)
 
@@ -61,20 +62,12 @@ def refinement_stages(
         kernels=implementation(pilot, "numba", "triton") != "plain",
     )
     stages += time_stage(
-        "low rank",
-        lambda: low_rank_filter(raw, noise),
-        _low_rank_work(raw),
+        "filter",
+        lambda: filter_groups(raw, guide, ridge[:GROUPS]),
+        _filter_work(raw),
         device,
         paths,
-        kernels=raw.shape[2] <= MOST_VALUES and implementation(raw, "triton") != "plain",
-    )
-    stages += time_stage(
-        "Wiener",
-        lambda: wiener_filter(small, small_pilot, 1.0, boost=options.boost),
-        _wiener_work(small),
-        device,
-        paths,
-        kernels=False,
+        kernels=raw.shape[2] <= MOST_VALUES and implementation(raw, "triton") == "triton",
     )
     stages += time_stage(
         "merge",
@@ -82,7 +75,15 @@ def refinement_stages(
         _merge_work(raw, grid),
         device,
         paths,
-        kernels=implementation(noisy, "triton") != "plain",
+        kernels=implementation(noisy, "triton") == "triton",
+    )
+    stages += time_stage(
+        "filter and merge",
+        lambda: filter_image(noisy, pilot, groups, ridge, size),
+        _filter_work(groups[..., None].expand(-1, -1, size**2)),
+        device,
+        paths,
+        kernels=True,
     )
     return stages
 
@@ -107,19 +108,10 @@ def _reached(places: Tensor, count: int, window: int) -> Tensor:
     return (places + window).clamp(max=count - 1) - (places - window).clamp(min=0) + 1
 
 
-def _low_rank_work(groups: Tensor) -> Work:
+def _filter_work(groups: Tensor) -> Work:
     count, size, width = groups.shape
-    least = min(size, width)
-    operations = 6 * size * width * least + 9 * least**3
-    return Work(count, float(count * operations), 2.0 * 4 * groups.numel())
-
-
-def _wiener_work(groups: Tensor) -> Work:
-    count, size, width = groups.shape
-    least, most = min(size, width), max(size, width)
-    applied = 4 if size < width else 2
-    operations = (2 + applied) * size * width * least + 2 * least**3 / 3 + 2 * least**2 * most
-    return Work(count, count * operations, 3.0 * 4 * groups.numel())
+    operations = 8 * size * width**2 + 4 * width**3
+    return Work(count, float(count * operations), 3.0 * 4 * groups.numel())
 
 
 def _merge_work(groups: Tensor, grid: PatchGrid) -> Work:
