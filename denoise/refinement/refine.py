@@ -1,10 +1,10 @@
 """Non-local refinement: similar patches of the image correct what one global model missed.
 
 Similar patches form groups, which are filtered with the groups of an estimate, the pilot, as a
-guide (kernels/group_filters.py). The result is the next pilot. Passes are a chain: after each one,
-the data that are filtered next are a mean of themselves and the result, with less and less noise,
-so that early errors of the pilot are forgotten (LIChI: Herbreteau, Kervrann, arXiv 2212.00422).
-The groups are found in those data, whose errors are not the pilot's.
+guide (kernels/group_filters.py). The result is the next pilot. After one or two passes over the
+data, passes are a chain: the data that are filtered next are a mean of themselves and the result,
+with less and less noise, so that early errors of the pilot are forgotten (LIChI: Herbreteau,
+Kervrann, arXiv 2212.00422). Groups are then found in those data, whose errors are not the pilot's.
 
 Colours are rotated to brightness and opponent colours. Groups are found in the brightness; each
 colour is then filtered on its own.
@@ -63,7 +63,7 @@ def refine_image(
 
     sizes = [min(size, height, width) for size in options.patch_sizes]
     for size in sizes:
-        refined += _chain(given, start, size, options, on_step)
+        refined += _refine(given, start, size, options, on_step)
         finished += options.passes
     result: Tensor = (refined / len(sizes)).movedim(0, 2) @ rotation
     return result
@@ -86,6 +86,31 @@ def opponent_colours(channels: int) -> Tensor:
     return axes
 
 
+def _refine(
+    noisy: Tensor,
+    pilot: Tensor,
+    size: int,
+    options: RefinementOptions,
+    on_pass: Callable[[int], None],
+) -> Tensor:
+    """Refine images (C, height, width) with patches of one size."""
+    for done in range(1, options.wiener_passes + 1):
+        pilot = _filtered_within(noisy, pilot, size, options)
+        on_pass(done)
+    return _chain(noisy, pilot, size, options, lambda done: on_pass(options.wiener_passes + done))
+
+
+def _filtered_within(noisy: Tensor, pilot: Tensor, size: int, options: RefinementOptions) -> Tensor:
+    """One pass over the data themselves, within patches."""
+    groups = _groups(pilot[0], size, options.wiener_group, options)
+    ridge = torch.full_like(groups[:, 0], groups.shape[1], dtype=noisy.dtype)
+    channels = [
+        filter_image(channel, guide, groups, ridge, size, across_patches=False)
+        for channel, guide in zip(noisy, pilot, strict=True)
+    ]
+    return torch.stack(channels)
+
+
 def _chain(
     noisy: Tensor,
     pilot: Tensor,
@@ -93,32 +118,20 @@ def _chain(
     options: RefinementOptions,
     on_pass: Callable[[int], None],
 ) -> Tensor:
-    """Filter images (C, height, width) again and again, with patches of one size."""
-    estimate = pilot
-    for done in range(1, options.wiener_passes + 1):
-        groups = _groups(estimate[0], size, options.wiener_group, options)
-        ridge = torch.full_like(groups[:, 0], options.wiener_group, dtype=noisy.dtype)
-        estimate = torch.stack(
-            [
-                filter_image(channel, guide, groups, ridge, size, across_patches=False)
-                for channel, guide in zip(noisy, estimate, strict=True)
-            ]
-        )
-        on_pass(done)
-    data = noisy
+    """Passes from both sides, over data with less and less noise."""
+    data, estimate = noisy, pilot
+    groups = _groups(pilot[0], size, options.group_size, options)
     for step, kept in enumerate(options.noise_kept):
-        if step % options.passes_per_match == 0:
-            like = data if step > 0 else estimate
-            groups = _groups(like[0], size, options.group_size, options)
-        least = max(kept, LEAST_NOISE)
+        if step > 0 and step % options.passes_per_match == 0:
+            groups = _groups(data[0], size, options.group_size, options)
         passes = [
-            _filter(*channels, groups, least, size)
+            _filtered(*channels, groups, max(kept, LEAST_NOISE), size)
             for channels in zip(noisy, data, estimate, strict=True)
         ]
         estimate = torch.stack([filtered for filtered, _ in passes])
         left = torch.stack([noise for _, noise in passes])
         data = estimate.lerp(data, kept / left)
-        on_pass(options.wiener_passes + step + 1)
+        on_pass(step + 1)
     return estimate
 
 
@@ -133,7 +146,7 @@ def _groups(image: Tensor, size: int, members: int, options: RefinementOptions) 
     )
 
 
-def _filter(
+def _filtered(
     noisy: Tensor,
     data: Tensor,
     pilot: Tensor,
