@@ -187,15 +187,18 @@ class InferenceOptions:
     pool_size : the most used states of the training patches, tried on every patch first
         ("mlp" only; else the search starts with no latent on)
     search_steps : search steps that follow
+    stride : distance of the patches that are rebuilt, in pixels; the last ones of a row and of a
+        column are among them
     chunk_size : patches handled at a time; bounds memory, changes results by rounding only
     """
 
     pool_size: int = 1024
     search_steps: int = 6
+    stride: int = 1
     chunk_size: int = 4096
 
     def __post_init__(self) -> None:
-        require_positive(self, "pool_size", "chunk_size")
+        require_positive(self, "pool_size", "stride", "chunk_size")
         require(self.search_steps >= 0, "search_steps must be at least 0")
 
 
@@ -250,6 +253,11 @@ class DenoiseOptions:
 
     def __post_init__(self) -> None:
         states, latents = self.search.states, self.model.latents
+        require(
+            self.inference.stride <= min(self.model.patch_sizes),
+            f"a stride of {self.inference.stride} leaves gaps between patches of"
+            f" {min(self.model.patch_sizes)} pixels",
+        )
         require(
             self.model.decoder == "mlp" or self.search.mutation == "neighbours",
             f"the amplitude decoder needs the mutation 'neighbours', got {self.search.mutation!r}",

@@ -60,6 +60,14 @@ class PatchGrid:
     def __len__(self) -> int:
         return (self.image_shape[0] - self.patch_size + 1) * self.columns
 
+    def every(self, stride: int) -> Tensor:
+        """Numbers of the patches every `stride` pixels, the last row and column included: (N,)."""
+        places = [
+            torch.tensor([*range(0, count - 1, stride), count - 1], device=self.device)
+            for count in (len(self) // self.columns, self.columns)
+        ]
+        return (places[0][:, None] * self.columns + places[1]).flatten()
+
     @cached_property
     def offsets(self) -> Tensor:
         """Distance of each value of a patch from its first one, in the flat image: (D,)."""

@@ -17,6 +17,7 @@ from denoise.errors import ImageError, OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions, RefinementOptions
+from denoise.patches import PatchGrid
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import Clock, DenoiseResult, Progress
@@ -173,7 +174,7 @@ class _Run:
                     options=self.options,
                     seed=self.seed,
                     with_variance=self.with_uncertainty,
-                    on_patches=_report_rebuilding(vae, noisy, self.on_progress),
+                    on_patches=_report_rebuilding(vae, noisy, self.options, self.on_progress),
                 )
             )
             used.append(for_another_image(vae, vae.sigma))
@@ -215,10 +216,13 @@ def _models(
 
 
 def _report_rebuilding(
-    vae: LearnedVAE, noisy: Tensor, on_progress: Callable[[Progress], None]
+    vae: LearnedVAE,
+    noisy: Tensor,
+    options: DenoiseOptions,
+    on_progress: Callable[[Progress], None],
 ) -> Callable[[int], None]:
     size = vae.patch_size
-    total = (noisy.shape[0] - size + 1) * (noisy.shape[1] - size + 1)
+    total = len(PatchGrid.of(noisy, size).every(options.inference.stride))
     return lambda done: on_progress(Progress("rebuild", done, total, size))
 
 

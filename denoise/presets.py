@@ -123,29 +123,48 @@ def override(options: DenoiseOptions, overrides: Overrides) -> DenoiseOptions:
 
 
 def _fast(regime: Regime) -> DenoiseOptions:
-    """A few patches, learned from in seconds, and few passes of the refinement."""
+    """A few patches, learned from in a second, and few passes of the refinement."""
+    strong = regime == "strong"
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(_patch_sizes(regime)[1],)),
         training=TrainingOptions(epochs=4, patch_budget=8192, batch_size=1024),
-        refinement=RefinementOptions(window=24, noise_kept=(0.5625, 0.375, 0.1875, 0.0)),
+        inference=InferenceOptions(stride=2),
+        refinement=RefinementOptions(
+            patch_sizes=(7,) if strong else (6,),
+            group_size=50 if strong else 40,
+            window=24,
+            noise_kept=(0.5625, 0.375, 0.1875, 0.0),
+        ),
     )
 
 
 def _balanced(regime: Regime) -> DenoiseOptions:
     """Some patches; two patch sizes in the refinement, which err differently."""
+    strong = regime == "strong"
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(_patch_sizes(regime)[1],)),
         training=TrainingOptions(patch_budget=16_384, batch_size=2048),
-        refinement=RefinementOptions(patch_sizes=(5, 7)),
+        inference=InferenceOptions(stride=2),
+        refinement=RefinementOptions(
+            patch_sizes=(6, 8) if strong else (5, 7),
+            group_size=60 if strong else 40,
+            wiener_passes=2 if strong else 1,
+        ),
     )
 
 
 def _best(regime: Regime) -> DenoiseOptions:
     """More models and all patches: small patches suit texture and large ones flat areas."""
     small, _, large = _patch_sizes(regime)
+    strong = regime == "strong"
     return DenoiseOptions(
         model=ModelOptions(patch_sizes=(small, large), latents=512),
-        refinement=RefinementOptions(patch_sizes=(5, 6, 7), window=36, wiener_passes=2),
+        refinement=RefinementOptions(
+            patch_sizes=(6, 7, 8) if strong else (5, 6, 7),
+            group_size=60 if strong else 40,
+            window=36,
+            wiener_passes=2,
+        ),
     )
 
 

@@ -30,6 +30,15 @@ def test_patches_are_slices_of_the_image(shape: tuple[int, int, int], patch_size
     assert number == len(grid)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 50])
+def test_every_few_pixels_there_is_a_patch_and_at_the_ends(stride: int) -> None:
+    grid = PatchGrid((9, 13, 1), 4, CPU)
+    rows = [row for row in range(6) if row % stride == 0 or row == 5]
+    columns = [column for column in range(10) if column % stride == 0 or column == 9]
+    expected = [row * 10 + column for row in rows for column in columns]
+    assert grid.every(stride).tolist() == expected
+
+
 def test_image_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(ImageError, match="7x5 pixels, smaller than one 6x6 patch"):
         PatchGrid((5, 7, 1), 6, CPU)

@@ -141,6 +141,7 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
         (TrainingOptions, "memory", 0.0),
         (InferenceOptions, "pool_size", 0),
         (InferenceOptions, "chunk_size", 0),
+        (InferenceOptions, "stride", 0),
         (InferenceOptions, "search_steps", -1),
         (RefinementOptions, "patch_sizes", (6, 1)),
         (RefinementOptions, "stride", 0),
@@ -170,6 +171,11 @@ def test_the_decoder_can_be_chosen(name: str) -> None:
     assert preset("paper", decoder="mlp") == preset("paper")
     with pytest.raises(OptionError, match="the preset 'paper' has the decoder 'mlp'"):
         preset("paper", decoder="amplitude")
+
+
+def test_gaps_between_rebuilt_patches_are_refused() -> None:
+    with pytest.raises(OptionError, match="a stride of 4 leaves gaps between patches of 3 pixels"):
+        DenoiseOptions(model=ModelOptions(patch_sizes=(5, 3)), inference=InferenceOptions(stride=4))
 
 
 def test_more_states_than_there_are_is_refused() -> None:

@@ -70,7 +70,7 @@ def rebuild_image(
     means = PatchMerger(grid, like=image)
     variances = PatchMerger(grid, like=None) if with_variance else None
     finished, parts = 0, PartsThatFit()
-    for chunk in torch.arange(len(grid), device=image.device).split(inference.chunk_size):
+    for chunk in grid.every(inference.stride).split(inference.chunk_size):
 
         def rebuild(rows: slice, chunk: Tensor = chunk) -> _Rebuilt:
             patches = Patches.from_raw(grid.extract(image, chunk[rows]), chunk[rows])
