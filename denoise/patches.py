@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from denoise.errors import ImageError
+from denoise.kernels.matching import every
 from denoise.kernels.merging import empty_sums
 
 # Some patches of many: their numbers (B,) int64, or a run of them.
@@ -62,11 +63,9 @@ class PatchGrid:
 
     def every(self, stride: int) -> Tensor:
         """Numbers of the patches every `stride` pixels, the last row and column included: (N,)."""
-        places = [
-            torch.tensor([*range(0, count - 1, stride), count - 1], device=self.device)
-            for count in (len(self) // self.columns, self.columns)
-        ]
-        return (places[0][:, None] * self.columns + places[1]).flatten()
+        rows = every(stride, len(self) // self.columns, self.device)
+        columns = every(stride, self.columns, self.device)
+        return (rows[:, None] * self.columns + columns).flatten()
 
     @cached_property
     def offsets(self) -> Tensor:

@@ -22,7 +22,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
     ("photon_noise", {}),
     ("reduced_precision", {}),
-    ("refinement_settings", {"table": "chain", "only": ["one pass", "1, 0.5, 0.25, 0"]}),
+    ("refinement_settings", {"table": "chain", "only": ["0, then 6", "1, then 1"]}),
     ("refinement_settings", {"table": "groups", "only": ["window 20"], "from_noise": True}),
     ("refinement_time", {"runs": 1}),
     ("search_operators", {"patches": 64}),

@@ -43,7 +43,7 @@ def match_patches(
     """
     height, width = (length - patch_size + 1 for length in pilot.shape)
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
-    rows, columns = (_places(count, stride, pilot) for count in (height, width))
+    rows, columns = (every(stride, count, pilot.device) for count in (height, width))
     compiled: list[Implementation] = ["numba"] if patch_size <= MOST_SIZE else []
     if (2 * window + 1) ** 2 <= 2**PLACE_BITS:
         compiled.append("triton")
@@ -57,9 +57,9 @@ def match_patches(
     return torch.cat(found)
 
 
-def _places(count: int, stride: int, like: Tensor) -> Tensor:
-    places = [*range(0, count - 1, stride), count - 1]
-    return torch.tensor(places, device=like.device)
+def every(stride: int, count: int, device: torch.device) -> Tensor:
+    """Every `stride`-th of the numbers below `count`, from 0 on, and the last one."""
+    return torch.tensor([*range(0, count - 1, stride), count - 1], device=device)
 
 
 def _match_band(

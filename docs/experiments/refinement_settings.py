@@ -33,25 +33,24 @@ from trials import (
 )
 
 
-def _kept(passes: int, start: float = 0.75, before: int = 1) -> tuple[float, ...]:
-    """`before` passes over the data themselves, then ones with evenly falling noise."""
-    falling = (start * (1 - step / passes) for step in range(1, passes + 1))
-    return (1.0,) * before + tuple(falling)
+def _falling(passes: int, start: float = 0.75) -> tuple[float, ...]:
+    """Noise that is kept by passes of a chain, evenly falling from `start` to 0."""
+    return tuple(start * (1 - step / passes) for step in range(1, passes + 1))
 
 
 CHAIN: dict[str, dict[str, Any]] = {
-    "one pass": {"noise_kept": (0.0,)},
-    "1, 0": {"noise_kept": (1.0, 0.0)},
-    "1, 0.5, 0.25, 0": {"noise_kept": (1.0, 0.5, 0.25, 0.0)},
-    "1, then 4 passes": {"noise_kept": _kept(4)},
-    "1, then 6 passes": {},
-    "1, then 8 passes": {"noise_kept": _kept(8)},
-    "6 passes": {"noise_kept": _kept(6, before=0)},
-    "1, 1, then 6 passes": {"noise_kept": _kept(6, before=2)},
-    "from 0.6": {"noise_kept": _kept(6, 0.6)},
-    "from 0.9": {"noise_kept": _kept(6, 0.9)},
-    "matched for every pass": {"passes_per_match": 1},
-    "matched for every third pass": {"passes_per_match": 3},
+    "1 pass within patches, then 6 from both sides": {},
+    "0, then 6": {"wiener_passes": 0},
+    "2, then 6": {"wiener_passes": 2},
+    "1, then 1": {"noise_kept": _falling(1)},
+    "1, then 2": {"noise_kept": _falling(2)},
+    "1, then 4": {"noise_kept": _falling(4)},
+    "1, then 8": {"noise_kept": _falling(8)},
+    "from 0.6": {"noise_kept": _falling(6, 0.6)},
+    "from 0.9": {"noise_kept": _falling(6, 0.9)},
+    "groups found for every pass": {"passes_per_match": 1},
+    "groups found for every third pass": {"passes_per_match": 3},
+    "groups of 16 within patches": {"wiener_group": 16},
 }
 GROUPS: dict[str, dict[str, Any]] = {
     "6x6, 40, window 31": {},
@@ -97,7 +96,7 @@ def main(
     pilots = {
         sample.name: sample.noisy if from_noise else pilot(sample, epochs) for sample in noisy
     }
-    usual = preset_options("balanced", sigma).refinement or RefinementOptions()
+    usual = RefinementOptions()
 
     def run(name: str, sample: Sample) -> Image:
         options = replace(usual, **rows[name])
