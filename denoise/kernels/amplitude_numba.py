@@ -14,13 +14,13 @@ import math
 import numpy as np
 
 from denoise.kernels import constants
-from denoise.kernels.loops import compile_loop
+from denoise.kernels.loops import compile_loop, part_of_loop
 
 ABSENT = np.float32(-1e30)
 LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 
 
-@compile_loop
+@part_of_loop
 def _evidence(latents, count, gram, projections, matrix, right):
     """Log evidence 1/2 c^T M^-1 c - 1/2 log det M; `matrix` and `right` are work space.
 
@@ -45,7 +45,7 @@ def _evidence(latents, count, gram, projections, matrix, right):
     return np.float32(0.5) * fit - np.float32(0.5 * math.log(determinant))
 
 
-@compile_loop
+@part_of_loop
 def _solve(latents, count, gram, projections, inverse, means):
     """Posterior of the amplitudes by Gauss-Jordan: `inverse` = M^-1, `means` = M^-1 c."""
     for i in range(count):
@@ -70,7 +70,7 @@ def _solve(latents, count, gram, projections, inverse, means):
         means[i] = mean
 
 
-@compile_loop
+@part_of_loop
 def _count(active, number):
     """How many latents are on in a state."""
     count = 0
@@ -79,7 +79,7 @@ def _count(active, number):
     return count
 
 
-@compile_loop
+@part_of_loop
 def _rank(best, found, gain, flip):
     """Put a flip among the best ones, sorted by falling gain; returns their number."""
     gains, flips = best
@@ -97,7 +97,7 @@ def _rank(best, found, gain, flip):
     return found
 
 
-@compile_loop
+@part_of_loop
 def _rank_additions(
     latents, count, gram, lengths, projections, log_odds, solution, work, needed, best
 ):
@@ -137,7 +137,7 @@ def _rank_additions(
     return found
 
 
-@compile_loop
+@part_of_loop
 def _insert(places, new, count, score, code):
     """Put a state into the set, unless it is there or too unlikely.
 
@@ -165,7 +165,7 @@ def _insert(places, new, count, score, code):
     expanded[slot] = False
 
 
-@compile_loop
+@part_of_loop
 def _load(places, active, old_scores, gram, own, log_odds, keys, work):
     """Score the states of a patch and sort them into the empty set."""
     inverse, means = work[2]
@@ -185,7 +185,7 @@ def _load(places, active, old_scores, gram, own, log_odds, keys, work):
         _insert(places, state, count, score, code)
 
 
-@compile_loop
+@part_of_loop
 def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
     """Offer the best single-bit neighbours of the state at `rank` to the set."""
     scores, order, lists, counts, hashes, expanded = places
@@ -219,7 +219,7 @@ def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
             _insert(places, child, count - 1, score + gain, code ^ keys[parent[removed]])
 
 
-@compile_loop
+@part_of_loop
 def _store(places, active, new_scores, number):
     """Write the set back."""
     scores, order, lists, counts, _, _ = places

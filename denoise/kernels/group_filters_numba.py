@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop
+from denoise.kernels.loops import compile_loop, part_of_loop
 
 # Values of a vector register.
 LANES = 8
 
 
-@compile_loop
+@part_of_loop
 def _multiply_transposed(left, right, out):
     """out = leftᵀ right, for (M, K) and (M, K)."""
     for i in range(0, len(out), 2):
@@ -32,7 +32,7 @@ def _multiply_transposed(left, right, out):
                 next_row[j] += e * r[j] + f * s[j] + g * t[j] + h * u[j]
 
 
-@compile_loop
+@part_of_loop
 def _add_product(left, matrix, out):
     """out += left matrix, for (M, K) and (K', K)."""
     for m in range(0, len(left), 2):
@@ -46,7 +46,7 @@ def _add_product(left, matrix, out):
                 next_row[j] += e * r[j] + f * s[j] + g * t[j] + h * u[j]
 
 
-@compile_loop
+@part_of_loop
 def _eliminate(matrix, first):
     """Gauss-Jordan elimination of four columns within the four rows of the same numbers."""
     for k in range(first, first + 4):
@@ -64,7 +64,7 @@ def _eliminate(matrix, first):
                     other[j] -= factor * row[j]
 
 
-@compile_loop
+@part_of_loop
 def _invert(matrix):
     """Inverse of a positive definite matrix in its own place, four rows and columns at a time."""
     for first in range(0, len(matrix), 4):
@@ -88,7 +88,7 @@ def _invert(matrix):
                 next_row[j] -= e * r[j] + f * s[j] + g * t[j] + h * u[j]
 
 
-@compile_loop
+@part_of_loop
 def _gather(image, numbers, size, patches, mean):
     """Patches of an image (M, K), and their mean (K,)."""
     columns = image.shape[1] - size + 1
@@ -104,7 +104,7 @@ def _gather(image, numbers, size, patches, mean):
         mean[d] /= len(numbers)
 
 
-@compile_loop
+@part_of_loop
 def _centre(patches, count, mean):
     """Subtract a mean (K,) from the first `count` patches."""
     for m in range(count):
@@ -112,7 +112,7 @@ def _centre(patches, count, mean):
             patches[m, d] -= mean[d]
 
 
-@compile_loop
+@part_of_loop
 def _scatter(estimates, mean, weights, numbers, size, top, columns, total, weight):
     """Add patches to the rows of an image from `top` on."""
     for m in range(len(numbers)):

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import torch
@@ -28,10 +28,24 @@ def compile_loop(function: Callable[..., Any]) -> Any:
     """
     import numba
 
-    try:
-        return numba.njit(cache=True, fastmath=True, nogil=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache can be written
-        return numba.njit(fastmath=True, nogil=True)(function)
+    from denoise.kernels.machine_code import LoopCache
+
+    loop: Any = numba.njit(fastmath=True, nogil=True)(function)
+    with suppress(RuntimeError):  # neither this folder nor the user's cache can be written
+        loop._cache = LoopCache(function)
+    return loop
+
+
+def part_of_loop(function: Callable[..., Any]) -> Any:
+    """Compile as a part of each loop that calls it.
+
+    A function of its own would exist twice, once as it was compiled first and once as it is kept
+    with the loop, and they may round differently: which one is called depends on whether the loop
+    was compiled in the same process.
+    """
+    import numba
+
+    return numba.njit(fastmath=True, nogil=True, inline="always")(function)
 
 
 def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

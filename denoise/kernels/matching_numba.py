@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop
+from denoise.kernels.loops import compile_loop, part_of_loop
 
 # Pixels of a row that are compared at a time. A constant number of them fills vector registers, and
 # the distances of the reference patches among them fit into a CPU's cache.
@@ -13,7 +13,7 @@ STRIP = 96
 FAR = np.float32(np.finfo(np.float32).max)
 
 
-@compile_loop
+@part_of_loop
 def _strip_distances(padded, size, row, column, other_row, other_column, sums, found):
     """Squared distances of the patches of a strip to those of another one."""
     for x in range(STRIP):
@@ -32,7 +32,7 @@ def _strip_distances(padded, size, row, column, other_row, other_column, sums, f
             found[x] += moved[x]
 
 
-@compile_loop
+@part_of_loop
 def _limit(distances, count):
     """The smallest number, about, that at least `count` distances do not exceed, by bisection.
 
@@ -56,7 +56,7 @@ def _limit(distances, count):
     return as_float[0]
 
 
-@compile_loop
+@part_of_loop
 def _choose(distances, window, row, column, columns, numbers):
     """Numbers of the nearest patches in the window of one reference patch, itself first.
 
