@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 import struct
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -182,3 +184,36 @@ def test_a_folder_where_a_file_is_wanted() -> None:
     code, _, stderr = run_cli("good.png", "--figure", "folder.png", "--overwrite", *SIGMA)
     assert code == 1
     assert "error: folder.png: is a folder; give a file name" in stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_that_nobody_writes_into_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("denoise.files.bytes.PATIENCE", 0.1)
+    os.mkfifo("pipe.png")
+    code, _, stderr = run_cli("pipe.png", "good.png", "-o", "out/", *SIGMA)
+    assert code == 1
+    assert "error: pipe.png: is a pipe that no program writes into" in stderr
+    assert os.listdir("out") == ["good.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read_once_however_slow_its_writer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denoise.files.bytes.PATIENCE", 0.5)
+    os.mkfifo("pipe.png")
+    data = Path("good.png").read_bytes()
+
+    def write() -> None:
+        with open("pipe.png", "wb", buffering=0) as pipe:
+            time.sleep(1)
+            pipe.write(data[:100])
+            time.sleep(0.2)
+            pipe.write(data[100:])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert run_cli("pipe.png", "-o", "piped.png", *SIGMA)[0] == 0
+    writer.join()
+    run_cli("good.png", "-o", "direct.png", *SIGMA)
+    assert Path("piped.png").read_bytes() == Path("direct.png").read_bytes()

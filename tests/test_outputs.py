@@ -108,3 +108,66 @@ def test_missing_folders_are_made_when_the_file_is_written_and_not_before(tmp_pa
     assert list(tmp_path.iterdir()) == []
     write_image(path, pixels(4, 4), overwrite=False)
     assert [entry.name for entry in path.parent.iterdir()] == ["out.png"]
+
+
+def test_a_file_with_two_names_keeps_both(tmp_path: Path) -> None:
+    path = save(tmp_path / "out.png", pixels(8, 8))
+    path.with_name("second.png").hardlink_to(path)
+    for side in (4, 16):
+        write_image(path, pixels(side, side), overwrite=True)
+        assert read_image(tmp_path / "second.png").pixels.shape == (side, side)
+    assert path.stat().st_nlink == 2
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.png", "second.png"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_of_a_file_that_is_replaced_stays(tmp_path: Path) -> None:
+    path = save(tmp_path / "out.png", pixels(8, 8))
+    os.chown(path, 12, 34)
+    write_image(path, pixels(4, 4), overwrite=True)
+    assert (path.stat().st_uid, path.stat().st_gid) == (12, 34)
+
+
+def test_a_file_of_somebody_else_is_filled_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError
+
+    path = save(tmp_path / "out.png", pixels(8, 8))
+    number = path.stat().st_ino
+    own = os.stat_result
+    monkeypatch.setattr("os.chown", refuse)
+    before = Path.stat
+
+    def foreign(self: Path, **options: bool) -> own:
+        found = before(self, **options)
+        return own((*found[:4], 77, *found[5:])) if self.name == "out.png" else found
+
+    monkeypatch.setattr(Path, "stat", foreign)
+    write_image(path, pixels(4, 4), overwrite=True)
+    monkeypatch.undo()
+    assert path.stat().st_ino == number
+    assert read_image(path).pixels.shape == (4, 4)
+
+
+def test_what_could_be_written_in_part_only_is_complete_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    path.with_name("second").hardlink_to(path)
+    written: list[int] = []
+    before = os.fsync
+
+    def fail_at_the_second(number: int) -> None:
+        written.append(number)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device")
+        before(number)
+
+    monkeypatch.setattr("os.fsync", fail_at_the_second)
+    with pytest.raises(OutputError, match=r"written in part only: No space.*is in .*complete"):
+        write_atomically(path, b"new content")
+    (kept,) = tmp_path.glob("*.complete")
+    assert kept.read_bytes() == b"new content"

@@ -52,7 +52,9 @@ def refuse_existing(paths: Iterable[Path]) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write to a hidden neighbour, then rename: readers see the old file or the new one.
 
-    Missing folders are made.
+    Missing folders are made. A file that is replaced leaves its owner, mode and extended
+    attributes to the new one. If that is not allowed, or the file has further names (hard links),
+    it is filled anew once the neighbour is complete.
 
     Raises
     ------
@@ -68,14 +70,49 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
+        if not target.exists() or _inherits(temporary, target):
+            temporary.replace(target)
+        else:
+            _refill(target, temporary, data)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _inherits(new: Path, old: Path) -> bool:
+    """Give a file what another one has beside its content; False if that cannot be done."""
+    before, after = old.stat(), new.stat()
+    if before.st_nlink > 1:
+        return False
+    if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
+        try:
+            os.chown(new, before.st_uid, before.st_gid)
+        except OSError:
+            return False
+    shutil.copymode(old, new)
+    for name in os.listxattr(old) if hasattr(os, "listxattr") else ():
+        with suppress(OSError):  # such as labels that only the system sets
+            os.setxattr(new, name, os.getxattr(old, name))
+    return True
+
+
+def _refill(path: Path, complete: Path, data: bytes) -> None:
+    """Put new content into a file that stays the same one."""
+    with path.open("r+b") as file:
+        try:
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            kept = path.with_name(f"{path.name}.{os.getpid()}.complete")
+            complete.replace(kept)
+            raise OutputError(
+                f"{path}: was written in part only: {error.strerror or error}; the whole result is"
+                f" in {kept}"
+            ) from None
 
 
 def temporary_name(path: Path, process: int | None = None) -> Path:

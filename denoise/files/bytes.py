@@ -1,0 +1,65 @@
+"""The bytes of a file, whatever kind of file it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from denoise.errors import ImageError
+
+# Seconds until a program has to have opened a pipe for writing, and between two looks.
+PATIENCE, PAUSE = 5.0, 0.02
+PIECE = 2**20
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether it can be read only once."""
+    return stat.S_ISFIFO(_mode(path))
+
+
+def read_bytes(path: Path, count: int = -1) -> bytes:
+    """The first bytes of a file, or all of them.
+
+    Raises
+    ------
+    ImageError
+        If it is a device, a pipe that no program writes into, or cannot be read.
+    """
+    mode = _mode(path)
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise ImageError(f"{path}: is a device, not a file; use - to read from standard input")
+    try:
+        if stat.S_ISFIFO(mode):
+            return _read_pipe(path)[: None if count < 0 else count]
+        with path.open("rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _mode(path: Path) -> int:
+    """What kind of file it is, or 0 if that cannot be found out."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _read_pipe(path: Path) -> bytes:
+    """All that is written into a pipe, if a program opens it soon.
+
+    Without waiting, a pipe reads as empty while no program has opened it, and as busy once one has.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as pipe:
+        until = time.monotonic() + PATIENCE
+        while (first := pipe.read(PIECE)) == b"":
+            if time.monotonic() > until:
+                raise ImageError(f"{path}: is a pipe that no program writes into")
+            time.sleep(PAUSE)
+        os.set_blocking(descriptor, True)
+        return (first or b"") + pipe.read()
