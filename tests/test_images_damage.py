@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import sys
 import zlib
 from pathlib import Path
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
+from tifffile import TiffFile
 
-from denoise.errors import ImageError, OutputError
+from denoise.errors import DamagedImageError, ImageError, OutputError
 from denoise.files.formats import FORMATS
 from denoise.files.image_file import ImageFile, Metadata, TiffLayout
 from denoise.files.images import check_writable, encode_image, read_image
+from denoise.files.samples import to_pixels
 
 resource = pytest.importorskip("resource", reason="the memory used can be measured on Unix only")
 GENEROUS = 2**18  # pixels; more would only make the tests slow
@@ -222,3 +226,29 @@ def test_what_fits_is_not_refused_and_what_is_too_long_is() -> None:
     with pytest.raises(OutputError, match=r"a\.jpg: 70006 bytes of metadata are too long for"):
         check_writable(Path("a.jpg"), long)
     check_writable(Path("a.jpg"), long, strip=True)
+
+
+def with_tag(data: bytes, code: int, value: int) -> bytes:
+    """A small TIFF file of this machine's byte order with another value of a SHORT tag."""
+    with TiffFile(io.BytesIO(data)) as file:
+        place = file.pages.first.tags[code].valueoffset
+    return data[:place] + struct.pack("<H", value) + data[place + 2 :]
+
+
+def test_an_unknown_order_of_channels_is_damage() -> None:
+    data = tiff_bytes(np.zeros((9, 7, 3), np.uint8), photometric="rgb")
+    assert read_image(data).pixels.shape == (9, 7, 3)
+    with pytest.raises(DamagedImageError, match="no order of channels 256"):
+        read_image(with_tag(data, 284, 256))
+
+
+@pytest.mark.parametrize("sample_type", ["uint8", "int16", "float16", "float64"])
+def test_damaged_lzw_is_an_error_and_does_not_end_the_process(sample_type: str) -> None:
+    samples = np.random.default_rng(0).integers(0, 90, (9, 7)).astype(sample_type)
+    data = tiff_bytes(samples, compression="lzw")
+    with TiffFile(io.BytesIO(data)) as file:
+        start = file.pages.first.dataoffsets[0]
+        assert np.array_equal(read_image(data).pixels, to_pixels(samples))
+    # A code without an entry after the one that clears the table.
+    with pytest.raises(DamagedImageError):
+        read_image(data[:start] + b"\x80\x60\x20\x50" + data[start + 4 :])

@@ -13,7 +13,8 @@ import tifffile
 from image_samples import pillow_bytes, random_samples, stored, tiff_bytes
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.images import read_image
+from denoise.files.images import encode_image, read_image
+from denoise.files.samples import to_8bit
 
 GRAY, COLOUR = random_samples("uint8", (16, 16)), random_samples("uint8", (16, 16, 3))
 FLOATS = COLOUR.astype("f4")
@@ -127,3 +128,13 @@ def test_a_palette_of_two_colours_is_expanded() -> None:
     image = read_image(data)
     assert image.notes == ("the palette is written as full colour",)
     assert np.array_equal(image.pixels, np.array([[0, 100, 0], [255, 0, 200]])[bits.astype(int)])
+
+
+def test_pixels_that_spell_the_name_of_raw_files_are_read() -> None:
+    pixels = np.full((16, 16), ord("C"), np.uint8)
+    pixels[:, 1::2] = ord("R")
+    image = read_image(tiff_bytes(pixels))
+    again = read_image(encode_image(image.pixels, image))
+    assert np.array_equal(to_8bit(again.pixels), pixels)
+    with pytest.raises(ImageError, match="camera's raw file"):
+        read_image(b"II*\0\x10\0\0\0CR\2\0" + bytes(64))
