@@ -55,7 +55,8 @@ def captioned_panels(
     """Captions and images on 0..255; see `comparison`."""
     low, high = 0.0, PEAK
     if noisy.is_float:
-        low, high = float(denoised.pixels.min()), float(denoised.pixels.max())
+        values = denoised.pixels[denoised.picture]
+        low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
 
     def shown(image: ImageFile) -> NDArray[np.float32]:
         scale = PEAK / max(high - low, LEAST_RANGE)

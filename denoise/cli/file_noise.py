@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import without_equal_channels
+from denoise.noise.blank import filled_in
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.outliers import find_outliers, find_stripes, without_outliers
 from denoise.noise.pixels import as_pixels
 from denoise.options import NoiseKind
+
+if TYPE_CHECKING:
+    from denoise.noise.estimate import Measurement
 
 # Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
 LARGEST_CONTRAST = 3.0
@@ -26,7 +34,7 @@ class Observed:
 
     Attributes
     ----------
-    image : gray if its channels are equal, without outliers
+    image : gray if its channels are equal, without outliers; what is no picture is filled in
     noise : given or estimated; None if there is none
     outliers : how many pixels were filled in
     notes : what the user should know
@@ -53,25 +61,43 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         If the noise that is given has other units.
     """
     seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
-    pixels = as_pixels(seen.pixels)
+    pixels = picture_of(seen)
     outliers, notes = 0, []
     found = find_outliers(pixels) if settings.fill_outliers else None
     if found is not None:
         outliers = found.count
         pixels = without_outliers(pixels, found.where)
-        seen = replace(seen, pixels=pixels.reshape(seen.pixels.shape).astype(seen.pixels.dtype))
         filled = f"{outliers} outliers ({found.kind}) were filled in"
         notes.append(f"{filled}; --keep-outliers leaves them")
     stripes = find_stripes(pixels)
     if stripes is not None:
         notes.append(f"there are stripes along {stripes}, which are left as they are")
+    if found is not None or noisy.void is not None:
+        seen = replace(seen, pixels=pixels.reshape(seen.pixels.shape).astype(seen.pixels.dtype))
     noise = given_noise(settings, units_of(noisy))
     if noise is None:
-        from denoise.noise.estimate import estimate_noise  # what it needs is slow to load
+        from denoise.noise.estimate import measure_noise  # what it needs is slow to load
 
-        noise = estimate_noise(seen.pixels, _kind(settings))
-        notes += _doubts(seen, noise, settings, filled=outliers > 0)
+        measured = measure_noise(without_void(pixels, noisy.void), _kind(settings))
+        noise = measured.noise
+        notes += _doubts(seen, measured, settings, filled=outliers > 0)
     return Observed(seen, noise, outliers, tuple(notes))
+
+
+def picture_of(image: ImageFile) -> NDArray[np.float64]:
+    """Pixels (height, width, C) of an image file, continued smoothly where it is no picture."""
+    if image.void is None:
+        return as_pixels(image.pixels)
+    channels = 1 if image.pixels.ndim == 2 else image.pixels.shape[2]
+    pixels = image.pixels.astype(np.float64).reshape(*image.void.shape, channels)
+    return as_pixels(filled_in(pixels, image.void))
+
+
+def without_void(
+    pixels: NDArray[np.float64], void: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
+    """Pixels (height, width, C), NaN where they are no picture."""
+    return pixels if void is None else np.where(void[..., None], np.nan, pixels)
 
 
 def units_of(image: ImageFile) -> str:
@@ -110,15 +136,18 @@ def _kind(settings: Settings) -> NoiseKind:
 
 
 def _doubts(
-    noisy: ImageFile, estimated: Noise | None, settings: Settings, *, filled: bool
+    noisy: ImageFile, measured: Measurement, settings: Settings, *, filled: bool
 ) -> list[str]:
     """What the user should know of noise that was estimated."""
-    if estimated is None:
+    if measured.noise is None:
         rest = "the rest is written as it is" if filled else "written as it is"
-        return [f"there is no noise to speak of; {rest}"]
-    if settings.noise != "gaussian":
-        return []
+        why = f"{measured.doubt}; give --sigma if it is noisy" if measured.doubt else ""
+        return [f"{why or 'there is no noise to speak of'}; {rest}"]
     notes = []
+    if measured.doubt:
+        notes.append(f"{measured.doubt}; give a lower --sigma if details are lost")
+    if settings.noise != "gaussian":
+        return notes
     if noisy.format == "JPEG":
         notes.append(
             "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
@@ -127,7 +156,7 @@ def _doubts(
     from denoise.noise.photons import estimate_poisson_gaussian
 
     try:
-        growing = estimate_poisson_gaussian(noisy.pixels)
+        growing = estimate_poisson_gaussian(without_void(as_pixels(noisy.pixels), noisy.void))
     except ImageError:  # too little to measure on
         growing = None
     if growing is not None and growing.contrast(noisy.pixels) > LARGEST_CONTRAST:

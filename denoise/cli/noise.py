@@ -52,11 +52,12 @@ class NoiseOptions:
 @takes_options
 def noise(options: NoiseOptions) -> int:
     """Measure the noise of an image, best of a flat or a dark exposure of the same camera."""
-    from denoise.cli.file_noise import units_of
+    from denoise.cli.file_noise import units_of, without_void
     from denoise.files.images import read_image
     from denoise.files.outputs import check_output, write_atomically
     from denoise.files.samples import without_equal_channels
-    from denoise.noise.estimate import estimate_noise
+    from denoise.noise.estimate import measure_noise
+    from denoise.noise.pixels import as_pixels
     from denoise.noise.saved import noise_to_json
 
     if options.output is not None:
@@ -65,11 +66,14 @@ def noise(options: NoiseOptions) -> int:
     if image.find_non_finite() is not None:
         raise ImageError(f"{options.image}: has pixels that are not finite; measure on another")
     try:
-        found = estimate_noise(without_equal_channels(image.pixels), options.kind)
+        pixels = as_pixels(without_equal_channels(image.pixels))
+        measured = measure_noise(without_void(pixels, image.void), options.kind)
     except ImageError as error:
         raise ImageError(f"{options.image}: {error}") from None
+    found = measured.noise
     if found is None:
-        raise ImageError(f"{options.image}: there is no noise to speak of")
+        why = measured.doubt or "there is no noise to speak of"
+        raise ImageError(f"{options.image}: {why}")
     units = units_of(image)
     text = noise_to_json(found, units)
     if options.output is not None:

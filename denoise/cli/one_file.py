@@ -15,6 +15,7 @@ from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given, observe
 from denoise.cli.jobs import FileJob
+from denoise.cli.reference import quality_of, read_reference
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
@@ -33,9 +34,9 @@ from denoise.files.samples import (
     quantised,
     to_pixels,
     with_equal_channels,
+    without_value,
 )
 from denoise.methods.run import Run
-from denoise.metrics import Quality, psnr, ssim
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
@@ -72,8 +73,8 @@ def denoise_file(
             return FileReport(job.input_name, job.output_name, "skipped")
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
-    noisy = replace(noisy, pixels=_observed(noisy, settings.fill_missing))
-    reference = None if job.reference is None else _read_reference(job, noisy, settings)
+    noisy = _observed(noisy, settings.fill_missing)
+    reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
     try:
         notes = (*noisy.notes, *_losses(noisy, job, settings))
         seen = observe(noisy, settings)
@@ -83,11 +84,8 @@ def denoise_file(
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
     if output is not None or seen.outliers:
-        image = seen.image.pixels if output is None else output.image
-        if image.ndim < noisy.pixels.ndim:
-            image = with_equal_channels(image)
-        denoised = replace(noisy, pixels=to_pixels(quantised(image, noisy.sample_type)))
-    quality = None if reference is None else _quality(noisy, denoised, reference)
+        denoised = _result(noisy, seen.image.pixels if output is None else output.image)
+    quality = None if reference is None else quality_of(noisy, denoised, reference)
     # The image comes last: where it is, the job is done.
     overwrite = settings.may_replace
     if output is not None:
@@ -100,6 +98,18 @@ def denoise_file(
     report = _report(job, settings, noisy, seen.noise, output)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
+
+
+def _result(noisy: ImageFile, image: NDArray[np.floating]) -> ImageFile:
+    """The denoised image as it will be written; what is no picture stays as it is."""
+    if image.ndim < noisy.pixels.ndim:
+        image = with_equal_channels(image)
+    if noisy.void is not None:
+        void = noisy.void if image.ndim == 2 else noisy.void[..., None]
+        image = np.where(void, noisy.pixels, image)
+    samples = quantised(image, noisy.sample_type)
+    samples = without_value(samples, noisy.metadata.tiff.nodata, noisy.void)
+    return replace(noisy, pixels=to_pixels(samples))
 
 
 def _read(job: FileJob, settings: Settings) -> ImageFile:
@@ -209,55 +219,19 @@ def _report(
     )
 
 
-def _observed(noisy: ImageFile, fill_missing: bool) -> NDArray[np.floating]:
-    """The pixels, NaN where they are missing."""
+def _observed(noisy: ImageFile, fill_missing: bool) -> ImageFile:
+    """The image, NaN where pixels are missing that are to be filled in."""
+    finite = np.isfinite(noisy.pixels)
+    if fill_missing and noisy.void is not None:  # also those that a file calls missing by NaN
+        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
     missing = noisy.find_non_finite()
     if missing is None:
-        return noisy.pixels
+        return noisy
     if not fill_missing:
         raise ImageError(
             f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
             f" column {missing.column}); use --fill-missing"
         )
-    height, width = noisy.pixels.shape[:2]
-    if missing.count == height * width:
+    if not finite.any():
         raise ImageError(f"{noisy.path}: the image holds no value at all")
-    return np.where(np.isfinite(noisy.pixels), noisy.pixels, np.float32(np.nan))
-
-
-def _read_reference(job: FileJob, noisy: ImageFile, settings: Settings) -> ImageFile:
-    path = job.reference
-    assert path is not None
-    try:
-        reference = read_image(path, max_pixels=settings.max_pixels)
-    except ImageError:
-        if settings.frame is None:
-            raise
-        reference = read_image(path, frame=settings.frame, max_pixels=settings.max_pixels)
-    if reference.find_non_finite() is not None:
-        raise ImageError(f"{path}: the reference has pixels that are not finite")
-    if reference.is_float != noisy.is_float:
-        raise ImageError(
-            f"{path}: the reference holds {reference.sample_type} pixels, but {noisy.path}"
-            f" {noisy.sample_type}; give both as integers or both as floats"
-        )
-    if reference.data_range == 0:
-        raise ImageError(f"{path}: the reference is the same everywhere, PSNR needs a range")
-    if reference.pixels.shape != noisy.pixels.shape:
-        raise ImageError(
-            f"{path}: the reference is {reference.description}, but {noisy.path} is"
-            f" {noisy.description}; give the clean version of the same image"
-        )
-    return reference
-
-
-def _quality(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:
-    """Both qualities; in the noisy image, only the pixels that are not missing count."""
-    clean, peak = reference.pixels, reference.data_range
-    seen = ~np.isnan(noisy.pixels)
-    return Quality(
-        psnr_noisy=psnr(clean[seen], noisy.pixels[seen], peak),
-        psnr=psnr(clean, denoised.pixels, peak),
-        ssim_noisy=ssim(clean, noisy.pixels, peak) if seen.all() else None,
-        ssim=ssim(clean, denoised.pixels, peak),
-    )
+    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))

@@ -113,4 +113,6 @@ def lost_metadata(format_: Format, image: ImageFile) -> tuple[str, ...]:
         lost.append("the colour profile: colours may show differently")
     if format_.name != "PNG" and png.has_gamma(metadata.png_chunks):
         lost.append("the gamma of the PNG file: brightness may show differently")
+    if format_.name != "TIFF" and metadata.tiff.nodata is not None:
+        lost.append("the value of missing data: pixels without data will look like others")
     return tuple(f"{format_.name} has no place for {what}" for what in lost)

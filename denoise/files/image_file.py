@@ -26,12 +26,14 @@ class TiffLayout:
     compression : 1 none, 5 LZW, 8 deflate
     planar : each channel on its own
     extra_sample : meaning of the alpha channel, 0 unspecified, 1 premultiplied, 2 plain
+    nodata : the value of samples that hold no data, by GDAL's tag
     """
 
     byte_order: str = "<"
     compression: int = 1
     planar: bool = False
     extra_sample: int = 2
+    nodata: float | None = None
     tags: tuple[Tag, ...] = ()
 
 
@@ -65,12 +67,19 @@ class Metadata:
 
 
 class Decoded(NamedTuple):
-    """What a format's decoder returns: samples (height, width) or (height, width, 3)."""
+    """What a format's decoder returns.
+
+    Attributes
+    ----------
+    samples : (height, width) or (height, width, 3)
+    no_data : (height, width) bool, pixels that hold no data
+    """
 
     samples: NDArray[Any]
     alpha: NDArray[Any] | None
     metadata: Metadata
     notes: tuple[str, ...] = ()
+    no_data: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,8 @@ class ImageFile:
     sample_type : NumPy's name of the type in the file, such as "uint16"
     format : "PNG", "JPEG", "TIFF", "WebP", "BMP" or "PNM", by content
     notes : one sentence for each conversion that the user should know of
+    void : (height, width) bool, pixels that are no picture: transparent, or without data; None if
+        there are none
     """
 
     path: Path
@@ -104,6 +115,7 @@ class ImageFile:
     format: str = "PNG"
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
+    void: NDArray[np.bool_] | None = None
 
     @property
     def channels(self) -> int:
@@ -126,14 +138,21 @@ class ImageFile:
         return ", ".join(parts)
 
     @property
+    def picture(self) -> NDArray[np.bool_]:
+        """Where it is a picture, the opposite of `void`: (height, width)."""
+        return np.ones(self.pixels.shape[:2], bool) if self.void is None else ~self.void
+
+    @property
     def data_range(self) -> float:
         """Peak for PSNR and SSIM: 255, or of floats the largest less the smallest value."""
-        return float(np.ptp(self.pixels)) if self.is_float else PEAK
+        return float(np.ptp(self.pixels[self.picture])) if self.is_float else PEAK
 
     def find_non_finite(self) -> NonFinite | None:
-        """How many pixels are NaN or infinite, and where the first one is."""
+        """How many pixels of the picture are NaN or infinite, and where the first one is."""
         finite = np.isfinite(self.pixels).reshape(*self.pixels.shape[:2], -1)
         bad = np.asarray(~finite.all(axis=2))
+        if self.void is not None:
+            bad &= ~self.void
         if not bad.any():
             return None
         row, column = np.unravel_index(int(bad.argmax()), bad.shape)

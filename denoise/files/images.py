@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import warnings
 import zlib
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from denoise.errors import DamagedImageError, ImageError, OutputError
+from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import (
     BY_NAME,
     IMAGE_SUFFIXES,
@@ -24,7 +24,7 @@ from denoise.files.formats import (
     format_of_suffix,
     recognised,
 )
-from denoise.files.image_file import ImageFile, Metadata
+from denoise.files.image_file import Decoded, ImageFile, Metadata
 from denoise.files.outputs import check_output, write_atomically
 from denoise.files.samples import quantised, to_pixels
 
@@ -67,14 +67,15 @@ def read_image(
         type that is unknown.
     """
     path = Path(name) if isinstance(source, bytes) else source
-    data = source if isinstance(source, bytes) else _read_bytes(source)
+    data = source if isinstance(source, bytes) else read_bytes(source)
     format_ = _recognise(path, data)
     limit = max_pixels or Image.MAX_IMAGE_PIXELS or 2**62
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata that is not quite right
             decoded = format_.decode(data, frame, limit)
-        _check_range(decoded.samples)
+        void = _void(decoded)
+        _check_range(decoded.samples if void is None else decoded.samples[~void])
     except ImageError as error:
         raise type(error)(f"{path}: {error}") from None
     except Image.DecompressionBombError:
@@ -84,9 +85,19 @@ def read_image(
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedImageError(f"{path}: damaged {format_.name} file: {reason}") from None
-    samples, alpha, metadata, notes = decoded
-    pixels = to_pixels(samples)
-    return ImageFile(path, pixels, alpha, samples.dtype.name, format_.name, metadata, notes)
+    samples, alpha, metadata, notes, _ = decoded
+    pixels, sample_type = to_pixels(samples), samples.dtype.name
+    return ImageFile(path, pixels, alpha, sample_type, format_.name, metadata, notes, void)
+
+
+def _void(decoded: Decoded) -> NDArray[np.bool_] | None:
+    """Pixels that are transparent or hold no data; transparency that leaves nothing is none."""
+    void = np.zeros(decoded.samples.shape[:2], bool)
+    if decoded.alpha is not None and decoded.alpha.any():
+        void |= decoded.alpha == 0
+    if decoded.no_data is not None:
+        void |= decoded.no_data
+    return void if void.any() else None
 
 
 def _check_range(samples: NDArray[Any]) -> None:
@@ -108,8 +119,8 @@ def check_readable(path: Path) -> None:
     ImageError
         If it is not, or there is no such file, or it may not be read.
     """
-    if not stat.S_ISFIFO(_mode(path)):  # which can be read only once
-        _recognise(path, _read_bytes(path, HEAD))
+    if not is_pipe(path):  # which can be read only once
+        _recognise(path, read_bytes(path, HEAD))
 
 
 def result_suffix(path: Path) -> str:
@@ -120,7 +131,7 @@ def result_suffix(path: Path) -> str:
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES and os.path.isfile(path):
         try:
-            return _recognise(path, _read_bytes(path, HEAD)).suffixes[0]
+            return _recognise(path, read_bytes(path, HEAD)).suffixes[0]
         except ImageError:
             pass  # reported when the file is read
     return path.suffix
@@ -131,26 +142,6 @@ def _recognise(path: Path, data: bytes) -> Format:
         return recognised(data)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-
-
-def _mode(path: Path) -> int:
-    """What kind of file it is, or 0 if that cannot be found out."""
-    try:
-        return path.stat().st_mode
-    except OSError:
-        return 0
-
-
-def _read_bytes(path: Path, count: int = -1) -> bytes:
-    if stat.S_ISCHR(_mode(path)) or stat.S_ISBLK(_mode(path)):
-        raise ImageError(f"{path}: is a device, not a file; use - to read from standard input")
-    try:
-        with path.open("rb") as file:
-            return file.read(count)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,34 @@ def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:
             return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(values * (limits.max / PEAK)), limits.min, limits.max).astype(dtype)
+
+
+def without_value(
+    samples: NDArray[Any], value: float | None, where: NDArray[np.bool_] | None
+) -> NDArray[Any]:
+    """Samples that would be taken for missing data moved to the next value.
+
+    Parameters
+    ----------
+    samples : (height, width) or (height, width, 3), finite
+    value : that stands for missing data; None or NaN if no finite value does
+    where : (height, width) bool, where data are missing indeed; None for nowhere
+    """
+    if value is None or not math.isfinite(value):
+        return samples
+    whole = samples.dtype.kind != "f"
+    # A value in decimals is rounded to the type; one beyond an integer type equals none.
+    equal = samples == (value if whole else np.float64(value).astype(samples.dtype))
+    if samples.ndim == 3 and whole:
+        equal &= equal.all(2, keepdims=True)
+    if where is not None:
+        equal &= ~(where if samples.ndim == 2 else where[..., None])
+    if not equal.any():
+        return samples
+    if not whole:
+        return np.where(equal, np.nextafter(samples, samples.dtype.type(not value)), samples)
+    step = -1 if value == np.iinfo(samples.dtype).max else 1
+    return np.where(equal, samples.dtype.type(value + step), samples)
 
 
 def to_8bit(pixels: ArrayLike) -> NDArray[np.uint8]:

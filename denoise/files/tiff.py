@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
+from contextlib import suppress
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
@@ -45,7 +48,9 @@ PREDICTORS = {1, 2, 3, 34_894, 34_895}
 WHITE_IS_ZERO, PALETTE = 0, 3
 COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32_803: "camera raw"}
 SAMPLE_TYPES = {"uint8", "uint16", "int8", "int16", "float16", "float32", "float64"}
-CAMERA_RAW = 50_706
+CAMERA_RAW, NODATA = 50_706, 42_113
+# What follows the byte order in Canon's raw files: a directory at 16, and a signature before it.
+CANON_RAW = (b"\x10\0\0\0CR\2\0", b"\0\0\0\x10CR\2\0")
 # ImageJ's description of a stack, of which only one image is left.
 STACK = {DESCRIPTION, 50_838, 50_839}
 
@@ -62,7 +67,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     ImageError
         If the page is larger than `max_pixels` or of a kind that cannot be denoised.
     """
-    if data[8:10] == b"CR":
+    if data[4:12] in CANON_RAW:
         raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
     order = ifd.byte_order(data)
     pages = {}  # number of the directory: its tags
@@ -84,10 +89,19 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         page = file.pages[number]
         assert isinstance(page, TiffPage)
         _check(page, max_pixels)
-        array = page.asarray()
+        # imagecodecs' own decoder of LZW crashes at some damaged files.
+        is_lzw = int(page.compression) == LZW
+        array = imagecodecs.tiff_decode(data, index=number) if is_lzw else page.asarray()
         in_stack = count > 1 and (file.is_imagej or file.is_shaped or file.is_ome)
-    samples, alpha, notes = _expand(np.asarray(array), page)
-    return Decoded(samples, alpha, _metadata(tags, order, page, in_stack=in_stack), notes)
+    array = _channels_last(np.asarray(array), page)
+    nodata = _nodata(tags)
+    no_data = None if nodata is None else _equal(array, nodata, page)
+    samples, alpha, notes = _expand(array, page)
+    if notes and nodata is not None:  # values are no longer what the tag says
+        tags = tuple(tag for tag in tags if tag.code != NODATA)
+        notes = (*notes, "the tag with the value of missing data is left out")
+    metadata = _metadata(tags, order, page, in_stack=in_stack)
+    return Decoded(samples, alpha, metadata, notes, no_data)
 
 
 def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:
@@ -125,6 +139,8 @@ def _check(page: TiffPage, max_pixels: int) -> None:
     if compression not in COMPRESSIONS:
         name = getattr(page.compression, "name", str(compression))
         raise ImageError(f"compression {name} of TIFF is not read; use LZW, deflate or none")
+    if int(page.planarconfig) not in (1, 2):
+        raise DamagedImageError(f"damaged image file: no order of channels {page.planarconfig}")
     if int(page.predictor) not in PREDICTORS:
         raise ImageError(f"predictor {int(page.predictor)} of TIFF is not read; use another one")
     colours = 3 if photometric == RGB else 1
@@ -146,16 +162,43 @@ def _check(page: TiffPage, max_pixels: int) -> None:
         raise DamagedImageError("damaged image file: no palette for its pixels")
 
 
-def _expand(
-    array: NDArray[Any], page: TiffPage
-) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
-    """Full colour of full range, channels last."""
-    notes: list[str] = []
+def _channels_last(array: NDArray[Any], page: TiffPage) -> NDArray[Any]:
+    """Samples as they are stored, numbers of this machine."""
     if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
         array = np.moveaxis(array, 0, -1)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _nodata(tags: tuple[ifd.Tag, ...]) -> float | None:
+    """The value of samples without data, which GDAL writes as text."""
+    for tag in tags:
+        if tag.code == NODATA and tag.type == ifd.ASCII:
+            with suppress(ValueError):
+                return float(tag.data.rstrip(b"\0 ").decode("ascii", "replace"))
+    return None
+
+
+def _equal(array: NDArray[Any], nodata: float, page: TiffPage) -> NDArray[np.bool_]:
+    """Pixels (height, width) without data.
+
+    That is so for a float pixel if one of its channels has the value, for an integer pixel if all
+    have it: a value such as 0 often occurs in one channel of a colour.
+    """
+    channels = array.reshape(*array.shape[:2], -1)[..., : 3 if page.samplesperpixel > 2 else 1]
+    if array.dtype.kind != "f":
+        return np.asarray((channels == nodata).all(2))
+    if math.isnan(nodata):
+        return np.asarray(np.isnan(channels).any(2))
+    with np.errstate(over="ignore"):  # a value in decimals beyond the largest one of the type
+        return np.asarray((channels == channels.dtype.type(nodata)).any(2))
+
+
+def _expand(
+    array: NDArray[Any], page: TiffPage
+) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
+    """Full colour of full range."""
+    notes: list[str] = []
     photometric, bits = int(page.photometric), int(page.bitspersample)
     if photometric == PALETTE:
         if array.ndim == 3:
@@ -197,6 +240,7 @@ def _metadata(tags: tuple[ifd.Tag, ...], order: str, page: TiffPage, *, in_stack
             compression=compression if compression in (NONE, LZW) else DEFLATE,
             planar=int(page.planarconfig) == 2,
             extra_sample=int(page.extrasamples[0]) if has_alpha and page.extrasamples else 0,
+            nodata=_nodata(kept),
             tags=kept,
         ),
     )

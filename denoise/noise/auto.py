@@ -13,14 +13,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from denoise.noise.coloured import ColouredNoise
 from denoise.noise.flat_patches import FEWER_PATCHES, colour_covariance, noisy_patches
-from denoise.noise.gaussian import OPPONENT_AXES, estimate_gaussian
+from denoise.noise.gaussian import OPPONENT_AXES, GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.photons import estimate_growth
-from denoise.noise.pixels import as_pixels, ordinary_range
+from denoise.noise.pixels import ordinary_range
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.noise.spectrum import (
     REACH,
@@ -65,12 +65,13 @@ STEADY = 1.3
 LARGEST_RISE = 1.7
 
 
-def estimate_any(image: ArrayLike) -> Noise | None:
+def estimate_any(pixels: Array, level: GaussianNoise | None) -> Noise | None:
     """The noise of an image, of whatever sort, from its pixels alone.
 
     Parameters
     ----------
-    image : (height, width) or (height, width, C), NaN where missing
+    pixels : (height, width, C), NaN where missing
+    level : its noise if that is white and the same everywhere
 
     Returns
     -------
@@ -80,10 +81,8 @@ def estimate_any(image: ArrayLike) -> Noise | None:
     Raises
     ------
     ImageError
-        If the array is no image, or holds too little to measure on.
+        If the image holds too little to measure on.
     """
-    level = estimate_gaussian(image)
-    pixels = as_pixels(image)
     correlated = estimate_correlated(pixels)
     if correlated is not None:
         return correlated

@@ -49,12 +49,14 @@ class NoisyPatches:
     values : (N, C, D) float64
     fold : (N,) 0 or 1, the half of the patches
     lowest, highest : where the range is clipped; -inf and inf if it is not
+    complete : the share of the image's patches that have no missing value
     """
 
     values: NDArray[np.float64]
     fold: NDArray[np.int64]
     lowest: float
     highest: float
+    complete: float
 
     def __len__(self) -> int:
         return len(self.fold)
@@ -105,7 +107,8 @@ def noisy_patches(image: ArrayLike, most: int = MOST_PATCHES) -> NoisyPatches:
     pixels = _without_giants(pixels)
     values, fold = _extract(pixels, most)
     complete = ~np.isnan(values.sum((1, 2)))
-    patches = NoisyPatches(values, fold, *clipped_range(pixels))[complete]
+    share = float(complete.mean())
+    patches = NoisyPatches(values, fold, *clipped_range(pixels), share)[complete]
     patches.check_enough()
     return patches
 

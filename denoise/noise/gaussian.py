@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import OptionError
+from denoise.noise.clipping import clipped_variance
 from denoise.noise.flat_patches import (
     NoisyPatches,
     flat_variance,
@@ -94,23 +95,34 @@ def estimate_gaussian(image: ArrayLike) -> GaussianNoise | None:
     ImageError
         If the array is no image, holds infinite values, or too little to measure on.
     """
+    return measure_gaussian(image)[0]
+
+
+def measure_gaussian(image: ArrayLike) -> tuple[GaussianNoise | None, bool]:
+    """The same, and whether some of the image is flat, so that the noise is not overestimated."""
     patches = noisy_patches(image)
     if np.ptp(patches.values, axis=2).any(1).mean() < 0.5:
-        return None
+        return None, True
     patches = patches.varied()
-    variance = _noise_variance(patches)
+    variance, flat = _noise_variance(patches)
     for _ in range(3):
         unclipped = patches.unclipped(variance)
         if unclipped is patches:
             break
-        variance = _noise_variance(unclipped)
+        variance, flat = _noise_variance(unclipped)
+    if not flat:  # such as the text of a white page
+        clipped = clipped_variance(patches)
+        variance, flat = (variance, False) if clipped is None else (clipped, True)
     sigma = math.sqrt(variance)
     lowest, highest = ordinary_range(patches.values)
-    return GaussianNoise(sigma) if sigma > NEGLIGIBLE * (highest - lowest) else None
+    return GaussianNoise(sigma) if sigma > NEGLIGIBLE * (highest - lowest) else None, flat
 
 
-def _noise_variance(patches: NoisyPatches) -> float:
-    """Mean over axes of colour; one with texture counts no more than those that look white."""
+def _noise_variance(patches: NoisyPatches) -> tuple[float, bool]:
+    """Mean over axes of colour; one with texture counts no more than those that look white.
+
+    Also whether any of them looks white, on flat patches.
+    """
     values = patches.values
     if values.shape[1] == 3:
         values = np.einsum("ac,ncd->nad", OPPONENT_AXES, values)
@@ -119,7 +131,7 @@ def _noise_variance(patches: NoisyPatches) -> float:
         for axis in range(values.shape[1])
     ]
     trusted = max((variance for variance, count in axes if count > 0), default=math.inf)
-    return float(np.mean([min(variance, trusted) for variance, _ in axes]))
+    return float(np.mean([min(variance, trusted) for variance, _ in axes])), trusted < math.inf
 
 
 def add_gaussian_noise(

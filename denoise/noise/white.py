@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError, OptionError
+from denoise.noise.blank import blank_areas
 from denoise.noise.extremes import without_extremes, working_sigma
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
@@ -43,7 +44,7 @@ class WhiteImage:
     noise : of the image as it was given
     origin : what was subtracted, since float32 would have rounded the values coarsely
     original : (height, width, C) float64, the image as it was given
-    extreme : (height, width, C), values that stay as they are
+    kept : (height, width, C), values that stay as they are: extreme ones and those of blank areas
     shape : of the image as it was given
     """
 
@@ -54,7 +55,7 @@ class WhiteImage:
     noise: Noise
     origin: float
     original: NDArray[np.float64]
-    extreme: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
     shape: tuple[int, ...]
 
     @classmethod
@@ -105,7 +106,8 @@ class WhiteImage:
             limits = (float(np.nanmin(pixels)), float(np.nanmax(pixels)))
             data_range = clean_range(pixels, sigma)
         shape = np.shape(image)
-        return cls(pixels, sigma, limits, data_range, known, origin, original, extreme, shape)
+        kept = extreme | blank_areas(original)[..., None]
+        return cls(pixels, sigma, limits, data_range, known, origin, original, kept, shape)
 
     def second_look(self, denoised: NDArray[np.floating]) -> WhiteImage | None:
         """The image to denoise next, once its clean version is roughly known (`Noise.second_look`).
@@ -115,12 +117,12 @@ class WhiteImage:
         denoised : shaped like the image as it was given
         """
         clean = denoised.reshape(self.original.shape)
-        found = self.noise.second_look(np.where(self.extreme, clean, self.original), clean)
+        found = self.noise.second_look(np.where(self.kept, clean, self.original), clean)
         if found is None:
             return None
         image, noise = found
         white = WhiteImage.of(image.reshape(self.shape), noise)
-        return replace(white, original=self.original, extreme=self.extreme)
+        return replace(white, original=self.original, kept=self.kept)
 
     def restored(
         self, denoised: NDArray[np.floating], sigma: NDArray[np.floating] | None = None
@@ -146,12 +148,14 @@ class WhiteImage:
         if self.origin:
             denoised = denoised.astype(np.float64) + self.origin
         image = self.noise.restore(denoised)
-        if not self.noise.keeps_units:  # a small error of the mean is magnified on the way back
-            image = image + np.nanmean(np.where(self.extreme, np.nan, self.original - image))
-        image = np.where(self.extreme, self.original, image)
+        changed = ~self.kept & ~np.isnan(self.original)
+        if not self.noise.keeps_units and changed.any():
+            # A small error of the mean is magnified on the way back.
+            image = image + np.mean((self.original - image)[changed])
+        image = np.where(self.kept, self.original, image)
         if sigma is None:
             return self._shaped(image), None
-        sigma = np.where(self.extreme, white, sigma).astype(np.float32)
+        sigma = np.where(self.kept, white, sigma).astype(np.float32)
         # A step of one sigma after the transform is one sigma before it.
         return self._shaped(image), self._shaped(
             sigma * (np.sqrt(self.noise.variance(image)) / white)
