@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,22 @@ def test_outliers_are_filled_in_where_there_is_no_noise() -> None:
     found = read_image(Path("hot_denoised.png")).pixels
     assert np.abs(found - expected).max() <= 1
     assert (found != expected).sum() <= 1
+
+
+@pytest.mark.parametrize(("sigma", "said"), [("3", True), ("9", False), ("30", True)])
+def test_a_given_sigma_that_is_far_from_the_noise_is_said(sigma: str, said: bool) -> None:
+    white = 9 * np.random.default_rng(0).standard_normal((64, 64))
+    write_image(Path("white.png"), read_image(Path("clean.png")).pixels + white, overwrite=False)
+    code, stdout, _ = run_cli("white.png", "--sigma", sigma, "--json", *QUICK)
+    assert code == 0
+    notes = json.loads(stdout)["notes"]
+    assert len(notes) == said
+    assert all(re.search(r"looks like sigma [89].* of 255; without --sigma", one) for one in notes)
+
+
+def test_smooth_noise_is_not_taken_for_weak_noise() -> None:
+    level = 120 + 30 * np.sin(np.arange(128) / 20)
+    write_image(Path("smooth.png"), level + 9 * smooth_noise((128, 128), 3), overwrite=False)
+    code, stdout, _ = run_cli("smooth.png", "--sigma", "9", "--json", *QUICK)
+    assert code == 0
+    assert not json.loads(stdout)["notes"]

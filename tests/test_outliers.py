@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from denoise.noise.outliers import find_outliers, find_stripes, without_outliers
 
@@ -80,3 +80,13 @@ def test_stripes_are_named(along: str) -> None:
     image = sample("camera") + generator.normal(0, 10, (256, 256, 1))
     shape = (256, 1, 1) if along == "rows" else (1, 256, 1)
     assert find_stripes(image + generator.normal(0, 8, shape)) == along
+
+
+@pytest.mark.parametrize("sigma", [0, 5, 15])
+def test_lines_of_text_are_no_stripes(sigma: float) -> None:
+    image = Image.new("L", (256, 256), 255)
+    draw = ImageDraw.Draw(image)
+    for row in range(8, 250, 12):
+        draw.text((8, row), "The quick brown fox jumps 0123456789 again", fill=0)
+    noise = sigma * np.random.default_rng(0).standard_normal((256, 256))
+    assert find_stripes((np.asarray(image) + noise)[..., None]) is None

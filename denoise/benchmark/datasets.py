@@ -77,9 +77,18 @@ def _paths(name: str) -> list[Path]:
         raise OptionError(f"--images {name}: no such folder or set; the sets are {known}")
     sources, problems = find_images([name], INPUT_SUFFIXES, recursive=False)
     if problems:
-        raise ImageError(problems[0])
+        raise ImageError(_without_advice(problems[0]))
     return [source.path for source in sources]
 
 
 def _read(path: Path, name: str) -> CleanImage:
-    return CleanImage(name, read_image(path).pixels, sha256(path.read_bytes()))
+    try:
+        pixels = read_image(path).pixels
+    except ImageError as error:
+        raise ImageError(f"{_without_advice(str(error))}; leave it out") from None
+    return CleanImage(name, pixels, sha256(path.read_bytes()))
+
+
+def _without_advice(message: str) -> str:
+    """What is wrong, without the options of the main command that would mend it."""
+    return message.partition("; ")[0]

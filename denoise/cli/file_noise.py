@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.settings import Settings
-from denoise.errors import ImageError, OptionError
+from denoise.errors import OptionError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import without_equal_channels
 from denoise.noise.blank import filled_in
@@ -22,8 +22,6 @@ from denoise.options import NoiseKind
 if TYPE_CHECKING:
     from denoise.noise.estimate import Measurement
 
-# Ratio of the noise in bright and dark parts; clipping at black alone makes up to 2.5 of it.
-LARGEST_CONTRAST = 3.0
 # What sigma and all other parameters of a noise are measured in.
 BYTES, OWN = "0..255", "own"
 
@@ -74,13 +72,21 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         notes.append(f"there are stripes along {stripes}, which are left as they are")
     if found is not None or noisy.void is not None:
         seen = replace(seen, pixels=pixels.reshape(seen.pixels.shape).astype(seen.pixels.dtype))
+    picture = without_void(pixels, noisy.void)
     noise = given_noise(settings, units_of(noisy))
     if noise is None:
         from denoise.noise.estimate import measure_noise  # what it needs is slow to load
 
-        measured = measure_noise(without_void(pixels, noisy.void), _kind(settings))
+        measured = measure_noise(picture, _kind(settings))
         noise = measured.noise
-        notes += _doubts(seen, measured, settings, filled=outliers > 0)
+        notes += _doubts(seen, picture, measured, settings, filled=outliers > 0)
+    elif settings.sigma is not None:
+        from denoise.noise.estimate import unlike
+
+        other = unlike(picture, settings.sigma)
+        if other is not None:
+            looks = other.summary(" of 255" if units_of(noisy) == BYTES else "")
+            notes.append(f"the noise looks like {looks}; without --sigma it is measured")
     return Observed(seen, noise, outliers, tuple(notes))
 
 
@@ -136,7 +142,12 @@ def _kind(settings: Settings) -> NoiseKind:
 
 
 def _doubts(
-    noisy: ImageFile, measured: Measurement, settings: Settings, *, filled: bool
+    noisy: ImageFile,
+    picture: NDArray[np.float64],
+    measured: Measurement,
+    settings: Settings,
+    *,
+    filled: bool,
 ) -> list[str]:
     """What the user should know of noise that was estimated."""
     if measured.noise is None:
@@ -153,12 +164,9 @@ def _doubts(
             "sigma is estimated too low where JPEG compression has smoothed the noise; if noise"
             " is left, use --noise auto or give a larger --sigma"
         )
-    from denoise.noise.photons import estimate_poisson_gaussian
+    from denoise.noise.estimate import measure_noise
+    from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 
-    try:
-        growing = estimate_poisson_gaussian(without_void(as_pixels(noisy.pixels), noisy.void))
-    except ImageError:  # too little to measure on
-        growing = None
-    if growing is not None and growing.contrast(noisy.pixels) > LARGEST_CONTRAST:
+    if isinstance(measure_noise(picture).noise, PoissonGaussianNoise):
         notes.append("the noise grows with the light; try --noise auto")
     return notes

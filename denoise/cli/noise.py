@@ -37,6 +37,9 @@ class NoiseOptions:
     frame: int | None = option(
         FILES, None, min=1, metavar="N", help="Read page or frame N, from 1, of a file of several."
     )
+    max_pixels: int | None = option(
+        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
+    )
     kind: KindOfNoise = option(
         NOISE,
         "auto",
@@ -62,7 +65,7 @@ def noise(options: NoiseOptions) -> int:
 
     if options.output is not None:
         check_output(options.output, [".json"], overwrite=options.overwrite)
-    image = read_image(options.image, frame=options.frame)
+    image = read_image(options.image, frame=options.frame, max_pixels=options.max_pixels)
     if image.find_non_finite() is not None:
         raise ImageError(f"{options.image}: has pixels that are not finite; measure on another")
     try:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from denoise.errors import OptionError
 from denoise.noise.clipping import clipped_variance
 from denoise.noise.flat_patches import (
+    MOST_PATCHES,
     NoisyPatches,
     flat_variance,
     noisy_patches,
@@ -98,9 +99,11 @@ def estimate_gaussian(image: ArrayLike) -> GaussianNoise | None:
     return measure_gaussian(image)[0]
 
 
-def measure_gaussian(image: ArrayLike) -> tuple[GaussianNoise | None, bool]:
+def measure_gaussian(
+    image: ArrayLike, most_patches: int = MOST_PATCHES
+) -> tuple[GaussianNoise | None, bool]:
     """The same, and whether some of the image is flat, so that the noise is not overestimated."""
-    patches = noisy_patches(image)
+    patches = noisy_patches(image, most_patches)
     if np.ptp(patches.values, axis=2).any(1).mean() < 0.5:
         return None, True
     patches = patches.varied()

@@ -160,7 +160,7 @@ def _stats(
     elbo = float(sums.elbo) / patch_count
     if not math.isfinite(elbo):
         raise TrainingError(
-            f"the ELBO became {elbo} in epoch {epoch}; use another --seed or a lower learning rate"
+            f"the ELBO became {elbo} in epoch {epoch}; use another --seed, and please report it"
         )
     return EpochStats(
         epoch,
