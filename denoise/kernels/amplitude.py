@@ -25,6 +25,7 @@ from denoise.kernels.loops import on_all_cores
 MOST_ACTIVE, MOST_LATENTS, MOST_STATES = 16, 4096, 128
 # Patches that are one piece of work on a CPU; sums are taken piece by piece, in order.
 PIECE = 512
+Array = NDArray[np.float32]
 
 
 class Problem(NamedTuple):
@@ -34,19 +35,47 @@ class Problem(NamedTuple):
     ----------
     projections, gram : (N, H) and (H, H) float
     log_odds : (H,) float
+    observed : (N, D) float, 1 where a patch has a value and 0 elsewhere; None if all have all
+    vectors : (H, D) float, W in units of sigma
+    free_mean : whether the mean of what is observed is fitted
     """
 
     projections: Tensor
     gram: Tensor
     log_odds: Tensor
+    observed: Tensor | None
+    vectors: Tensor
+    free_mean: bool
 
     def implementation(self, active: Tensor) -> Implementation:
         """The implementation that covers sets of states."""
         _, size, most_active = active.shape
         latents = len(self.log_odds)
+        if self.observed is not None:
+            return implementation(self.projections, "numba")
         if size <= MOST_STATES and most_active <= MOST_ACTIVE and latents <= MOST_LATENTS:
             return implementation(self.projections, "numba", "triton")
         return implementation(self.projections, "numba")
+
+
+class Sums(NamedTuple):
+    """Expectations under the truncated posterior.
+
+    Attributes
+    ----------
+    latents : (H,) float, sum over patches of <z>
+    products : (H, H) float, sum over patches of <a a^T>
+    amplitudes : (N, H) float, <a> of each patch
+    completion : (H, D) float, sum over patches with missing values of <a a^T> (W - P W), where P W
+        is the part of W that the patch shows; None without such patches
+    size : sum over patches of tr(G <a a^T>), G each patch's own W P W^T
+    """
+
+    latents: Tensor
+    products: Tensor
+    amplitudes: Tensor
+    completion: Tensor | None = None
+    size: float = 0.0
 
 
 class Extent(NamedTuple):
@@ -89,19 +118,13 @@ def explore(
 
 def posterior_sums(
     problem: Problem, active: Tensor, log_joints: Tensor, *, amplitudes_only: bool = False
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Expectations under the truncated posterior; parameters are those of `explore`.
+) -> Sums | None:
+    """Expectations under the truncated posterior; None if no compiled loop covers the case.
 
     Parameters
     ----------
-    amplitudes_only : the first two sums may be left out
-
-    Returns
-    -------
-    latents : (H,) float, sum over patches of <z>
-    products : (H, H) float, sum over patches of <a a^T>
-    amplitudes : (N, H) float, <a> of each patch
-        None if no compiled implementation covers the case
+    problem, active, log_joints : as for `explore`
+    amplitudes_only : all other sums may be left out
     """
     match problem.implementation(active):
         case "numba":
@@ -119,14 +142,14 @@ def _explore_on_cpu(
     absent = float(loops.ABSENT)
     active = active.clone(memory_format=torch.contiguous_format)
     scores = torch.zeros_like(log_joints).masked_fill_(log_joints.isneginf(), absent)
-    projections, gram, log_odds = (one.numpy() for one in problem)
-    keys = latent_keys(len(gram), active.device).numpy()
+    keys = latent_keys(len(problem.gram), active.device).numpy()
 
     def work(rows: slice) -> None:
         own_active, own_scores = active.numpy()[rows], scores.numpy()[rows]
-        loops.explore(projections[rows], gram, log_odds, keys, own_active, own_scores, *extent)
+        log_odds = problem.log_odds.numpy()
+        loops.explore(*_arrays(problem, rows), log_odds, keys, own_active, own_scores, *extent)
 
-    list(on_all_cores(work, _pieces(len(projections))))
+    list(on_all_cores(work, _pieces(len(problem.projections))))
     return active, torch.where(scores > absent, scores, -torch.inf)
 
 
@@ -142,7 +165,9 @@ def _explore_on_gpu(
     launch(
         amplitude_triton.explore,
         active.shape[:1],
-        **problem._asdict(),
+        projections=problem.projections,
+        gram=problem.gram,
+        log_odds=problem.log_odds,
         **extent._asdict(),
         **_sizes(active, latents),
         keys=latent_keys(latents, active.device),
@@ -153,35 +178,48 @@ def _explore_on_gpu(
     return active, scores
 
 
-def _sums_on_cpu(
-    problem: Problem, active: Tensor, log_joints: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    from denoise.kernels import amplitude_numba as loops
+def _sums_on_cpu(problem: Problem, active: Tensor, log_joints: Tensor) -> Sums:
+    from denoise.kernels.amplitude_sums_numba import accumulate
 
-    projections, gram, _ = (one.numpy() for one in problem)
-    weights, amplitudes = log_joints.softmax(1).numpy(), np.zeros_like(projections)
+    count, latents = problem.projections.shape
+    values = problem.vectors.shape[1] if problem.observed is not None else 0
+    weights, amplitudes = log_joints.softmax(1).numpy(), np.zeros((count, latents), np.float32)
+    shapes = ((latents,), (latents, latents), (latents, values))
 
-    def zeros() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return np.zeros(len(gram), np.float32), np.zeros(gram.shape, np.float32)
+    def work(rows: slice) -> tuple[float, list[Array]]:
+        sums = [np.zeros(shape, np.float32) for shape in shapes]
+        arrays, states = _arrays(problem, rows), active.numpy()[rows]
+        size = accumulate(*arrays, states, weights[rows], *sums[:2], amplitudes[rows], sums[2])
+        return size, sums
 
-    def work(rows: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        sums, states = zeros(), active.numpy()[rows]
-        loops.accumulate(projections[rows], gram, states, weights[rows], *sums, amplitudes[rows])
-        return sums
+    totals, total_size = [np.zeros(shape, np.float32) for shape in shapes], 0.0
+    for size, sums in on_all_cores(work, _pieces(count)):
+        total_size += size
+        for total, some in zip(totals, sums, strict=True):
+            total += some
+    latent_sums, products, completion = (torch.from_numpy(one) for one in totals)
+    found = Sums(latent_sums, products, torch.from_numpy(amplitudes))
+    if problem.observed is None:
+        return found
+    return found._replace(completion=completion, size=total_size)
 
-    latents, products = zeros()
-    for some_latents, some_products in on_all_cores(work, _pieces(len(projections))):
-        latents += some_latents
-        products += some_products
-    return torch.from_numpy(latents), torch.from_numpy(products), torch.from_numpy(amplitudes)
+
+def _arrays(problem: Problem, rows: slice) -> tuple[Array, Array, Array, Array, bool]:
+    """What the loops take of a problem, for some patches."""
+    vectors = np.ascontiguousarray(problem.vectors.numpy().T)
+    observed = np.empty((0, len(vectors)), np.float32)
+    if problem.observed is not None:
+        observed = problem.observed.numpy()[rows]
+    projections = problem.projections.numpy()[rows]
+    return projections, problem.gram.numpy(), observed, vectors, problem.free_mean
 
 
 def _sums_on_gpu(
     problem: Problem, active: Tensor, log_joints: Tensor, amplitudes_only: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Sums:
     from denoise.kernels import amplitude_triton
 
-    projections, gram, _ = problem
+    projections, gram = problem.projections, problem.gram
     active = active.contiguous()
     latents, products, amplitudes = (
         torch.zeros(shape, dtype=torch.int64, device=gram.device)
@@ -203,7 +241,7 @@ def _sums_on_gpu(
     unit = 1 / amplitude_triton.FIXED_POINT.value
     sums = (latents, products, amplitudes)
     latents, products, amplitudes = ((one.double() * unit).to(gram.dtype) for one in sums)
-    return latents, products, amplitudes
+    return Sums(latents, products, amplitudes)
 
 
 def _sizes(active: Tensor, latents: int) -> dict[str, int]:

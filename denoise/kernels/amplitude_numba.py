@@ -13,11 +13,10 @@ import math
 
 import numpy as np
 
-from denoise.kernels import constants
+from denoise.kernels.gram_numba import count_active, fill_rows, is_complete, look_at, solve
 from denoise.kernels.loops import compile_loop, part_of_loop
 
 ABSENT = np.float32(-1e30)
-LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 
 
 @part_of_loop
@@ -43,40 +42,6 @@ def _evidence(latents, count, gram, projections, matrix, right):
             for j in range(p + 1, i + 1):
                 matrix[i, j] -= factor * matrix[j, p]
     return np.float32(0.5) * fit - np.float32(0.5 * math.log(determinant))
-
-
-@part_of_loop
-def _solve(latents, count, gram, projections, inverse, means):
-    """Posterior of the amplitudes by Gauss-Jordan: `inverse` = M^-1, `means` = M^-1 c."""
-    for i in range(count):
-        for j in range(count):
-            inverse[i, j] = gram[latents[i], latents[j]]
-        inverse[i, i] += np.float32(1.0)
-    for p in range(count):
-        pivot = max(inverse[p, p], np.float32(1.0))
-        inverse[p, p] = 1.0
-        for j in range(count):
-            inverse[p, j] /= pivot
-        for i in range(count):
-            if i != p:
-                factor = inverse[i, p]
-                inverse[i, p] = 0.0
-                for j in range(count):
-                    inverse[i, j] -= factor * inverse[p, j]
-    for i in range(count):
-        mean = np.float32(0.0)
-        for j in range(count):
-            mean += inverse[i, j] * projections[latents[j]]
-        means[i] = mean
-
-
-@part_of_loop
-def _count(active, number):
-    """How many latents are on in a state."""
-    count = 0
-    while count < len(active) and active[count] < number:
-        count += 1
-    return count
 
 
 @part_of_loop
@@ -176,7 +141,7 @@ def _load(places, active, old_scores, gram, own, log_odds, keys, work):
         if old_scores[s] <= ABSENT:
             continue
         state = active[s]
-        count = _count(state, len(log_odds))
+        count = count_active(state, len(log_odds))
         code = np.int64(0)
         score = _evidence(state, count, gram, own, inverse, means)
         for i in range(count):
@@ -195,7 +160,7 @@ def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
     expanded[slot] = True
     count, score, code = counts[slot], scores[rank], hashes[slot]
     parent[:count] = lists[slot, :count]
-    _solve(parent, count, gram, own, inverse, means)
+    solve(parent, count, gram, own, inverse, means)
     needed = scores[len(scores) - 1] - score
     found = 0
     if count < len(parent):
@@ -232,11 +197,30 @@ def _store(places, active, new_scores, number):
 
 
 @compile_loop
-def explore(projections, gram, log_odds, keys, active, scores, expansions, children, reach):
+def explore(
+    projections,
+    gram,
+    observed,
+    vectors,
+    free_mean,
+    log_odds,
+    keys,
+    active,
+    scores,
+    expansions,
+    children,
+    reach,
+):
     """Score the states `active` (N, S, K) and search on from them; both outputs in place.
 
-    `scores` (N, S) is the log joint without what all states share; where it
-    comes as ABSENT, the place is empty.
+    Parameters
+    ----------
+    gram : (H, H), of patches without missing values
+    observed : (N, D) float32, 1 where a patch has a value and 0 elsewhere; (0, D) if all have all
+    vectors : (D, H), W transposed, in units of sigma
+    free_mean : whether brightness is fitted
+    scores : (N, S), the log joint without what all states share; where it comes as ABSENT, the
+        place is empty
     """
     patches, size, max_active = active.shape
     number = len(log_odds)
@@ -255,45 +239,29 @@ def explore(projections, gram, log_odds, keys, active, scores, expansions, child
         (np.empty(number, np.float32), np.empty(number, np.float32)),
         (np.empty(children, np.float32), np.empty(children, np.int64)),
     )
-    lengths = 1 + np.diag(gram)
+    shared_lengths = 1 + np.diag(gram)
+    own_gram = np.empty((number if len(observed) > 0 else 0, number), np.float32)
+    own_lengths, sums = np.empty(number, np.float32), np.empty(number, np.float32)
+    known = np.empty(number, np.bool_)
     for n in range(patches):
         own = projections[n]
-        _load(places, active[n], scores[n], gram, own, log_odds, keys, work)
+        complete = is_complete(observed, n)
+        used, lengths = (gram, shared_lengths) if complete else (own_gram, own_lengths)
+        if not complete:
+            look_at(observed[n], vectors, free_mean, sums, own_lengths, known)
+            for s in range(size):
+                count = count_active(active[n, s], number)
+                fill_rows(active[n, s], count, observed[n], vectors, sums, known, own_gram)
+        _load(places, active[n], scores[n], used, own, log_odds, keys, work)
         for _ in range(expansions):
             rank = 0
             while rank < size and places[0][rank] > ABSENT and places[5][places[1][rank]]:
                 rank += 1
             if rank == size or places[0][rank] <= max(ABSENT, places[0][0] - reach):
                 break
-            _expand(places, rank, gram, lengths, own, log_odds, keys, work)
+            if not complete:
+                slot = places[1][rank]
+                count = places[3][slot]
+                fill_rows(places[2][slot], count, observed[n], vectors, sums, known, own_gram)
+            _expand(places, rank, used, lengths, own, log_odds, keys, work)
         _store(places, active[n], scores[n], number)
-
-
-@compile_loop
-def accumulate(projections, gram, active, weights, latents, products, amplitudes):
-    """Add <z> to `latents` (H,), <a a^T> to `products` (H, H), <a> to `amplitudes` (N, H)."""
-    patches, size, max_active = active.shape
-    inverse = np.empty((max_active, max_active), np.float32)
-    means = np.empty(max_active, np.float32)
-    for n in range(patches):
-        largest = weights[n].max()
-        kept = np.float32(0.0)
-        for s in range(size):
-            if weights[n, s] >= LEAST_WEIGHT * largest:
-                kept += weights[n, s]
-        if kept == np.float32(0.0):  # NaN weights: the check of the ELBO reports them
-            amplitudes[n] = np.nan
-            continue
-        for s in range(size):
-            weight = weights[n, s] / kept
-            if weights[n, s] < LEAST_WEIGHT * largest:
-                continue
-            state = active[n, s]
-            count = _count(state, len(latents))
-            _solve(state, count, gram, projections[n], inverse, means)
-            for i in range(count):
-                h = state[i]
-                latents[h] += weight
-                amplitudes[n, h] += weight * means[i]
-                for j in range(count):
-                    products[h, state[j]] += weight * (inverse[i, j] + means[i] * means[j])

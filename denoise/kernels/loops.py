@@ -21,11 +21,7 @@ Result = TypeVar("Result")
 
 
 def compile_loop(function: Callable[..., Any]) -> Any:
-    """Compile at the first call; machine code is kept for later runs where a folder allows it.
-
-    numba notices a change only in the file of the outermost loop, so loops that call each other
-    belong in one file.
-    """
+    """Compile at the first call; machine code is kept for later runs where a folder allows it."""
     import numba
 
     from denoise.kernels.machine_code import LoopCache

@@ -11,6 +11,7 @@ import os
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,9 @@ class LoopCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
-        stamp = self._impl.locator.get_source_stamp()
         folder = Path(self._impl.locator.get_cache_path())
-        name = self._impl.filename_base
-        self._cache_file: Any = CheckedFiles(folder, name, repr(stamp).encode())
+        source = Path(function.__code__.co_filename).parent
+        self._cache_file: Any = CheckedFiles(folder, self._impl.filename_base, _stamp(source))
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The compiled loop, or None if it has to be compiled."""
@@ -47,6 +47,12 @@ class LoopCache(FunctionCache):
         """Keep a compiled loop if there is room for it."""
         with suppress(OSError):
             super().save_overload(signature, compiled)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _stamp(folder: Path) -> bytes:
+    """Names the state of all loops in a folder, since they contain one another."""
+    return CHECKSUM(b"".join(p.read_bytes() for p in sorted(folder.glob("*.py")))).digest()
 
 
 class CheckedFiles:

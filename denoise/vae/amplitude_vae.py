@@ -178,7 +178,7 @@ class AmplitudeVAE(BinaryVAE):
         steps: int,
     ) -> SparseStates | None:
         """As `BinaryVAE.compiled_search`; best first, whatever the random numbers."""
-        if patches.observed is not None or not isinstance(sets, SparseStates):
+        if not isinstance(sets, SparseStates):
             return None
         problem, extent = self._problem(patches), extent_of(options, steps)
         found = amplitude.explore(problem, sets.active, sets.log_joints, extent)
@@ -191,9 +191,9 @@ class AmplitudeVAE(BinaryVAE):
 
     def compiled_sums(
         self, patches: Patches, states: StateSets, *, amplitudes_only: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Sums of <z> (H,) and <a a^T> (H, H), and <a> (N, H); None if the case is not covered."""
-        if patches.observed is not None or not isinstance(states, SparseStates):
+    ) -> amplitude.Sums | None:
+        """Sums over patches; None if no compiled implementation covers the case."""
+        if not isinstance(states, SparseStates):
             return None
         return amplitude.posterior_sums(
             self._problem(patches),
@@ -207,10 +207,14 @@ class AmplitudeVAE(BinaryVAE):
         sums = self.compiled_sums(patches, states, amplitudes_only=True)
         if sums is None:
             return super().posterior_mean(patches, states)
-        amplitudes = sums[2]
         if not self.free_patch_mean:
-            return amplitudes @ self.vectors
-        return patches.values.mean(1, keepdim=True) + amplitudes @ self._centred_vectors()
+            return sums.amplitudes @ self.vectors
+        if patches.observed is None:
+            means = sums.amplitudes @ self._centred_vectors()
+            return patches.values.mean(1, keepdim=True) + means
+        means = sums.amplitudes @ self.vectors
+        counts = patches.observed_counts[:, None].clamp(min=1)
+        return means + patches.masked(patches.values - means).sum(1, keepdim=True) / counts
 
     def _problem(self, patches: Patches) -> amplitude.Problem:
         """c = W r (N, H), G = W W^T (H, H), in units of sigma, and the logit of pi (H,)."""
@@ -218,7 +222,12 @@ class AmplitudeVAE(BinaryVAE):
         scale = 1 / self.noise_variance
         values = self.residuals(patches)[:, 0]
         return amplitude.Problem(
-            values @ (vectors.T * scale), vectors @ vectors.T * scale, self.prior_probs.logit()
+            values @ (vectors.T * scale),
+            vectors @ vectors.T * scale,
+            self.prior_probs.logit(),
+            patches.observed,
+            self.vectors * scale.sqrt(),
+            self.free_patch_mean,
         )
 
     def _centred_vectors(self) -> Tensor:

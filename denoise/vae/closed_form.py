@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from denoise.kernels.amplitude import Sums
 from denoise.patches import Patches
 from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.batch_sums import BatchSums
@@ -98,7 +99,7 @@ def amplitude_sums(
     """Sums over a batch, and its posterior mean of the squared error, ()."""
     compiled = model.compiled_sums(patches, states)
     if compiled is not None:
-        return _completed(model, patches, *compiled)
+        return _completed(model, patches, compiled)
     weights, bits = states.posterior_weights(), states.bits
     residuals = model.residuals(patches)
     posterior = model.amplitude_posterior(patches, bits)
@@ -122,11 +123,15 @@ def amplitude_sums(
     return sums, errors
 
 
-def _completed(
-    model: AmplitudeVAE, patches: Patches, latents: Tensor, products: Tensor, amplitudes: Tensor
-) -> tuple[AmplitudeSums, Tensor]:
-    """The same from <z>, <a a^T> and the <a> of each patch."""
+def _completed(model: AmplitudeVAE, patches: Patches, sums: Sums) -> tuple[AmplitudeSums, Tensor]:
+    """The same from sums of compiled loops."""
     values, vectors = model.residuals(patches)[:, 0], model.vectors
-    cross = amplitudes.T @ values
-    explained = 2 * (cross * vectors).sum() - (products * (vectors @ vectors.T)).sum()
-    return AmplitudeSums(latents, products, cross), (values.square().sum() - explained).clamp(min=0)
+    cross = sums.amplitudes.T @ values
+    explained = 2 * (cross * vectors).sum()
+    if sums.completion is None:
+        size = (sums.products * (vectors @ vectors.T)).sum()
+    else:
+        size = sums.size * model.noise_variance
+        cross = cross + sums.completion * model.noise_variance.sqrt()
+    error = (values.square().sum() - explained + size).clamp(min=0)
+    return AmplitudeSums(sums.latents, sums.products, cross), error

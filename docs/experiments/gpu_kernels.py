@@ -120,7 +120,8 @@ def _launch_sums(latents: int, *, amplitudes_only: bool) -> None:
 
 def _problem(latents: int) -> tuple[amplitude.Problem, SparseStates]:
     projections, gram = torch.zeros(1, latents), torch.eye(latents)
-    problem = amplitude.Problem(projections, gram, torch.zeros(latents))
+    vectors = torch.zeros(latents, 1)
+    problem = amplitude.Problem(projections, gram, torch.zeros(latents), None, vectors, True)
     return problem, no_latents_on(16, latents, 8, projections)
 
 
