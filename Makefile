@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow benchmark quality comparison bench-gpu bench-cpu experiment samples clean
+.PHONY: demo test check format format-check lint types slow soak fuzz-parsers fuzz-commands benchmark quality comparison bench-gpu bench-cpu experiment samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -25,6 +25,20 @@ check: format-check lint types test
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+# 500 files, some broken, in a run that is killed five times and resumed: some minutes.
+soak: $(INSTALLED)
+	$(BIN)/pytest -m slow -s tests/test_soak.py
+
+# Looks for bytes that our parsers do not survive; needs atheris: pip install atheris
+MINUTES ?= 60
+fuzz-parsers: $(INSTALLED)
+	$(BIN)/python tests/fuzz/parsers.py -max_total_time=$$((60 * $(MINUTES)))
+
+# Random commands in odd surroundings, one a second.
+RUNS ?= 2000
+fuzz-commands: $(INSTALLED)
+	$(BIN)/python tests/fuzz/commands.py $(RUNS)
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
