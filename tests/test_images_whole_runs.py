@@ -117,7 +117,7 @@ def test_a_note_says_what_describes_the_pixels_and_has_no_place(tmp_path: Path) 
         ("in.png", "out.png", False): set(),
     }
     for (source, target, strip), sentences in expected.items():
-        settings = Settings(sigma=20, device="cpu", strip=strip)
+        settings = Settings(sigma=50, device="cpu", strip=strip)
         report = denoise_file(FileJob(tmp_path / source, tmp_path / target), settings)
         assert set(report.notes) == sentences
 

@@ -13,6 +13,7 @@ from denoise.errors import OptionError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import without_equal_channels
 from denoise.noise.blank import filled_in
+from denoise.noise.doubt import unlike
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.outliers import find_outliers, find_stripes, without_outliers
@@ -81,8 +82,6 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         noise = measured.noise
         notes += _doubts(seen, picture, measured, settings, filled=outliers > 0)
     elif settings.sigma is not None:
-        from denoise.noise.estimate import unlike
-
         other = unlike(picture, settings.sigma)
         if other is not None:
             looks = other.summary(" of 255" if units_of(noisy) == BYTES else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from denoise.errors import ImageError
 from denoise.noise.auto import estimate_any
 from denoise.noise.blank import blank_areas
 from denoise.noise.coloured import ColouredNoise
-from denoise.noise.flat_patches import FEWER_PATCHES
 from denoise.noise.gaussian import measure_gaussian
 from denoise.noise.interface import Noise
 from denoise.noise.photons import estimate_poisson_gaussian
@@ -23,8 +21,6 @@ from denoise.options import NoiseKind
 # it is taken for a picture without noise.
 ALL_TEXTURE = "no part of it is flat, so that its texture may have been taken for noise"
 CLEAN_TEXTURE = "beside areas of one value it holds nothing flat to measure noise on"
-# A given sigma that differs by more than this factor is a mistake, or a wish to be said aloud.
-FAR = 1.6
 
 
 @dataclass(frozen=True)
@@ -70,29 +66,6 @@ def measure_noise(image: ArrayLike, kind: NoiseKind = "auto") -> Measurement:
         if not blank.any():
             raise
         return Measurement(None)  # too little is left that could be noisy
-
-
-def unlike(image: ArrayLike, sigma: float) -> Noise | None:
-    """The noise of an image if it is clearly not white with this sigma, else None.
-
-    Parameters
-    ----------
-    image : (height, width) or (height, width, C), NaN where missing
-    """
-    pixels = as_pixels(image)
-    pixels[blank_areas(pixels)] = np.nan
-    try:
-        level, flat = measure_gaussian(pixels, FEWER_PATCHES)
-        if level is None or not flat or sigma / FAR < level.sigma < sigma * FAR:
-            return None
-        # Smooth noise looks weaker than it is.
-        found = level if level.sigma > sigma else estimate_any(pixels, level)
-    except ImageError:
-        return None
-    if found is None:
-        return None
-    rms = math.sqrt(float(np.nanmean(found.variance(pixels))))
-    return None if sigma / FAR < rms < sigma * FAR else found
 
 
 def _measured(pixels: NDArray[np.float64], kind: NoiseKind, *, beside_blank: bool) -> Measurement:

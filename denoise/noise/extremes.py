@@ -17,7 +17,7 @@ from denoise.noise.pixels import ordinary_range
 # In units of sigma: values further outside the ordinary range are extreme.
 REACH = 1000.0
 # The models see noise of at least this share of the range.
-LEAST_NOISE_SHARE = 2e-4
+LEAST_NOISE_SHARE = 5e-4
 
 
 def without_extremes(
