@@ -252,3 +252,24 @@ def test_damaged_lzw_is_an_error_and_does_not_end_the_process(sample_type: str) 
     # A code without an entry after the one that clears the table.
     with pytest.raises(DamagedImageError):
         read_image(data[:start] + b"\x80\x60\x20\x50" + data[start + 4 :])
+
+
+def bigtiff(width: int, height: int, tags: int) -> bytes:
+    """The header of a BigTIFF file with further tags, and no pixels."""
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)]
+    entries += [(262, 3, 1, 1)] + [(40_000 + n % 20_000, 3, 1, 7) for n in range(tags)]
+    start = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) + struct.pack("<Q", len(entries))
+    return start + b"".join(struct.pack("<HHQQ", *entry) for entry in entries) + bytes(8)
+
+
+def test_a_million_tags_are_refused_at_once() -> None:
+    with pytest.raises(DamagedImageError, match="a directory has 1000005 tags"):
+        read_image(bigtiff(8, 8, 10**6))
+    with pytest.raises(DamagedImageError, match="missing data"):
+        read_image(bigtiff(8, 8, 1000))
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**31, 2**31), (2**32 - 1, 1), (1, 2**63)])
+def test_gigantic_sizes_are_refused_by_the_header(width: int, height: int) -> None:
+    with pytest.raises(ImageError, match="more than 89478485 pixels|truncated|damaged"):
+        read_image(bigtiff(width, height % 2**64, 0))

@@ -19,6 +19,8 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 # Exif, GPS and interoperability directories.
 SUB_DIRECTORIES = {34665, 34853, 40965}
 DEEPEST = 2
+# As tifffile has it; files have some dozens.
+MOST_TAGS = 4096
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 
 
@@ -53,6 +55,7 @@ def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -
     except struct.error:
         return ()
     tags: list[Tag] = []
+    count = min(count, MOST_TAGS)
     start, size = offset + struct.calcsize("=" + count_code), struct.calcsize("=" + entry)
     room = len(block)  # values do not overlap in a sound file
     for place in range(start, min(start + count * size, len(block) - size + 1), size):
@@ -89,6 +92,8 @@ def directory_offsets(block: bytes) -> list[int]:
         while offset:
             offsets.append(offset)
             (count,) = struct.unpack_from(order + count_code, block, offset)
+            if count > MOST_TAGS:
+                raise DamagedImageError(f"damaged image file: a directory has {count} tags")
             size = struct.calcsize("=" + count_code) + count * struct.calcsize("=" + entry)
             room -= size
             if room < 0:
