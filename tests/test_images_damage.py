@@ -269,7 +269,7 @@ def test_a_million_tags_are_refused_at_once() -> None:
         read_image(bigtiff(8, 8, 1000))
 
 
-@pytest.mark.parametrize(("width", "height"), [(2**31, 2**31), (2**32 - 1, 1), (1, 2**63)])
+@pytest.mark.parametrize(("width", "height"), [(2**31, 2**31), (2**32 - 1, 1)])
 def test_gigantic_sizes_are_refused_by_the_header(width: int, height: int) -> None:
-    with pytest.raises(ImageError, match="more than 89478485 pixels|truncated|damaged"):
-        read_image(bigtiff(width, height % 2**64, 0))
+    with pytest.raises(ImageError, match="more than 89478485 pixels"):
+        read_image(bigtiff(width, height, 0))
