@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import ImageError, OptionError
+from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions, RefinementOptions
@@ -67,7 +69,8 @@ def denoise_image(
         is correlated, so are errors, and it comes out too small by up to 1.4 times
     time_budget : seconds; the schedule of `options` is shortened or extended to fit, as fast as
         this machine is at the moment (`DenoiseResult.options` has what was chosen)
-    seed : same seed, device and versions give the same result
+    seed : same seed, device and versions give the same result, on a CPU with any number of threads
+        (except for decoder "mlp")
     device : "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:N" or "mps"
     on_progress : called after each epoch and each chunk of patches
 
@@ -104,21 +107,22 @@ def denoise_image(
     if time_budget is not None and not 0 < time_budget < math.inf:
         raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
     compute_device = pick_device(device)
-    if time_budget is not None:
-        options = fit_to_time(
-            options,
-            _on_device(white, compute_device),
-            white.sigma,
-            time_budget,
-            models=models,
-            with_variance=with_uncertainty,
-        )
-    run = _Run(options, models, with_uncertainty, seed, compute_device, on_progress)
-    clean, uncertainty, used = run.denoise(white)
-    # What is to take a given time, or to use a given model, is done in one go.
-    second = white.second_look(clean) if time_budget is None and models is None else None
-    if second is not None:
-        clean, _, _ = run.denoise(second)
+    with _same_bytes(options, compute_device):
+        if time_budget is not None:
+            options = fit_to_time(
+                options,
+                _on_device(white, compute_device),
+                white.sigma,
+                time_budget,
+                models=models,
+                with_variance=with_uncertainty,
+            )
+        run = _Run(options, models, with_uncertainty, seed, compute_device, on_progress)
+        clean, uncertainty, used = run.denoise(white)
+        # What is to take a given time, or to use a given model, is done in one go.
+        second = white.second_look(clean) if time_budget is None and models is None else None
+        if second is not None:
+            clean, _, _ = run.denoise(second)
 
     history = used[0].history if models is None else ()
     return DenoiseResult(
@@ -133,6 +137,16 @@ def denoise_image(
         seed=seed,
         options=options,
     )
+
+
+def _same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContextManager[object]:
+    """Let rounding not depend on the number of threads.
+
+    torch splits sums and products over its threads. The amplitude model spends little time in them:
+    its loops share out pieces of work instead. The networks of the MLP model would wait.
+    """
+    alone = device.type == "cpu" and options.model.decoder != "mlp"
+    return one_thread_per_operation() if alone else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ import threading
 
 import pytest
 import torch
+from conftest import SAMPLES
 
+from denoise.files.images import read_image
 from denoise.kernels.loops import on_all_cores
+from denoise.pipeline import denoise_image
+from denoise.presets import Overrides
 
 
 def test_results_come_in_order_from_single_threaded_operations() -> None:
@@ -42,3 +46,20 @@ def test_two_callers_at_once_leave_the_number_of_threads_as_it_was() -> None:
     for caller in callers:
         caller.join()
     assert torch.get_num_threads() == before
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
+    noisy = read_image(SAMPLES / "camera_sigma25.png").pixels[64:192, 64:192]
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            overrides = Overrides(epochs=2)
+            result = denoise_image(
+                noisy, 25, preset="fast", overrides=overrides, with_uncertainty=True, device="cpu"
+            )
+            results.append((result.image.tobytes(), result.uncertainty.tobytes()))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert results[0] == results[1] == results[2]

@@ -53,6 +53,8 @@ def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
     # reads this when torch is loaded, which `--help` must not wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # NumPy's products, in estimates of noise, then round alike on any number of cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with modules_kept():
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs
