@@ -40,7 +40,7 @@ def good_file(number: int, generator: np.random.Generator) -> tuple[str, bytes]:
     """Suffix and bytes of a file that can be denoised."""
     channels = int(generator.choice([1, 3]))
     values = noisy(generator, channels)
-    whole = values.astype(np.uint8)
+    whole, kind = values.astype(np.uint8), "rgb" if channels == 3 else "minisblack"
     match number % 9:
         case 0 | 1:
             return ".png", pillow_bytes(whole, "PNG")
@@ -49,9 +49,10 @@ def good_file(number: int, generator: np.random.Generator) -> tuple[str, bytes]:
         case 3:
             return ".jpg", pillow_bytes(whole, "JPEG")
         case 4:
-            return ".tif", tiff_bytes(values.astype(np.float32))
+            return ".tif", tiff_bytes(values.astype(np.float32), photometric=kind)
         case 5:
-            return ".tiff", tiff_bytes((values * 257).astype(np.uint16), compression="lzw")
+            deep = (values * 257).astype(np.uint16)
+            return ".tiff", tiff_bytes(deep, compression="lzw", photometric=kind)
         case 6:
             return ".webp", pillow_bytes(whole, "WEBP", lossless=True)
         case 7:
