@@ -96,11 +96,9 @@ def _grows(plane: NDArray[np.float64]) -> bool:
         clear[:] = True
     slope, intercept = _fit_line(means[clear], variances[clear], counts[clear])
     fitted = slope * means[clear] + intercept
-    misfits = np.abs(variances[clear] / fitted - 1)
+    too_far = np.abs(variances[clear] - fitted) > LARGEST_MISFIT * np.abs(fitted)
     flat = counts[clear] > 0
-    if any(
-        some.size and np.median(some) > LARGEST_MISFIT for some in (misfits[flat], misfits[~flat])
-    ):
+    if any(some.size and some.mean() > 0.5 for some in (too_far[flat], too_far[~flat])):
         return False  # no line explains both, as beside text
     return bool(fitted[-1] > LEAST_GROWTH * fitted[0])
 
