@@ -355,4 +355,4 @@ def test_a_budget_that_is_not_kept_is_reported() -> None:
     code, _, stderr = run_cli("in/a.png", *SIGMA, "--time-budget", "1ms")
     assert code == 0
     assert "note: in/a.png: took " in stderr
-    assert stderr.rstrip().endswith(" s, over the time budget")
+    assert stderr.rstrip().endswith(" s over the time budget")

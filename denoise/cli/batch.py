@@ -151,7 +151,8 @@ def _with_lateness(report: FileReport, settings: Settings) -> FileReport:
     budget, seconds = settings.time_budget, report.seconds
     if budget is None or seconds is None or seconds <= budget:
         return report
-    return replace(report, notes=(*report.notes, f"took {seconds:.1f} s, over the time budget"))
+    late = f"took {seconds:.1f} s, {seconds - budget:.1f} s over the time budget"
+    return replace(report, notes=(*report.notes, late))
 
 
 def _failure(job: FileJob, reason: str) -> FileReport:
