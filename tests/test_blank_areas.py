@@ -253,3 +253,17 @@ def test_missing_pixels_that_a_file_declares_are_filled_in_only_if_told(tmp_path
         assert run_cli(str(path), "-o", str(output), "--sigma", "20", *options)[0] == 0
         with TiffFile(output) as file:
             assert np.isnan(file.asarray()).sum() == left
+
+
+@pytest.mark.parametrize("options", [(), ("--sigma", "20")])
+@pytest.mark.parametrize(("value", "text"), [(-9999, "-9999"), (np.nan, "nan")])
+def test_an_empty_tile_of_a_map_comes_back_as_it_is(
+    tmp_path: Path, value: float, text: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "empty.tif"
+    path.write_bytes(tiff(np.full((SIDE, SIDE), value, np.float32), text))
+    code, stdout, stderr = run_cli(str(path), "--json", *options)
+    assert code == 0, stderr
+    assert json.loads(stdout)["notes"] == ["it holds no data at all; written as it is"]
+    with TiffFile(tmp_path / "empty_denoised.tif") as file:
+        assert np.array_equal(file.asarray(), np.full((SIDE, SIDE), value), equal_nan=True)

@@ -59,6 +59,8 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
     OptionError
         If the noise that is given has other units.
     """
+    if not noisy.picture.any():  # such as an empty tile of a map
+        return Observed(noisy, None, 0, ("it holds no data at all; written as it is",))
     seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
     pixels = picture_of(seen)
     outliers, notes = 0, []

@@ -85,7 +85,9 @@ def denoise_file(
     denoised = noisy
     if output is not None or seen.outliers:
         denoised = _result(noisy, seen.image.pixels if output is None else output.image)
-    quality = None if reference is None else quality_of(noisy, denoised, reference)
+    quality = None
+    if reference is not None and (noisy.picture & reference.picture).any():
+        quality = quality_of(noisy, denoised, reference)
     # The image comes last: where it is, the job is done.
     overwrite = settings.may_replace
     if output is not None:
@@ -161,7 +163,7 @@ def _denoise(
 ) -> DenoiseResult | None:
     """What the method makes of the image, or None if there is no noise."""
     if noise is None:
-        if np.isnan(noisy.pixels).any():
+        if np.isnan(noisy.pixels[noisy.picture]).any():
             raise ImageError("has no noise to estimate; give --sigma to fill in missing pixels")
         return None
     budget = settings.time_budget

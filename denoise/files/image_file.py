@@ -145,7 +145,10 @@ class ImageFile:
     @property
     def data_range(self) -> float:
         """Peak for PSNR and SSIM: 255, or of floats the largest less the smallest value."""
-        return float(np.ptp(self.pixels[self.picture])) if self.is_float else PEAK
+        if not self.is_float:
+            return PEAK
+        values = self.pixels[self.picture]
+        return float(np.ptp(values)) if values.size else 0.0
 
     def find_non_finite(self) -> NonFinite | None:
         """How many pixels of the picture are NaN or infinite, and where the first one is."""
