@@ -14,7 +14,7 @@ from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
 from denoise.refinement.passes import filter_image, noise_left, spread
-from denoise.refinement.refine import opponent_colours, pass_count, refine_image
+from denoise.refinement.refine import pass_count, refine_image
 
 SMALL = RefinementOptions(
     patch_sizes=(4, 3), window=6, group_size=16, passes_per_match=1, noise_kept=(1.0, 0.4, 0.0)
@@ -162,14 +162,6 @@ def test_refinement_improves_a_poor_pilot(shape: tuple[int, ...], missing: bool)
     assert refined.shape == clean.shape
     assert psnr(clean, 20 * refined.numpy()) > psnr(clean, pilot) + 1
     assert passes == list(range(1, pass_count(SMALL) + 1))
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_opponent_colours_are_a_rotation_with_brightness_first(channels: int) -> None:
-    axes = opponent_colours(channels)
-    eye = torch.eye(channels, dtype=torch.float64)
-    torch.testing.assert_close(axes @ axes.T, eye)
-    torch.testing.assert_close(axes[0], torch.full_like(axes[0], channels**-0.5))
 
 
 def test_a_constant_image_stays_constant() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dctn, idctn
 
 from denoise.errors import ImageError, OptionError
+from denoise.noise.colours import whitened_to_opponent
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.noise.spectrum import power
 
@@ -93,8 +94,8 @@ class ColouredNoise:
 
         What is missing is filled with the nearest pixel for the transform, and missing after it.
         Along each axis of colour space, the cosine transform is divided by the root of the power
-        of the noise; then the axes are turned back, so that channels stay what they were, and so
-        that gray stays gray: denoisers look at brightness and colour differences apart.
+        of the noise; then channels are turned so that pictures are uncorrelated along the opponent
+        axes: denoisers look at brightness and colour differences apart.
         """
         pixels = np.asarray(image, np.float64)
         if self.growth is not None:
@@ -114,8 +115,7 @@ class ColouredNoise:
         values = np.asarray(clean, np.float64)
         per_axis = np.array([table[0][0] for table in self.covariances])
         # Rows of the axes are orthonormal, so that their squares share variances out.
-        shares = np.eye(self.channels) if self.axes is None else np.square(self.axes).T
-        per_channel = shares @ per_axis
+        per_channel = np.square(self._axes()).T @ per_axis
         if values.ndim == 0 or values.shape[-1] != self.channels:
             per_channel = np.asarray(per_channel.mean())
         if self.growth is None:
@@ -152,23 +152,13 @@ class ColouredNoise:
         return {"sigma": self.sigma, "coloured": fields}
 
     def _turn(self) -> Array:
-        """The rotation of white channels (C, C) after which gray is gray again.
-
-        Weaker noise makes a channel larger. White noise stays white, however it is turned.
-        """
-        count = self.channels
-        axes = np.eye(count) if self.axes is None else np.array(self.axes)
+        """The rotation of white channels (C, C) after which opponent axes are uncorrelated."""
+        axes = self._axes()
         sigmas = np.sqrt([table[0][0] for table in self.covariances])
-        gray = np.full(count, count**-0.5)
-        now = axes.T @ ((axes @ gray) / sigmas)
-        now /= np.linalg.norm(now)
-        # The shortest way from one to the other: two reflections, at `now` and between them.
-        middle = now + gray
-        if np.linalg.norm(middle) < ORTHONORMAL:
-            return np.eye(count)
-        middle /= np.linalg.norm(middle)
-        reflect = np.eye(count) - 2 * np.outer(now, now)
-        return np.asarray((np.eye(count) - 2 * np.outer(middle, middle)) @ reflect)
+        return whitened_to_opponent((axes.T / sigmas) @ axes)
+
+    def _axes(self) -> Array:
+        return np.eye(self.channels) if self.axes is None else np.array(self.axes)
 
     def _filtered(self, pixels: Array, exponent: float) -> Array:
         """Multiply the cosine transform along each axis with this power of the noise's power."""
@@ -177,7 +167,7 @@ class ColouredNoise:
                 f"the noise is that of {self.channels} channels, but the image has"
                 f" {pixels.shape[2]}"
             )
-        axes = np.eye(self.channels) if self.axes is None else np.array(self.axes)
+        axes = self._axes()
         planes = np.moveaxis(pixels @ axes.T, 2, 0)
         shape = (pixels.shape[0], pixels.shape[1])
         filtered = [

@@ -12,7 +12,6 @@ colour is then filtered on its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from denoise.kernels.group_filters import MOST_SIGMAS
 from denoise.kernels.matching import match_patches
+from denoise.noise.colours import opponent_axes
 from denoise.options import RefinementOptions
 from denoise.refinement.passes import filter_image, noise_left, spread
 
@@ -51,7 +51,7 @@ def refine_image(
     dtype = noisy.dtype if float(pilot.max() - pilot.min()) > MOST_SIGMAS else torch.float32
     noisy, pilot = noisy.to(dtype), pilot.to(dtype)
     height, width, channels = noisy.shape
-    rotation = opponent_colours(channels).to(noisy)
+    rotation = torch.as_tensor(opponent_axes(channels)).to(noisy)
     # A colour pixel counts as missing where one of its channels is. The pilot stands in for it.
     start = (pilot @ rotation.T).movedim(2, 0).contiguous()
     given = (noisy @ rotation.T).movedim(2, 0)
@@ -72,18 +72,6 @@ def refine_image(
 def pass_count(options: RefinementOptions) -> int:
     """Passes that `refine_image` makes, each of them over all colours."""
     return len(options.patch_sizes) * options.passes
-
-
-def opponent_colours(channels: int) -> Tensor:
-    """Orthonormal axes of colour space, brightness first: (C, C).
-
-    The discrete cosine transform over channels; for RGB that is R+G+B, R-B and R-2G+B. Noise
-    stays white, and each axis can be filtered on its own.
-    """
-    places = torch.arange(channels, dtype=torch.float64)
-    rows = torch.cos(math.pi / channels * places[:, None] * (places + 0.5))
-    axes: Tensor = rows / rows.norm(dim=1, keepdim=True)
-    return axes
 
 
 def _refine(
