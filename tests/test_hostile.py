@@ -101,7 +101,7 @@ def test_images_smaller_than_a_patch(shape: tuple[int, int]) -> None:
     code, _, stderr = run_cli("small.png")
     assert code == 1
     assert "error: small.png: " in stderr
-    assert "give sigma" in stderr
+    assert "give --sigma" in stderr
 
 
 @pytest.mark.parametrize("value", [0, 97, 255])

@@ -133,9 +133,9 @@ def test_an_overexposed_image_is_measured_where_it_is_not() -> None:
     ("image", "message"),
     [
         (np.zeros(20), r"expected \(height, width\).*shape \(20,\)"),
-        (np.zeros((15, 40)), "the image is 40x15 pixels, too small.*give sigma"),
+        (np.zeros((15, 40)), "the image is 40x15 pixels, too small"),
         (np.full((20, 20), np.inf), "infinite"),
-        (np.full((20, 20), np.nan), "too few complete patches.*give sigma"),
+        (np.full((20, 20), np.nan), "too few complete patches"),
         (
             np.where(np.random.default_rng(0).random((40, 40)) < 0.5, np.nan, 1.0),
             "too few complete patches",

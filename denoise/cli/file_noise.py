@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.settings import Settings
-from denoise.errors import OptionError
+from denoise.errors import ImageError, OptionError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import without_equal_channels
 from denoise.noise.blank import filled_in
@@ -80,7 +80,10 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
     if noise is None:
         from denoise.noise.estimate import measure_noise  # what it needs is slow to load
 
-        measured = measure_noise(picture, _kind(settings))
+        try:
+            measured = measure_noise(picture, _kind(settings))
+        except ImageError as error:
+            raise ImageError(f"{error}; give --sigma") from None
         noise = measured.noise
         notes += _doubts(seen, picture, measured, settings, filled=outliers > 0)
     elif settings.sigma is not None:

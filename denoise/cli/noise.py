@@ -72,7 +72,7 @@ def noise(options: NoiseOptions) -> int:
         pixels = as_pixels(without_equal_channels(image.pixels))
         measured = measure_noise(without_void(pixels, image.void), options.kind)
     except ImageError as error:
-        raise ImageError(f"{options.image}: {error}") from None
+        raise ImageError(f"{options.image}: {error}; measure on another") from None
     found = measured.noise
     if found is None:
         why = measured.doubt or "there is no noise to speak of"

@@ -83,9 +83,7 @@ class NoisyPatches:
     def check_enough(self) -> None:
         """Refuse what would not be an estimate."""
         if len(self) < 2 * LEAST_PATCHES or 0 in np.bincount(self.fold, minlength=2):
-            raise ImageError(
-                "the image has too few complete patches to estimate its noise; give sigma"
-            )
+            raise ImageError("the image has too few complete patches to estimate its noise")
 
 
 def noisy_patches(image: ArrayLike, most: int = MOST_PATCHES) -> NoisyPatches:
@@ -101,9 +99,7 @@ def noisy_patches(image: ArrayLike, most: int = MOST_PATCHES) -> NoisyPatches:
     pixels = as_pixels(image)
     height, width = pixels.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        raise ImageError(
-            f"the image is {width}x{height} pixels, too small to estimate its noise; give sigma"
-        )
+        raise ImageError(f"the image is {width}x{height} pixels, too small to estimate its noise")
     pixels = _without_giants(pixels)
     values, fold = _extract(pixels, most)
     complete = ~np.isnan(values.sum((1, 2)))
