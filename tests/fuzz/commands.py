@@ -48,7 +48,7 @@ OPTIONS = [
     *(["--sigma", "20"], ["--sigma", "20"], ["--sigma", "auto"], ["--sensor", "1,2"]),
     *(["--noise", "gaussian"], ["--noise", "poisson-gaussian"], ["--seed", "7"]),
     *(["--preset", "fast"], ["--preset", "balanced"], ["--decoder", "mlp"]),
-    *(["--method", "nl-means"], ["--method", "tv"], ["--method", "median"], ["--json"]),
+    *(["--method", "nl-means"], ["--method", "tv"], ["--method", "wavelet"], ["--json"]),
     *(["--quiet"], ["--verbose"], ["--overwrite"], ["--skip-existing"], ["--fail-fast"]),
     *(["--frame", "2"], ["--strip"], ["--fill-missing"], ["--keep-outliers"]),
     *(["--max-pixels", "300"], ["--time-budget", "1s"], ["--recursive"], ["--suffix", "_x"]),
@@ -61,6 +61,13 @@ ODD_OPTIONS = [
     *(["-o", "in"], ["--sigma", "0.001"], ["--sigma", "1e6"], ["--sigma", "-1"]),
     *(["--sigma", "nan"], ["--sensor", "x"], ["--noise", "gray.png"], ["--preset", "slow"]),
     *(["--frame", "9"], ["--load-model", "gray.png"], ["--reference", "in"], ["--device", "cuda"]),
+]
+EXCLUSIVE = [
+    *({"--method", one} for one in ("--preset", "--decoder", "--time-budget", "--epochs")),
+    *({"--method", one} for one in ("--curve", "--uncertainty", "--save-model", "--show-model")),
+    *({"--sigma", one} for one in ("--sensor", "--noise")),
+    *({"--noise", "--sensor"}, {"--quiet", "--verbose"}, {"--time-budget", "--epochs"}),
+    *({"--overwrite", "--skip-existing"}, {"--preset", "--decoder"}),
 ]
 SURROUNDINGS = [
     *("usual", "usual", "usual", "closed stdout", "closed stderr", "full stdout", "full stderr"),
@@ -116,11 +123,26 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def random_command(chance: random.Random) -> list[str]:
-    """Inputs and options, likely and unlikely ones."""
+    """Inputs and options, likely and unlikely ones; most fit together."""
     inputs = chance.sample(INPUTS, chance.choice([1, 1, 1, 2, 3]))
-    options = chance.sample(OPTIONS, chance.randint(0, 4))
+    several = len(inputs) > 1 or inputs[0] in ("in", "in/*.png", "a folder")
+    options = [*chance.sample(OPTIONS, chance.randint(0, 5)), QUICK]
+    if chance.random() < 0.8:
+        options = _fitting(options, several=several)
     options += chance.sample(ODD_OPTIONS, chance.choice([0, 0, 0, 1]))
-    return [*inputs, *(part for one in options for part in one), *QUICK]
+    return [*inputs, *(part for one in options for part in one)]
+
+
+def _fitting(options: list[list[str]], *, several: bool) -> list[list[str]]:
+    """Those of them that do not exclude each other."""
+    kept: dict[str, list[str]] = {}
+    for option in options:
+        names_a_file = len(option) > 1 and option[1][-4:-3] == "."
+        if several and names_a_file and option[0] != "--reference":
+            continue
+        if not any({option[0], other} in EXCLUSIVE for other in kept):
+            kept[option[0]] = option
+    return list(kept.values())
 
 
 def run(command: list[str], surroundings: str, folder: Path, chance: random.Random) -> Outcome:
