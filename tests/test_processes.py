@@ -15,6 +15,7 @@ import pytest
 from conftest import PROCESS_ENVIRONMENT, contents, noisy_file, run_cli
 from PIL import Image
 
+from denoise.__main__ import main
 from denoise.files.images import read_image
 
 COMMAND = (sys.executable, "-m", "denoise")
@@ -71,6 +72,16 @@ def test_the_first_failure_ends_all_processes_if_told_so() -> None:
     assert b"0 done, 0 skipped, 1 failed, 3 not tried" in done.stdout
     assert done.stderr.startswith(b"error: in/a.png: ")
     assert not Path("out").exists() or contents(Path("out")) == {}
+
+
+def test_an_interruption_while_modules_are_loaded_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("denoise.cli.main.main", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The files that a job can write besides the image: figure, curve, uncertainty, model."""
+"""The files that a job can write besides the image: figure, curve, residual, model and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.jobs import FileJob
+from denoise.cli.outcome import residual, residual_limit, residual_picture
+from denoise.files.formats import format_of_suffix
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
 from denoise.files.outputs import refuse_existing, write_atomically
@@ -27,12 +29,12 @@ def write_extras(
     result: DenoiseResult | None,
     *,
     overwrite: bool,
-) -> None:
-    """Write what the job asks for besides the image.
+) -> tuple[str, ...]:
+    """Write what the job asks for besides the image; returns notes on how to read it.
 
     Parameters
     ----------
-    result : without it, and of other methods, there is nothing to write but the figure
+    result : without it, and of other methods, there is nothing to write but figure and residual
 
     Raises
     ------
@@ -44,8 +46,12 @@ def write_extras(
     if job.figure is not None:
         figure = comparison(noisy, denoised, reference, quality)
         write_image(job.figure, figure, overwrite=overwrite)
+    notes: tuple[str, ...] = ()
+    if job.residual is not None:
+        removed = residual(noisy, denoised)
+        notes = _write_residual(job.residual, removed, noisy, overwrite=overwrite)
     if result is None:
-        return
+        return notes
     if job.curve is not None:
         _write_curve(job.curve, result, overwrite=overwrite)
     if job.uncertainty is not None and result.uncertainty is not None:
@@ -54,6 +60,7 @@ def write_extras(
         save_models(job.save_model, result.models)
     if job.show_model is not None:
         write_image(job.show_model, draw_models(result.models), overwrite=overwrite)
+    return notes
 
 
 def _write_curve(path: Path, result: DenoiseResult, *, overwrite: bool) -> None:
@@ -63,11 +70,31 @@ def _write_curve(path: Path, result: DenoiseResult, *, overwrite: bool) -> None:
         write_image(path, draw_curves(result.models), overwrite=overwrite)
 
 
+def _write_residual(
+    path: Path, removed: NDArray[np.floating], noisy: ImageFile, *, overwrite: bool
+) -> tuple[str, ...]:
+    if path.suffix.lower() == ".npy":
+        _write_array(path, removed)
+        return ()
+    if format_of_suffix(path.suffix).name == "TIFF":
+        like = ImageFile(path, removed, sample_type=removed.dtype.name)
+        write_image(path, removed, like=like, overwrite=overwrite)
+        return ()
+    limit = residual_limit(removed)
+    write_image(path, residual_picture(removed, limit), overwrite=overwrite)
+    scale = "" if noisy.is_float else " of 255"
+    return (f"{path}: gray is nothing removed, white {limit:.3g}{scale}, black as much added",)
+
+
+def _write_array(path: Path, values: NDArray[np.floating]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    write_atomically(path, buffer.getvalue())
+
+
 def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrite: bool) -> None:
     if path.suffix.lower() == ".npy":
-        buffer = io.BytesIO()
-        np.save(buffer, uncertainty)
-        write_atomically(path, buffer.getvalue())
+        _write_array(path, uncertainty)
     else:
         scale = 255 / max(float(uncertainty.max()), 1e-6)
         write_image(path, uncertainty * scale, overwrite=overwrite)

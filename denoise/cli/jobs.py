@@ -18,6 +18,7 @@ from denoise.vae.saved import MODEL_SUFFIXES
 EXTRAS = {
     "figure": IMAGE_SUFFIXES,
     "curve": (".csv", ".png"),
+    "residual": (".npy", *IMAGE_SUFFIXES),
     "uncertainty": (".npy", *IMAGE_SUFFIXES),
     "save_model": MODEL_SUFFIXES,
     "show_model": IMAGE_SUFFIXES,
@@ -35,6 +36,8 @@ class FileJob:
     reference : clean image of the same size, to measure PSNR and SSIM
     figure : also write a picture of noisy, denoised, reference and difference
     curve : also write the ELBO of every epoch, as .csv or as a picture
+    residual : also write what was removed; .npy and .tif hold it in the units of sigma, other
+        formats a picture of it
     uncertainty : also write the posterior standard deviation of every pixel; .npy holds it in
         the units of sigma, an image format a picture of it, white for the largest
     load_model : use the models in this file instead of learning
@@ -47,6 +50,7 @@ class FileJob:
     reference: Path | None = None
     figure: Path | None = None
     curve: Path | None = None
+    residual: Path | None = None
     uncertainty: Path | None = None
     load_model: Path | None = None
     save_model: Path | None = None

@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given, observe
 from denoise.cli.jobs import FileJob
+from denoise.cli.outcome import result_of, write_result
 from denoise.cli.reference import quality_of, read_reference
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
@@ -23,19 +23,12 @@ from denoise.errors import (
     DeviceError,
     ImageError,
     OptionError,
-    OutputError,
     TrainingError,
 )
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
-from denoise.files.images import check_writable, encode_image, read_image, write_image
-from denoise.files.samples import (
-    PEAK,
-    quantised,
-    to_pixels,
-    with_equal_channels,
-    without_value,
-)
+from denoise.files.images import check_writable, read_image
+from denoise.files.samples import PEAK
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
@@ -84,7 +77,8 @@ def denoise_file(
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
     if output is not None or seen.outliers:
-        denoised = _result(noisy, seen.image.pixels if output is None else output.image)
+        estimate = seen.image.pixels if output is None else output.image
+        denoised = result_of(noisy, estimate, settings.strength)
     quality = None
     if reference is not None and (noisy.picture & reference.picture).any():
         quality = quality_of(noisy, denoised, reference)
@@ -92,26 +86,17 @@ def denoise_file(
     overwrite = settings.may_replace
     if output is not None:
         missing = job.without_extras(kept)
-        write_extras(missing, noisy, denoised, reference, quality, output, overwrite=overwrite)
+        more = write_extras(
+            missing, noisy, denoised, reference, quality, output, overwrite=overwrite
+        )
+        notes = (*notes, *more)
     elif job.extras:
         notes = (*notes, "no other files were written either")
     if job.output not in kept:
-        _write(job, denoised, noisy, strip=settings.strip, overwrite=overwrite)
+        write_result(job, denoised, noisy, settings)
     report = _report(job, settings, noisy, seen.noise, output)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
-
-
-def _result(noisy: ImageFile, image: NDArray[np.floating]) -> ImageFile:
-    """The denoised image as it will be written; what is no picture stays as it is."""
-    if image.ndim < noisy.pixels.ndim:
-        image = with_equal_channels(image)
-    if noisy.void is not None:
-        void = noisy.void if image.ndim == 2 else noisy.void[..., None]
-        image = np.where(void, noisy.pixels, image)
-    samples = quantised(image, noisy.sample_type)
-    samples = without_value(samples, noisy.metadata.tiff.nodata, noisy.void)
-    return replace(noisy, pixels=to_pixels(samples))
 
 
 def _read(job: FileJob, settings: Settings) -> ImageFile:
@@ -121,20 +106,6 @@ def _read(job: FileJob, settings: Settings) -> ImageFile:
     if sys.stdin is None:
         raise ImageError("stdin: is closed; send an image")
     return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
-
-
-def _write(
-    job: FileJob, denoised: ImageFile, noisy: ImageFile, *, strip: bool, overwrite: bool
-) -> None:
-    if job.output is not None:
-        write_image(job.output, denoised.pixels, like=noisy, strip=strip, overwrite=overwrite)
-        return
-    data = encode_image(denoised.pixels, noisy, strip=strip)
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from None
 
 
 def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ...]:
@@ -208,6 +179,7 @@ def _report(
         model=OWN_MODEL if is_preset else name,
         preset=name if is_preset else None,
         seed=settings.seed,
+        strength=settings.strength,
     )
     if output is None:
         return report

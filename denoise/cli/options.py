@@ -82,6 +82,9 @@ class Files:
         " names in a folder.",
     )
     figure: str | None = _also(REPORTS, "draw the images side by side, to compare them")
+    residual: str | None = _also(
+        REPORTS, "write what was removed: its values as .npy or .tif, or a picture of it"
+    )
     uncertainty: str | None = _also(
         REPORTS, "write the model's standard deviation of every pixel, as .npy or as an image"
     )

@@ -34,6 +34,7 @@ class FileReport:
     elbo : mean ELBO per training patch in the last epoch, in nats
     model : "tvae", our own with a preset, or the name of another method
     preset : its name, if there is one
+    strength : the share of the noise that was removed, from 0 to 1
     seconds : from reading the input to writing the output
     notes : what the user should know, such as how the image was converted on the way
     quality : only if there is a reference
@@ -57,6 +58,7 @@ class FileReport:
     model: str | None = None
     preset: str | None = None
     seed: int | None = None
+    strength: float | None = None
     seconds: float | None = None
     version: str = __version__
     notes: tuple[str, ...] = ()

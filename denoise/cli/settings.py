@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
-from denoise.cli.values import complete_noise, parse_noise, parse_sensor, parse_sigma, parse_time
+from denoise.cli.values import (
+    complete_noise,
+    parse_noise,
+    parse_sensor,
+    parse_share,
+    parse_sigma,
+    parse_time,
+)
 from denoise.methods.table import METHODS, Method
 from denoise.options import OWN_MODEL, Decoder, NoiseKind
 from denoise.presets import DEFAULT_PRESET, PRESETS, Overrides, PresetName
@@ -82,6 +89,14 @@ class Settings:
         DEFAULT_PRESET,
         help="fast for a first look, balanced for most images, best if time does not matter, paper"
         " for the published method (hours on a CPU).",
+    )
+    strength: float = option(
+        QUALITY,
+        1.0,
+        metavar="SHARE",
+        parser=parse_share,
+        help="Remove this share of the noise, from 0 to 1 (default: 1). Less keeps some grain"
+        " where the result looks too smooth.",
     )
     time_budget: float | None = option(
         QUALITY,

@@ -36,6 +36,17 @@ def parse_sigma(text: str) -> float | None:
     return sigma
 
 
+def parse_share(text: str | float) -> float:
+    """A number from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"must be a number from 0 to 1, got {text!r}")
+    return share
+
+
 def parse_time(text: str) -> float:
     """Seconds; a number without a unit counts seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(ms|s|sec|m|min|h)?", text.strip())

@@ -26,8 +26,9 @@ import tifffile
 from PIL import Image
 
 import denoise.cli.console  # what a command loads, once for all runs
+import denoise.cli.main
 import denoise.noise.estimate  # noqa: F401
-from denoise.cli.main import main
+from denoise.__main__ import main
 from denoise.errors import ImageError
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.images import read_image
@@ -53,14 +54,22 @@ OPTIONS = [
     *(["--frame", "2"], ["--strip"], ["--fill-missing"], ["--keep-outliers"]),
     *(["--max-pixels", "300"], ["--time-budget", "1s"], ["--recursive"], ["--suffix", "_x"]),
     *(["--figure", "f.png"], ["--figure", "figures/"], ["--curve", "c.csv"], ["--curve", "c.png"]),
-    *(["--uncertainty", "u.npy"], ["--uncertainty", "u.png"], ["--save-model", "m.pt"]),
+    *(["--uncertainty", "u.npy"], ["--uncertainty", "u.png"], ["--save-model", "m.npz"]),
+    *(["--residual", "r.npy"], ["--residual", "r.png"], ["--residual", "r.tif"]),
+    *(["--strength", "0"], ["--strength", "0.6"]),
     *(["--show-model", "m.png"], ["--reference", "gray.png"], ["--jobs", "2"]),
 ]
 ODD_OPTIONS = [
     *(["-o", "gray.png"], ["-o", "-"], ["-o", "old.png"], ["-o", "out.xyz"], ["-o", ""]),
     *(["-o", "in"], ["--sigma", "0.001"], ["--sigma", "1e6"], ["--sigma", "-1"]),
     *(["--sigma", "nan"], ["--sensor", "x"], ["--noise", "gray.png"], ["--preset", "slow"]),
-    *(["--frame", "9"], ["--load-model", "gray.png"], ["--reference", "in"], ["--device", "cuda"]),
+    *(
+        ["--frame", "9"],
+        ["--load-model", "gray.png"],
+        ["--strength", "7"],
+        ["--reference", "in"],
+        ["--device", "cuda"],
+    ),
 ]
 EXCLUSIVE = [
     *({"--method", one} for one in ("--preset", "--decoder", "--time-budget", "--epochs")),
