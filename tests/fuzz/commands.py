@@ -275,29 +275,38 @@ def _opens(path: Path) -> bool:
 
 
 def main_loop(runs: int, first: int) -> int:
-    """Number of runs with faults."""
-    faulty, codes = 0, dict.fromkeys(sorted(EXIT_CODES), 0)
-    for seed in range(first, first + runs):
-        chance = random.Random(seed)
-        command, surroundings = random_command(chance), chance.choice(SURROUNDINGS)
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent) / "work"
-            folder.mkdir()
-            Path(parent).chmod(0o755)
-            make_files(folder)
-            if surroundings == "nobody" and os.geteuid() == 0:
-                shutil.chown(folder, NOBODY)
-            before = contents(folder)
-            outcome = run(command, surroundings, folder, chance)
-            folder.chmod(0o755)
-            judge(command, surroundings, outcome, before, folder)
-        codes[outcome.code] = codes.get(outcome.code, 0) + 1
-        if outcome.faults:
-            faulty += 1
-            print(json.dumps([seed, surroundings, command, outcome.faults]), flush=True)
-            print(outcome.stderr[-600:], flush=True)
-    print(f"{runs} runs, {faulty} with faults; exit codes: {codes}")
+    """Number of runs with faults; Ctrl-C ends it early."""
+    done, faulty, codes = 0, 0, dict.fromkeys(sorted(EXIT_CODES), 0)
+    try:
+        for seed in range(first, first + runs):
+            outcome = one_run(seed)
+            done, codes[outcome.code] = done + 1, codes.get(outcome.code, 0) + 1
+            faulty += bool(outcome.faults)
+    except KeyboardInterrupt:
+        pass
+    print(f"{done} runs, {faulty} with faults; exit codes: {codes}")
     return faulty
+
+
+def one_run(seed: int) -> Outcome:
+    """Run a random command, judge it and print it if anything is wrong."""
+    chance = random.Random(seed)
+    command, surroundings = random_command(chance), chance.choice(SURROUNDINGS)
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "work"
+        folder.mkdir()
+        Path(parent).chmod(0o755)
+        make_files(folder)
+        if surroundings == "nobody" and os.geteuid() == 0:
+            shutil.chown(folder, NOBODY)
+        before = contents(folder)
+        outcome = run(command, surroundings, folder, chance)
+        folder.chmod(0o755)
+        judge(command, surroundings, outcome, before, folder)
+    if outcome.faults:
+        print(json.dumps([seed, surroundings, command, outcome.faults]), flush=True)
+        print(outcome.stderr[-600:], flush=True)
+    return outcome
 
 
 if __name__ == "__main__":
