@@ -115,6 +115,19 @@ def test_nothing_is_removed_from_what_is_no_picture() -> None:
     assert np.abs(removed[:, :6]).max() == 0 < np.abs(removed[:, 6:]).max()
 
 
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [("bits.pbm", "bits_denoised.pgm"), ("lies.jpg", "out.jpg"), ("noisy.png", "out.tif")],
+)
+def test_what_needs_another_file_is_written_anew(source: str, output: str) -> None:
+    bits = Image.fromarray((pixels("noisy.png") > 100).astype(np.uint8) * 255)
+    bits.convert("1").save("bits.pbm")
+    Path("lies.jpg").write_bytes(Path("noisy.png").read_bytes())
+    assert run(source, *SIGMA, "--strength", "0", "-o", output)[0] == 0
+    magic = {".pgm": b"P5", ".jpg": b"\xff\xd8", ".tif": b"II*"}[Path(output).suffix]
+    assert Path(output).read_bytes().startswith(magic)
+
+
 def test_a_jpeg_without_noise_is_not_compressed_again() -> None:
     clean = np.repeat(np.arange(60, 220, 40), 12)[:, None] + np.zeros(48)
     Image.fromarray(clean.astype(np.uint8)).save("clean.jpg", quality=70)

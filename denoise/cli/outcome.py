@@ -82,13 +82,14 @@ def _same_file(
     job: FileJob, denoised: ImageFile, noisy: ImageFile, settings: Settings
 ) -> bytes | None:
     """The file itself if nothing of it changes, which a JPEG would when it is written anew."""
-    suffix = None if job.output is None else job.output.suffix
-    if suffix is not None and format_of_suffix(suffix).name != noisy.format:
+    if job.image is None or not job.image.is_file():  # a pipe is read once
         return None
     if settings.strip or settings.frame is not None or noisy.notes:
         return None
-    if job.image is None or not job.image.is_file():  # a pipe is read once
-        return None
+    if job.output is not None:
+        suffix = job.output.suffix.lower()  # not .pgm for a .pbm
+        if suffix != job.image.suffix.lower() or format_of_suffix(suffix).name != noisy.format:
+            return None
     if not np.array_equal(denoised.pixels, noisy.pixels, equal_nan=True):
         return None
     return read_bytes(job.image)
