@@ -163,8 +163,10 @@ def run(command: list[str], surroundings: str, folder: Path, chance: random.Rand
         child = os.fork()
         if child == 0:
             _be_the_command(command, surroundings, folder, out, err)
+    while not err.exists():  # it has not begun
+        time.sleep(0.01)
     if surroundings in ("interrupt", "terminate"):
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(chance.uniform(0.02, 1.5))
         os.kill(child, signal.SIGINT if surroundings == "interrupt" else signal.SIGTERM)
     until = time.monotonic() + LONGEST
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
