@@ -68,7 +68,8 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
     if found is not None:
         outliers = found.count
         pixels = without_outliers(pixels, found.where)
-        filled = f"{outliers} outliers ({found.kind}) were filled in"
+        several = f"outliers ({found.kind}) were" if outliers > 1 else "outlier was"
+        filled = f"{outliers} {several} filled in"
         notes.append(f"{filled}; --keep-outliers leaves them")
     stripes = find_stripes(pixels)
     if stripes is not None:
