@@ -95,8 +95,8 @@ class Settings:
         1.0,
         metavar="SHARE",
         parser=parse_share,
-        help="Remove this share of the noise, from 0 to 1 (default: 1). Less keeps some grain"
-        " where the result looks too smooth.",
+        help="Remove this share of the noise, from 0 to 1. Less keeps some grain where the"
+        " result looks too smooth.",
     )
     time_budget: float | None = option(
         QUALITY,
