@@ -91,7 +91,7 @@ def test_the_residual_is_what_is_missing_in_the_result(source: str, strength: st
     np.testing.assert_array_equal(pixels("r.tif"), removed)
     _, _, stderr = run(source, *SIGMA, *more, "--residual", "r.png")
     limit = np.sort(np.abs(removed).ravel())[-1 - int(0.001 * removed.size)]
-    assert f"r.png: gray is nothing removed, white {limit:.3g} of 255" in stderr
+    assert f"white that {limit:.3g} of 255 was, and black that as much was added" in stderr
     expected = np.clip(128 + removed * 127 / limit, 0, 255)
     np.testing.assert_allclose(pixels("r.png"), expected, atol=0.51)
 

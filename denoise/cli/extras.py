@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.jobs import FileJob
-from denoise.cli.outcome import residual, residual_limit, residual_picture
-from denoise.files.formats import format_of_suffix
+from denoise.cli.residual import write_residual
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
-from denoise.files.outputs import refuse_existing, write_atomically
+from denoise.files.outputs import refuse_existing, write_array, write_atomically
 from denoise.metrics import Quality
 from denoise.pictures import comparison, curve_table, draw_curves, draw_models
 from denoise.results import DenoiseResult
@@ -48,8 +46,7 @@ def write_extras(
         write_image(job.figure, figure, overwrite=overwrite)
     notes: tuple[str, ...] = ()
     if job.residual is not None:
-        removed = residual(noisy, denoised)
-        notes = _write_residual(job.residual, removed, noisy, overwrite=overwrite)
+        notes = write_residual(job.residual, noisy, denoised, overwrite=overwrite)
     if result is None:
         return notes
     if job.curve is not None:
@@ -70,31 +67,9 @@ def _write_curve(path: Path, result: DenoiseResult, *, overwrite: bool) -> None:
         write_image(path, draw_curves(result.models), overwrite=overwrite)
 
 
-def _write_residual(
-    path: Path, removed: NDArray[np.floating], noisy: ImageFile, *, overwrite: bool
-) -> tuple[str, ...]:
-    if path.suffix.lower() == ".npy":
-        _write_array(path, removed)
-        return ()
-    if format_of_suffix(path.suffix).name == "TIFF":
-        like = ImageFile(path, removed, sample_type=removed.dtype.name)
-        write_image(path, removed, like=like, overwrite=overwrite)
-        return ()
-    limit = residual_limit(removed)
-    write_image(path, residual_picture(removed, limit), overwrite=overwrite)
-    scale = "" if noisy.is_float else " of 255"
-    return (f"{path}: gray is nothing removed, white {limit:.3g}{scale}, black as much added",)
-
-
-def _write_array(path: Path, values: NDArray[np.floating]) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    write_atomically(path, buffer.getvalue())
-
-
 def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrite: bool) -> None:
     if path.suffix.lower() == ".npy":
-        _write_array(path, uncertainty)
+        write_array(path, uncertainty)
     else:
         scale = 255 / max(float(uncertainty.max()), 1e-6)
         write_image(path, uncertainty * scale, overwrite=overwrite)

@@ -68,9 +68,8 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
     if found is not None:
         outliers = found.count
         pixels = without_outliers(pixels, found.where)
-        several = f"outliers ({found.kind}) were" if outliers > 1 else "outlier was"
-        filled = f"{outliers} {several} filled in"
-        notes.append(f"{filled}; --keep-outliers leaves them")
+        what = "1 outlier was" if outliers == 1 else f"{outliers} outliers ({found.kind}) were"
+        notes.append(f"{what} filled in; --keep-outliers leaves them")
     stripes = find_stripes(pixels)
     if stripes is not None:
         notes.append(f"there are stripes along {stripes}, which are left as they are")

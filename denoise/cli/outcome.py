@@ -1,4 +1,4 @@
-"""What a run makes of an image file: the result, how it is written, and what was removed."""
+"""What a run makes of an image file: the result, and how it is written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,11 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import encode_image, write_image
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.files.samples import (
-    PEAK,
     quantised,
     to_pixels,
     with_equal_channels,
     without_value,
 )
-
-# The share of pixels that may be beyond black and white in a picture of the residual.
-CUT_OFF = 0.001
 
 
 def result_of(noisy: ImageFile, image: NDArray[np.floating], strength: float) -> ImageFile:
@@ -59,18 +55,21 @@ def write_result(job: FileJob, denoised: ImageFile, noisy: ImageFile, settings: 
     OutputError
         If the file has appeared meanwhile, or cannot be written.
     """
-    same = _same_file(job, denoised, noisy, settings)
-    if job.output is not None and same is not None:
-        if not settings.may_replace:
-            refuse_existing([job.output])  # that has appeared since the job was checked
-        write_atomically(job.output, same)
+    data = _same_file(job, denoised, noisy, settings)
+    if job.output is None:
+        _write_to_stdout(data or encode_image(denoised.pixels, noisy, strip=settings.strip))
         return
-    strip = settings.strip
-    if job.output is not None:
-        overwrite = settings.may_replace
+    overwrite = settings.may_replace
+    if data is None:
+        strip = settings.strip
         write_image(job.output, denoised.pixels, like=noisy, strip=strip, overwrite=overwrite)
         return
-    data = encode_image(denoised.pixels, noisy, strip=strip) if same is None else same
+    if not overwrite:
+        refuse_existing([job.output])  # that has appeared since the job was checked
+    write_atomically(job.output, data)
+
+
+def _write_to_stdout(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -81,7 +80,7 @@ def write_result(job: FileJob, denoised: ImageFile, noisy: ImageFile, settings: 
 def _same_file(
     job: FileJob, denoised: ImageFile, noisy: ImageFile, settings: Settings
 ) -> bytes | None:
-    """The file itself if nothing of it changes, which a JPEG would when it is written anew."""
+    """The file itself if nothing of it changes: to write a JPEG anew would change it."""
     if job.image is None or not job.image.is_file():  # a pipe is read once
         return None
     if settings.strip or settings.frame is not None or noisy.notes:
@@ -93,33 +92,3 @@ def _same_file(
     if not np.array_equal(denoised.pixels, noisy.pixels, equal_nan=True):
         return None
     return read_bytes(job.image)
-
-
-def residual(noisy: ImageFile, written: ImageFile) -> NDArray[np.floating]:
-    """What was removed, noisy less written, in the units of `ImageFile.pixels`.
-
-    Returns
-    -------
-    float64 for such images, else float32; NaN where the value was missing
-    """
-    dtype = np.float64 if noisy.sample_type == "float64" else np.float32
-    removed = noisy.pixels.astype(np.float64) - written.pixels
-    if noisy.void is not None:
-        removed[noisy.void] = 0
-    return np.asarray(removed, dtype)
-
-
-def residual_limit(removed: NDArray[np.floating]) -> float:
-    """What white stands for in a picture of the residual, and black for as much less than 0.
-
-    All but CUT_OFF of the values are between them.
-    """
-    sizes = np.abs(removed[np.isfinite(removed)])
-    return float(np.quantile(sizes, 1 - CUT_OFF, method="higher")) if sizes.size else 0.0
-
-
-def residual_picture(removed: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
-    """A picture of the residual on 0..255: the middle gray, 128, where nothing was removed."""
-    middle = (PEAK + 1) / 2
-    scaled = np.nan_to_num(removed.astype(np.float64)) * ((middle - 1) / (limit or 1.0))
-    return np.asarray(np.clip(middle + scaled, 0, PEAK), np.float64)

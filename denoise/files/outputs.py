@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from denoise.errors import OutputError
 
@@ -79,6 +83,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_array(path: Path, values: NDArray[np.floating]) -> None:
+    """Write an array as .npy; see `write_atomically`."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    write_atomically(path, buffer.getvalue())
 
 
 def _inherits(new: Path, old: Path) -> bool:

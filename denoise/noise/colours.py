@@ -38,8 +38,7 @@ def whitened_to_opponent(whitening: Array) -> Array:
     whitening : (C, C), makes noise white with variance 1; noise stays so, however it is turned
     """
     opponent = opponent_axes(len(whitening))
-    contrast = COLOURFULNESS / np.arange(1, len(whitening) + 1)
-    contrast = np.append(1.0, contrast[:-1])
+    contrast = np.append(1.0, COLOURFULNESS / np.arange(1, len(whitening)))
     spread = whitening @ opponent.T
     _, axes = np.linalg.eigh((spread * contrast) @ spread.T)
     axes = axes[:, ::-1].T

@@ -90,9 +90,10 @@ def kinds(clean: Array) -> Iterator[tuple[str, Array, Array, Noise]]:
     large, noisy = (zoom(one, scale, order=3) for one in (clean, clean + 15 * white))
     yield "white 15, enlarged 1.5 times", large, noisy, measured(noisy - large)
     if clean.ndim == 3:
-        sigmas = np.array([40.0, 20.0, 30.0])
-        known = ColouredNoise.of([np.array([[one**2]]) for one in sigmas])
-        yield "40, 20, 30 in R, G, B", clean, clean + sigmas * white, known
+        for sigmas in ((40, 20, 30), (10, 10, 50)):
+            known = ColouredNoise.of([np.array([[one**2]]) for one in sigmas])
+            name = "{}, {}, {} in R, G, B".format(*sigmas)
+            yield name, clean, clean + np.array(sigmas) * white, known
         noisy, grid = (_demosaicked(one) for one in (clean + 15 * white, clean))
         yield "white 15, demosaicked", clean, noisy, measured(noisy - grid)
 
@@ -106,13 +107,15 @@ def _demosaicked(image: Array) -> Array:
     return np.stack(planes, axis=2)
 
 
-def all_kinds(paths: list[Path], preset: str) -> None:
-    """Print a row for each kind of noise on each image."""
+def all_kinds(paths: list[Path], preset: str, only: str) -> None:
+    """Print a row for each kind of noise whose name contains `only`, on each image."""
     print("| image | noise | noisy | one sigma | auto | noise known | found | estimate, s |")
     print("|---|---|---|---|---|---|---|---|")
     for path in paths:
         image = np.asarray(read_image(path).pixels, np.float64)
         for name, clean, noisy, known in kinds(image):
+            if only not in name:
+                continue
             started = time.perf_counter()
             found = estimate_noise(noisy)
             seconds = time.perf_counter() - started
@@ -132,9 +135,10 @@ def main() -> None:
     parser.add_argument("what", choices=("pairs", "kinds"))
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--only", default="", help="kinds of noise whose name contains this")
     arguments = parser.parse_args()
     if arguments.what == "kinds":
-        all_kinds(arguments.paths, arguments.preset)
+        all_kinds(arguments.paths, arguments.preset, arguments.only)
         return
     for folder in arguments.paths:
         pairs(folder, arguments.preset)
