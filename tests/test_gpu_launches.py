@@ -17,7 +17,7 @@ from denoise.patches import Patches
 from denoise.presets import Overrides, override, preset
 from denoise.vae.learned import untrained
 from denoise.vae.training import train
-from gpu_kernels import Launch, recorded
+from gpu_kernels import Launch, launches_of_presets, recorded
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
@@ -117,3 +117,11 @@ def test_matching_is_one_launch() -> None:
     )
     assert launches == 1
     assert operations <= 5
+
+
+def test_no_argument_is_taken_for_an_option_of_the_launch() -> None:
+    """Triton's own names; its interpreter accepts them as arguments, but a GPU does not."""
+    own = {"stream", "grid", "warmup", "num_warps", "num_stages", "num_ctas", "enable_fp_fusion"}
+    launches = launches_of_presets()
+    assert len({one.kernel.fn.__name__ for one in launches}) == 10
+    assert not any(own & set(one.arguments) for one in launches)

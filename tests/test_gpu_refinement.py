@@ -19,8 +19,12 @@ from denoise.refinement.refine import refine_image
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-# Not every version of Triton multiplies float64 matrices on a GPU.
-DTYPE, TOLERANCE = (torch.float64, 1e-5) if DEVICE.type == "cpu" else (torch.float32, 1e-2)
+# Not every version of Triton multiplies float64 matrices on a GPU; float32 needs some noise to
+# invert the matrix of fewer patches than values.
+ON_CPU = DEVICE.type == "cpu"
+DTYPE, TOLERANCE, LEAST_RIDGE = (
+    (torch.float64, 1e-5, 1e-9) if ON_CPU else (torch.float32, 1e-2, 1e-1)
+)
 
 
 IMPLEMENTATIONS: tuple[Implementation, ...] = ("triton", "plain")
@@ -62,7 +66,7 @@ def test_filters_equal_their_twin(count: int, values: int, across: bool) -> None
     generator = torch.Generator().manual_seed(1)
     data, pilot = torch.randn(2, 4, count, values, generator=generator, dtype=torch.float64)
     pilot = pilot * torch.tensor([0.0, 1.0, 5.0, 5.0])[:, None, None]
-    ridge = torch.tensor([20.0, 0.5, 20.0, 1e-9], dtype=torch.float64)
+    ridge = torch.tensor([20.0, 0.5, 20.0, LEAST_RIDGE], dtype=torch.float64)
     with use("plain"):
         twin = filter_groups(data, pilot, ridge, across_patches=across)
     with use("triton"):

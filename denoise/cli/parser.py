@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
 from functools import wraps
 from inspect import Parameter, Signature
 from typing import Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 from denoise.errors import DenoiseError, OptionError, PlanError
 
@@ -59,7 +60,7 @@ def takes_options(function: Callable[..., int]) -> Callable[..., None]:
         Parameter(
             one.name,
             Parameter.KEYWORD_ONLY,
-            default=one.metadata["typer"],
+            default=_named(one),
             annotation=get_type_hints(part)[one.name],
         )
         for part in parts.values()
@@ -68,6 +69,17 @@ def takes_options(function: Callable[..., int]) -> Callable[..., None]:
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     vars(command)["__signature__"] = Signature(parameters)
     return command
+
+
+def _named(parameter: Field[Any]) -> Any:
+    """Its declaration for Typer, which does not name an option after its metavar then.
+
+    Typer 0.27 made --SIGMA of the option sigma with the metavar SIGMA.
+    """
+    info = parameter.metadata["typer"]
+    if isinstance(info, OptionInfo) and not info.param_decls:
+        info.param_decls = (f"--{parameter.name.replace('_', '-')}",)
+    return info
 
 
 class Command(TyperCommand):

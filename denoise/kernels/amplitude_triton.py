@@ -197,9 +197,15 @@ def explore(
                 points = tl.where(here, child_score, points)
                 expanded = tl.where(here, 0, expanded)
 
+    # The compiler may keep copies of the scores for several layouts, whose sums were rounded in
+    # another order; a state could come before itself. Memory holds one copy.
+    tl.store(scores + n * size + s, points, mask=s < size)
+    tl.debug_barrier()
+    points = tl.load(scores + n * size + s, mask=s < size, other=float("-inf"))
     better = points[None, :] > points[:, None]
     earlier = (points[None, :] == points[:, None]) & (s[None, :] < s[:, None])
     rank = tl.sum((better | earlier).to(tl.int32), 1)
+    tl.debug_barrier()
     places = active + n * size * most_active + rank[:, None] * most_active + k[None, :]
     tl.store(places, lists.to(tl.int16), mask=held)
     tl.store(scores + n * size + rank, points, mask=s < size)

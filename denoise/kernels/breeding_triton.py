@@ -35,9 +35,9 @@ def _scramble(x):
 
 
 @triton.jit
-def _gumbel(stream, index, call, position):
+def _gumbel(random_stream, index, call, position):
     """Numbers `position` of call `call`, as `PatchRandom.gumbel`."""
-    key = _scramble((stream + _POSITION + index).to(tl.uint32))
+    key = _scramble((random_stream + _POSITION + index).to(tl.uint32))
     key = _scramble(key + (call * _CALL).to(tl.uint32))
     bits = _scramble(key + (position * _POSITION).to(tl.uint32))
     uniform = ((bits >> 9).to(tl.float32) + 0.5) * (1 / 8388608)
@@ -50,7 +50,7 @@ def _parent(
     from_place,
     candidates,
     rank,
-    stream,
+    random_stream,
     index,
     call,
     SELECTION: tl.constexpr,
@@ -67,7 +67,7 @@ def _parent(
         worst = tl.min(tl.where(there, fitness, float("inf")), 0)
         fitness = tl.where(there, tl.log(tl.maximum(fitness - worst, 1e-6)), fitness)
     if SELECTION != "best":
-        fitness += _gumbel(stream, index, call, c)
+        fitness += _gumbel(random_stream, index, call, c)
     # Absent candidates come last, but before those that have been taken.
     fitness = tl.where(absent, -1e38, fitness)
     for _better in range(rank):
@@ -122,7 +122,14 @@ def _flip_gains(
 
 
 @triton.jit(
-    do_not_specialize=["stream", "select_call", "flip_call", "from_place", "candidates", "to_place"]
+    do_not_specialize=[
+        "random_stream",
+        "select_call",
+        "flip_call",
+        "from_place",
+        "candidates",
+        "to_place",
+    ]
 )
 def breed(
     pool,
@@ -138,7 +145,7 @@ def breed(
     variance,
     index,
     flip_cost,
-    stream,
+    random_stream,
     select_call,
     flip_call,
     total,
@@ -168,7 +175,7 @@ def breed(
     ----------
     index : (N,) int64, numbers of the patches, which name their random numbers
     flip_cost : (H,) float, as in `MLPVAE`; read only if GUIDED
-    stream, select_call, flip_call : name the random numbers too
+    random_stream, select_call, flip_call : name the random numbers too
     from_place, candidates : where in the pool the candidates for parents lie, and how many
     to_place, parents, children : where the P times M children go
     """
@@ -178,7 +185,7 @@ def breed(
     own = tl.load(index + n).to(tl.int32)
     parent = n * total + from_place
     parent += _parent(
-        scores, parent, candidates, rank, stream, own, select_call, SELECTION, BLOCK_C
+        scores, parent, candidates, rank, random_stream, own, select_call, SELECTION, BLOCK_C
     )
     slots = parent + tl.zeros([1], tl.int64)
     on = bits_of(pool, slots, h, slots >= 0, latents)  # (1, BLOCK_H)
@@ -198,7 +205,7 @@ def breed(
             on, logit, residual, pool, parent, rows, first, weights, flip_cost,
             tl.load(variance), latents, hidden, width, leak, CHUNK, BLOCK_F, BLOCK_D,
         )  # fmt: skip
-    wanted += _gumbel(stream, own, flip_call, rank * latents + h)[None, :]
+    wanted += _gumbel(random_stream, own, flip_call, rank * latents + h)[None, :]
     wanted = tl.sum(tl.where((h < latents)[None, :], nan_to_neg_inf(wanted), float("-inf")), 0)
     state = tl.sum(on, 0)
     flipped = tl.zeros([BLOCK_M], tl.int32)
