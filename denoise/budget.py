@@ -34,13 +34,14 @@ class Speed:
     rebuilding: float
     refining: float
 
-    def predict(self, options: DenoiseOptions, pixels: int) -> float:
-        """Seconds of a whole run on this many pixels."""
+    def predict(self, options: DenoiseOptions, pixels: int, holes: float = 0.0) -> float:
+        """Seconds of a whole run on this many pixels, a share of which lies near missing ones."""
         models, training = len(options.model.patch_sizes), options.training
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
             seconds += pixels * pass_count(options.refinement) * self.refining
+            seconds += holes * pixels * options.refinement.hole_passes * self.refining
         return seconds
 
 
@@ -72,7 +73,8 @@ def fit_to_time(
     left = SAFETY * (seconds - (time.perf_counter() - started))
     pixels = image.shape[0] * image.shape[1]
     versions = [scaled(options, scale) for scale in SCALES]
-    fitting = [one for one in versions if speed.predict(one, pixels) <= left]
+    holes = float(image.isnan().any())
+    fitting = [one for one in versions if speed.predict(one, pixels, holes) <= left]
     return fitting[0] if fitting else versions[-1]
 
 
@@ -96,7 +98,8 @@ def scaled(options: DenoiseOptions, scale: float) -> DenoiseOptions:
     if refinement is not None and scale < SHORTER_BELOW:
         last = len(refinement.noise_kept) - 1
         kept = refinement.noise_kept[last:] if scale < ONE_PASS_BELOW else _every_second(refinement)
-        refinement = replace(refinement, noise_kept=kept)
+        passes = max(round(refinement.hole_passes * scale), 1)
+        refinement = replace(refinement, noise_kept=kept, hole_passes=passes)
     return replace(options, model=model, training=training, refinement=refinement)
 
 

@@ -217,6 +217,7 @@ class RefinementOptions:
     passes_per_match : passes after which similar patches are found anew
     noise_kept : for each pass, the standard deviation of the noise that is kept in the data for the
         next one, in units of the noise that there was
+    hole_passes : passes that fill in missing pixels
     """
 
     patch_sizes: tuple[int, ...] = (6,)
@@ -227,9 +228,11 @@ class RefinementOptions:
     group_size: int = 40
     passes_per_match: int = 2
     noise_kept: tuple[float, ...] = (0.625, 0.5, 0.375, 0.25, 0.125, 0.0)
+    hole_passes: int = 24
 
     def __post_init__(self) -> None:
         require_positive(self, "stride", "window", "wiener_group", "group_size", "passes_per_match")
+        require_positive(self, "hole_passes")
         require(self.wiener_passes >= 0, "wiener_passes must be at least 0")
         _require_patch_sizes(self.patch_sizes)
         require(len(self.noise_kept) > 0, "noise_kept must name at least one pass")

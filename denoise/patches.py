@@ -8,6 +8,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from denoise.errors import ImageError
 from denoise.kernels.matching import every
@@ -66,6 +67,16 @@ class PatchGrid:
         rows = every(stride, len(self) // self.columns, self.device)
         columns = every(stride, self.columns, self.device)
         return (rows[:, None] * self.columns + columns).flatten()
+
+    def at_borders(self, missing: Tensor) -> Tensor:
+        """Numbers of the patches with pixels that are missing and others that are not: (N,).
+
+        Parameters
+        ----------
+        missing : (height, width) bool
+        """
+        share = avg_pool2d(missing[None].double(), self.patch_size, stride=1).flatten()
+        return ((share > 0) & (share < 1)).nonzero().flatten()
 
     @cached_property
     def offsets(self) -> Tensor:

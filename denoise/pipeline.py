@@ -18,9 +18,10 @@ from denoise.errors import ImageError, OptionError
 from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
-from denoise.options import DenoiseOptions, RefinementOptions
+from denoise.options import DenoiseOptions
 from denoise.patches import PatchGrid
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
+from denoise.refinement.holes import fill_holes
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import Clock, DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
@@ -52,9 +53,10 @@ def denoise_image(
     Parameters
     ----------
     image : (height, width) or (height, width, C) real numbers of any range; NaN marks a
-        missing value, which is filled in; values more than a thousand sigma outside the range of
-        the others are kept as they are
-    noise : in the units of `image`; a number is the standard deviation of white Gaussian noise.
+        missing value, which is filled in, holes from their border inwards; values more than a
+        thousand sigma outside the range of the others are kept as they are
+    noise : in the units of `image`; a number is the standard deviation of white Gaussian noise, 0
+        for an image without noise, of which only the missing values are filled in.
         Other noise is made white first (`Noise.stabilise`)
     preset : "fast", "balanced", "best" or "paper"; it has settings for weak and for strong noise,
         as seen beside the range of the data
@@ -194,12 +196,45 @@ class _Run:
             used.append(for_another_image(vae, vae.sigma))
             self.clock.lap("rebuild")
         pilot = averaged(rebuilt)
-        sigma, refinement = used[0].sigma, self.options.refinement
-        denoised = _refine(noisy, pilot.image, sigma, refinement, self.on_progress)
+        denoised = self._refined(white, noisy, pilot.image, used[0].sigma)
         deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
         clean, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
         self.clock.lap("refine")
         return clean, uncertainty, used
+
+    def _refined(self, white: WhiteImage, noisy: Tensor, pilot: Tensor, sigma: float) -> Tensor:
+        """The non-local stages; without options the pilot itself."""
+        options, noise, missing = (
+            self.options.refinement,
+            white.noise.stabilised_sigma,
+            noisy.isnan(),
+        )
+        if options is None:
+            return pilot
+        filling = options.hole_passes if missing.any() else 0
+        denoising = pass_count(options) if noise > 0 else 0
+
+        def report(done: int) -> None:
+            self.on_progress(Progress("refine", done, filling + denoising))
+
+        pilot = pilot.to(noisy.dtype)
+        if filling:
+            noisy = fill_holes(
+                *(noisy, pilot, options),
+                sigma=noise,
+                data_range=white.data_range,
+                on_pass=report,
+            )
+            pilot = torch.where(missing, noisy, pilot)
+        if not denoising:
+            return pilot
+        refined = refine_image(
+            noisy / sigma,
+            pilot / sigma,
+            options,
+            on_pass=lambda done: report(filling + done),
+        )
+        return refined.to(noisy.dtype) * sigma
 
 
 def _on_device(white: WhiteImage, device: torch.device) -> Tensor:
@@ -238,26 +273,6 @@ def _report_rebuilding(
     size = vae.patch_size
     total = len(PatchGrid.of(noisy, size).every(options.inference.stride))
     return lambda done: on_progress(Progress("rebuild", done, total, size))
-
-
-def _refine(
-    noisy: Tensor,
-    pilot: Tensor,
-    sigma: float,
-    options: RefinementOptions | None,
-    on_progress: Callable[[Progress], None],
-) -> Tensor:
-    """The non-local stage, in units of sigma; without options the pilot itself."""
-    if options is None:
-        return pilot
-    passes = pass_count(options)
-    refined = refine_image(
-        noisy / sigma,
-        pilot.to(noisy.dtype) / sigma,
-        options,
-        on_pass=lambda done: on_progress(Progress("refine", done, passes)),
-    )
-    return refined.to(noisy.dtype) * sigma
 
 
 def _float_type(device: torch.device) -> torch.dtype:

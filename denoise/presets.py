@@ -134,6 +134,7 @@ def _fast(regime: Regime) -> DenoiseOptions:
             group_size=50 if strong else 40,
             window=24,
             noise_kept=(0.5625, 0.375, 0.1875, 0.0),
+            hole_passes=12,
         ),
     )
 
@@ -164,6 +165,7 @@ def _best(regime: Regime) -> DenoiseOptions:
             group_size=60 if strong else 40,
             window=36,
             wiener_passes=2,
+            hole_passes=48,
         ),
     )
 

@@ -157,16 +157,16 @@ def test_missing_pixels_are_filled_in(tiny: DenoiseOptions, free_patch_mean: boo
 
 
 @BOTH
-def test_holes_larger_than_a_patch_are_filled_from_their_rim_or_refused(
-    tiny: DenoiseOptions,
+@pytest.mark.parametrize("side", [6, 25])
+def test_holes_larger_than_a_patch_are_filled_from_their_rim(
+    tiny: DenoiseOptions, side: int
 ) -> None:
+    """In the larger one, most pixels share no patch with an observed one."""
     noisy = np.random.default_rng(0).normal(200, 20, (40, 40))
-    noisy[10:16, 10:16] = np.nan  # 4×4 patches fit in, but each pixel has an observed neighbour
-    image = denoise_image(noisy, 20, options=tiny, device="cpu").image
-    np.testing.assert_allclose(image, 200, atol=45)
-    noisy[10:20, 10:20] = np.nan
-    with pytest.raises(ImageError, match="further than a patch from any observed one"):
-        denoise_image(noisy, 20, options=tiny, device="cpu")
+    noisy[10 : 10 + side, 10 : 10 + side] = np.nan
+    result = denoise_image(noisy, 20, options=tiny, device="cpu", with_uncertainty=True)
+    np.testing.assert_allclose(result.image, 200, atol=45)
+    assert np.isfinite(result.uncertainty).all()
 
 
 @BOTH
@@ -205,10 +205,15 @@ def test_progress_is_told_in_order_to_the_end() -> None:
     assert rebuild[-1].done == rebuild[-1].total == 21 * 21
 
 
-@pytest.mark.parametrize("sigma", [0.0, -3.0, np.inf, np.nan])
-def test_sigma_must_be_positive_and_finite(sigma: float) -> None:
-    with pytest.raises(OptionError, match="sigma must be a positive finite number, got"):
+@pytest.mark.parametrize("sigma", [-3.0, np.inf, np.nan])
+def test_sigma_must_be_finite_and_not_negative(sigma: float) -> None:
+    with pytest.raises(OptionError, match="sigma must be a finite number of at least 0, got"):
         denoise_image(np.zeros((16, 16)), sigma)
+
+
+def test_without_noise_and_holes_there_is_nothing_to_do() -> None:
+    with pytest.raises(OptionError, match="sigma is 0 and no value is missing"):
+        denoise_image(np.zeros((16, 16)), 0)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,10 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         except ImageError as error:
             raise ImageError(f"{error}; give --sigma") from None
         noise = measured.noise
-        notes += _doubts(seen, picture, measured, settings, filled=outliers > 0)
+        filled = outliers > 0 or noisy.has_missing
+        notes += _doubts(seen, picture, measured, settings, filled=filled)
+    elif settings.sigma == 0:
+        noise = None
     elif settings.sigma is not None:
         other = unlike(picture, settings.sigma)
         if other is not None:

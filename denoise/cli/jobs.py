@@ -34,6 +34,7 @@ class FileJob:
     image : what to denoise; None is standard input
     output : where to write the result; None is standard output
     reference : clean image of the same size, to measure PSNR and SSIM
+    mask : image of the same size, which marks pixels that are to be filled in
     figure : also write a picture of noisy, denoised, reference and difference
     curve : also write the ELBO of every epoch, as .csv or as a picture
     residual : also write what was removed; .npy and .tif hold it in the units of sigma, other
@@ -48,6 +49,7 @@ class FileJob:
     image: Path | None
     output: Path | None
     reference: Path | None = None
+    mask: Path | None = None
     figure: Path | None = None
     curve: Path | None = None
     residual: Path | None = None
@@ -97,7 +99,7 @@ class FileJob:
         OutputError
             If a file cannot be written.
         """
-        for path in (self.image, self.reference):
+        for path in (self.image, self.reference, self.mask):
             if path is not None:
                 check_readable(path)
         if self.load_model is not None and not os.path.exists(self.load_model):

@@ -67,6 +67,14 @@ class Files:
         help="Add TEXT to the names of results (default: _denoised beside the image, nothing in"
         " another folder).",
     )
+    mask: str | None = option(
+        FILES,
+        None,
+        metavar="FILE",
+        help="Fill in the pixels that are white in this image, or transparent (scratches, text,"
+        " objects), or in the images of the same names in a folder. All others are denoised;"
+        " with --sigma 0 they stay as they are.",
+    )
     save_model: str | None = _also(LEARNING, "save the learned model, as .npz")
     load_model: str | None = option(
         LEARNING,

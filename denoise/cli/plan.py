@@ -43,7 +43,8 @@ def plan_jobs(files: Files) -> Plan:
         If the names do not fit together.
     """
     extras = {name: getattr(files, name) for name in EXTRAS if getattr(files, name) is not None}
-    if "" in (*files.images, files.output, files.reference, files.load_model, *extras.values()):
+    inputs = (*files.images, files.reference, files.mask, files.load_model)
+    if "" in (*inputs, files.output, *extras.values()):
         raise PlanError("a name is empty; is a shell variable not set?")
     first = files.images[0]
     several = len(files.images) > 1 or is_folder(first) or is_pattern(first)
@@ -60,6 +61,7 @@ def _piped(files: Files, extras: dict[str, str]) -> Plan:
         None if files.images == [PIPE] else Path(files.images[0]),
         None if files.to_stdout else _path(files.output),
         _path(files.reference),
+        _path(files.mask),
         load_model=_path(files.load_model),
         **{name: Path(value) for name, value in extras.items()},
     )
@@ -77,14 +79,15 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
     )
     outputs = _outputs(sources, files, several=several)
     pairs = _without_results(list(zip(sources, outputs, strict=True)))
-    reference = _path(files.reference)
+    reference, mask = _path(files.reference), _path(files.mask)
     if reference is not None and len(pairs) > 1 and not os.path.isdir(reference):
         raise PlanError(f"--reference {reference}: several images need a folder of references")
     jobs = [
         FileJob(
             source.path,
             output,
-            None if reference is None else _reference_of(source, reference),
+            _of_same_name(source, reference),
+            _of_same_name(source, mask),
             load_model=_path(files.load_model),
             **{
                 name: _beside(source, value, EXTRAS[name][0]) if several else Path(value)
@@ -93,8 +96,12 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
         )
         for source, output in pairs
     ]
-    lacking = [job for job in jobs if reference is not None and job.reference is None]
-    warnings = [f"{job.image}: no image of this name in {reference}" for job in lacking]
+    warnings = [
+        f"{job.image}: no image of this name in {folder}"
+        for job in jobs
+        for folder, found in ((reference, job.reference), (mask, job.mask))
+        if folder is not None and found is None
+    ]
     return Plan(jobs, problems, warnings)
 
 
@@ -145,11 +152,11 @@ def _beside(source: Source, folder: str, suffix: str) -> Path:
     return (Path(folder) / source.relative).with_suffix(suffix)
 
 
-def _reference_of(source: Source, reference: Path) -> Path | None:
-    """The clean image: the reference, or the image of this name in it, of whatever format."""
-    if not os.path.isdir(reference):
-        return reference
-    wanted = reference / source.relative
+def _of_same_name(source: Source, place: Path | None) -> Path | None:
+    """The image that belongs to another one: a file, or that of the name in a folder."""
+    if place is None or not os.path.isdir(place):
+        return place
+    wanted = place / source.relative
     if wanted.is_file():
         return wanted
     if not os.path.isdir(wanted.parent):
@@ -165,10 +172,10 @@ def _check_collisions(jobs: Sequence[FileJob]) -> None:
     read = {
         os.path.realpath(path): path
         for job in jobs
-        for path in (job.image, job.reference, job.load_model)
+        for path in (job.image, job.reference, job.mask, job.load_model)
         if path is not None
     }
-    references = {os.path.realpath(job.reference) for job in jobs if job.reference is not None}
+    others = {os.path.realpath(one) for job in jobs for one in (job.reference, job.mask) if one}
     written: dict[str, str] = {}
     for job in jobs:
         for path in job.outputs:
@@ -178,7 +185,7 @@ def _check_collisions(jobs: Sequence[FileJob]) -> None:
                     f"{path} would be written twice, for {written[target]} and {job.input_name};"
                     " run them apart, or give their common folder so that its tree is mirrored"
                 )
-            own = path == job.output and job.in_place and target not in references
+            own = path == job.output and job.in_place and target not in others
             if target in read and not own:
                 raise PlanError(
                     f"{path} would be written for {job.input_name}, but is read as"

@@ -31,8 +31,8 @@ def parse_sigma(text: str) -> float | None:
         sigma = float(text)
     except ValueError:
         raise typer.BadParameter(f"must be a number or auto, got {text!r}") from None
-    if not 0 < sigma < math.inf:
-        raise typer.BadParameter(f"must be a positive finite number, got {sigma}")
+    if not 0 <= sigma < math.inf:
+        raise typer.BadParameter(f"must be a finite number of at least 0, got {sigma}")
     return sigma
 
 

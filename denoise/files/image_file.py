@@ -143,6 +143,11 @@ class ImageFile:
         return np.ones(self.pixels.shape[:2], bool) if self.void is None else ~self.void
 
     @property
+    def has_missing(self) -> bool:
+        """Whether a value of the picture is NaN."""
+        return bool(np.isnan(self.pixels[self.picture]).any())
+
+    @property
     def data_range(self) -> float:
         """Peak for PSNR and SSIM: 255, or of floats the largest less the smallest value."""
         if not self.is_float:

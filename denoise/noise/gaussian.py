@@ -33,18 +33,20 @@ OPPONENT_AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2
 class GaussianNoise:
     """White Gaussian noise of one standard deviation, in the units of the image.
 
+    With a sigma of 0 there is no noise, and all that can be done is to fill in missing pixels.
+
     Raises
     ------
     OptionError
-        If sigma is not positive and finite.
+        If sigma is negative or not finite.
     """
 
     sigma: float
     keeps_units: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma < math.inf:
-            raise OptionError(f"sigma must be a positive finite number, got {self.sigma}")
+        if not 0 <= self.sigma < math.inf:
+            raise OptionError(f"sigma must be a finite number of at least 0, got {self.sigma}")
 
     @property
     def stabilised_sigma(self) -> float:

@@ -23,6 +23,8 @@ from denoise.noise.pixels import as_pixels, clean_range, far_origin, ordinary_ra
 LEAST_SIGMA = 1e-6
 # As a multiple of the largest value: stronger noise leaves nothing of an image.
 LARGEST_SIGMA = 1e3
+# Without noise, a denoiser is told of this much, as a share of the range, to fill in pixels.
+ASSUMED_SIGMA = 10 / 255
 # In units of sigma: noise is hardly ever stronger.
 LARGEST_CHANGE = 3.0
 # The range of images of bytes.
@@ -67,7 +69,8 @@ class WhiteImage:
         Parameters
         ----------
         image : (height, width) or (height, width, C), NaN where missing
-        noise : in the units of the image; a number is the sigma of white Gaussian noise
+        noise : in the units of the image; a number is the sigma of white Gaussian noise; 0 for
+            none, so that all values stay as they are and missing ones are filled in
         data_range : of the clean image, from 0, in its units; None means 255 for uint8, and
             otherwise that it is estimated. Where the noise changes the units, it always is
 
@@ -76,26 +79,29 @@ class WhiteImage:
         ImageError
             If the array is no image, infinite somewhere or missing everywhere.
         OptionError
-            If no image like this one can have such noise or range.
+            If no image like this one can have such noise or range, or there is neither noise nor
+            a missing value.
         """
         original = as_pixels(image)
-        if np.isnan(original).all():
+        missing = np.isnan(original)
+        if missing.all():
             raise ImageError("the image holds no value at all")
         if noise is None:  # such as an estimate
             raise OptionError("noise is None: there is nothing to remove")
         known: Noise = (
             GaussianNoise(float(noise)) if isinstance(noise, float | int | np.number) else noise
         )
-        ordinary, extreme = without_extremes(original, known)
+        seen = known if known.stabilised_sigma > 0 else _assumed_noise(original)
+        ordinary, extreme = without_extremes(original, seen)
         pixels = known.stabilise(ordinary)
         origin = (
-            far_origin(pixels, known.stabilised_sigma)
+            far_origin(pixels, seen.stabilised_sigma)
             if np.asarray(image).dtype == np.float64
             else 0.0
         )
         pixels = pixels - origin if origin else pixels
-        check_sigma(known.stabilised_sigma, pixels)
-        sigma = working_sigma(pixels, known.stabilised_sigma)
+        check_sigma(seen.stabilised_sigma, pixels)
+        sigma = working_sigma(pixels, seen.stabilised_sigma)
         if data_range is None and np.asarray(image).dtype == np.uint8:
             data_range = BYTE_RANGE
         if data_range is not None and not 0 < data_range < math.inf:
@@ -106,7 +112,7 @@ class WhiteImage:
             limits = (float(np.nanmin(pixels)), float(np.nanmax(pixels)))
             data_range = clean_range(pixels, sigma)
         shape = np.shape(image)
-        kept = extreme | blank_areas(original)[..., None]
+        kept = extreme | blank_areas(original)[..., None] if seen is known else ~missing
         return cls(pixels, sigma, limits, data_range, known, origin, original, kept, shape)
 
     def second_look(self, denoised: NDArray[np.floating]) -> WhiteImage | None:
@@ -156,6 +162,8 @@ class WhiteImage:
         if sigma is None:
             return self._shaped(image), None
         sigma = np.where(self.kept, white, sigma).astype(np.float32)
+        if white == 0:
+            return self._shaped(image), self._shaped(sigma)
         # A step of one sigma after the transform is one sigma before it.
         return self._shaped(image), self._shaped(
             sigma * (np.sqrt(self.noise.variance(image)) / white)
@@ -164,6 +172,14 @@ class WhiteImage:
     def _shaped(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         shaped: NDArray[np.floating] = values.reshape(self.shape)
         return shaped.astype(np.float64) if self.origin else shaped.astype(np.float32)
+
+
+def _assumed_noise(original: NDArray[np.float64]) -> GaussianNoise:
+    """What a denoiser is told of an image without noise."""
+    if not np.isnan(original).any():
+        raise OptionError("sigma is 0 and no value is missing: there is nothing to do")
+    data_range = float(np.nanmax(original) - np.nanmin(original))
+    return GaussianNoise(ASSUMED_SIGMA * data_range or 1.0)
 
 
 def check_sigma(sigma: float, pixels: NDArray[np.float64]) -> None:

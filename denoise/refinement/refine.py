@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from denoise.kernels.group_filters import MOST_SIGMAS
-from denoise.kernels.matching import match_patches
 from denoise.noise.colours import opponent_axes
 from denoise.options import RefinementOptions
+from denoise.refinement.groups import similar_patches
 from denoise.refinement.passes import filter_image, noise_left, spread
 
 # Less noise than this is not told from none.
@@ -90,7 +90,7 @@ def _refine(
 
 def _filtered_within(noisy: Tensor, pilot: Tensor, size: int, options: RefinementOptions) -> Tensor:
     """One pass over the data themselves, within patches."""
-    groups = _groups(pilot[0], size, options.wiener_group, options)
+    groups = similar_patches(pilot[0], size, options.wiener_group, options)
     ridge = torch.full_like(groups[:, 0], groups.shape[1], dtype=noisy.dtype)
     channels = [
         filter_image(channel, guide, groups, ridge, size, across_patches=False)
@@ -108,10 +108,10 @@ def _chain(
 ) -> Tensor:
     """Passes from both sides, over data with less and less noise."""
     data, estimate = noisy, pilot
-    groups = _groups(pilot[0], size, options.group_size, options)
+    groups = similar_patches(pilot[0], size, options.group_size, options)
     for step, kept in enumerate(options.noise_kept):
         if step > 0 and step % options.passes_per_match == 0:
-            groups = _groups(data[0], size, options.group_size, options)
+            groups = similar_patches(data[0], size, options.group_size, options)
         passes = [
             _filtered(*channels, groups, max(kept, LEAST_NOISE), size)
             for channels in zip(noisy, data, estimate, strict=True)
@@ -121,17 +121,6 @@ def _chain(
         data = estimate.lerp(data, kept / left)
         on_pass(step + 1)
     return estimate
-
-
-def _groups(image: Tensor, size: int, members: int, options: RefinementOptions) -> Tensor:
-    """Groups (G, M) of similar patches of an image (height, width)."""
-    return match_patches(
-        image.to(torch.float32),
-        size,
-        group_size=members,
-        window=options.window,
-        stride=min(options.stride, size),
-    )
 
 
 def _filtered(

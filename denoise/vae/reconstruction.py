@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from denoise.devices import PartsThatFit
-from denoise.errors import ImageError
 from denoise.options import InferenceOptions, SearchOptions
 from denoise.patches import Patches, PatchGrid, PatchMerger
 from denoise.vae.model import BinaryVAE
@@ -26,16 +25,25 @@ class Reconstruction:
 
     Attributes
     ----------
-    image : (height, width, C) float, posterior mean; NaN where no patch has an observed value
+    image : (height, width, C) float, posterior mean
     variance : (height, width, C) float, posterior variance, or None if not asked for
     """
 
     image: Tensor
     variance: Tensor | None
 
+    def completed(self, other: Reconstruction) -> Reconstruction:
+        """The other one where this one is NaN."""
+        image = torch.where(self.image.isnan(), other.image, self.image)
+        if self.variance is None or other.variance is None:
+            return Reconstruction(image, None)
+        return Reconstruction(
+            image, torch.where(self.variance.isnan(), other.variance, self.variance)
+        )
+
 
 @dataclass(frozen=True)
-class _Rebuilt:
+class _RebuiltPatches:
     """Some patches, their posterior means (N, D) and, if asked for, variances (N, D)."""
 
     patches: Patches
@@ -58,21 +66,50 @@ def rebuild_image(
 ) -> Reconstruction:
     """Average the posterior means, and variances, of all overlapping patches.
 
-    A patch weighs as much as the share of its values that was observed.
+    A patch weighs as much as the share of its values that was observed. Holes that are wider than a
+    patch are filled from their border inwards: what has been filled in counts as observed for the
+    patches further in.
 
     Parameters
     ----------
-    image : (height, width, C) float, NaN where missing
+    image : (height, width, C) float, NaN where missing, but not everywhere
     start : the states that the search starts from
-    on_patches : called with the number of finished patches after each chunk
+    on_patches : called with the number of finished patches after each chunk, but for holes
     """
     calibrate(model, start.pool, search)
+
+    def rebuild(given: Tensor, index: Tensor, report: Callable[[int], None]) -> Reconstruction:
+        return _rebuilt(
+            *(model, given, grid, start, index, search, inference, seed, with_variance, report)
+        )
+
+    rebuilt = rebuild(image, grid.every(inference.stride), on_patches)
+    while rebuilt.image.isnan().any():
+        given = torch.where(image.isnan(), rebuilt.image.to(image.dtype), image)
+        inwards = rebuild(given, grid.at_borders(given.isnan().any(2)), lambda finished: None)
+        rebuilt = rebuilt.completed(inwards)
+    return rebuilt
+
+
+def _rebuilt(
+    model: BinaryVAE,
+    image: Tensor,
+    grid: PatchGrid,
+    start: StartStates,
+    index: Tensor,
+    search: SearchOptions,
+    inference: InferenceOptions,
+    seed: int,
+    with_variance: bool,
+    on_patches: Callable[[int], None],
+) -> Reconstruction:
+    """What patches number `index` (N,) say; NaN where none of them has an observed value."""
     means = PatchMerger(grid, like=image)
     variances = PatchMerger(grid, like=None) if with_variance else None
     finished, parts = 0, PartsThatFit()
-    for chunk in grid.every(inference.stride).split(inference.chunk_size):
+    for chunk in index.split(inference.chunk_size):
 
-        def rebuild(rows: slice, chunk: Tensor = chunk) -> _Rebuilt:
+        def rebuild(rows: slice, chunk: Tensor = chunk) -> _RebuiltPatches:
             patches = Patches.from_raw(grid.extract(image, chunk[rows]), chunk[rows])
             states = start.states(model, patches, search.states)
             key, steps = (seed, 0), inference.search_steps
@@ -82,7 +119,7 @@ def rebuild_image(
                 _, variance = model.posterior_moments(
                     patches, states, least_weight=LEAST_WEIGHT_IN_VARIANCE
                 )
-            return _Rebuilt(patches, mean, variance)
+            return _RebuiltPatches(patches, mean, variance)
 
         for part in parts.results(rebuild, len(chunk)):
             weights = part.patches.observed_counts / part.mean.shape[1]
@@ -95,21 +132,10 @@ def rebuild_image(
 
 
 def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:
-    """Mean of what several models make of an image; its variance is the mean of theirs.
-
-    Raises
-    ------
-    ImageError
-        If a missing pixel is further than a patch from every observed one, for all models.
-    """
-    image = torch.stack([one.image for one in rebuilt]).nanmean(0)
-    if image.isnan().any():
-        raise ImageError(
-            "some missing pixels are further than a patch from any observed one and cannot be"
-            " filled in; use larger patches or crop the image"
-        )
+    """Mean of what several models make of an image; its variance is the mean of theirs."""
+    image = torch.stack([one.image for one in rebuilt]).mean(0)
     variances = [one.variance for one in rebuilt if one.variance is not None]
-    return Reconstruction(image, torch.stack(variances).nanmean(0) if variances else None)
+    return Reconstruction(image, torch.stack(variances).mean(0) if variances else None)
 
 
 class StartStates:
