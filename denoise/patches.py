@@ -75,7 +75,7 @@ class PatchGrid:
         ----------
         missing : (height, width) bool
         """
-        share = avg_pool2d(missing[None].double(), self.patch_size, stride=1).flatten()
+        share = avg_pool2d(missing[None].float(), self.patch_size, stride=1).flatten()
         return ((share > 0) & (share < 1)).nonzero().flatten()
 
     @cached_property

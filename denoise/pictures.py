@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,15 +70,18 @@ def captioned_panels(
         return [*panels, (f"removed, x{DIFFERENCE_GAIN}", _difference(before, after))]
     clean = shown(reference)
     return [
-        (f"noisy, {_numbers(quality.psnr_noisy, quality.ssim_noisy)}", before),
-        (f"denoised, {_numbers(quality.psnr, quality.ssim)}", after),
+        ("noisy" + _numbers(quality.psnr_noisy, quality.ssim_noisy), before),
+        ("denoised" + _numbers(quality.psnr, quality.ssim), after),
         ("clean reference", clean),
         (f"error, x{DIFFERENCE_GAIN}", _difference(after, clean)),
     ]
 
 
 def _numbers(decibels: float, similarity: float | None) -> str:
-    return f"{decibels:.2f} dB" + ("" if similarity is None else f", SSIM {similarity:.3f}")
+    """What follows a caption; nothing where all that is known equals the reference."""
+    if math.isinf(decibels):
+        return ""
+    return f", {decibels:.2f} dB" + ("" if similarity is None else f", SSIM {similarity:.3f}")
 
 
 def _difference(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,12 +14,12 @@ from skimage.restoration import denoise_tv_chambolle
 from typer.testing import CliRunner
 
 from denoise.benchmark.datasets import clean_images, sample_images
-from denoise.benchmark.protocol import Protocol, sha256
+from denoise.benchmark.protocol import Damage, Protocol, sha256
 from denoise.benchmark.published import PUBLISHED, published_mean
 from denoise.benchmark.registry import NAMED_SETS, NamedSet, download, known_name
 from denoise.benchmark.runner import Benchmark, Cell
 from denoise.benchmark.tables import means, where_we_lose
-from denoise.cli.benchmark import app
+from denoise.cli.benchmark import BenchmarkOptions, app
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image, write_image
@@ -61,7 +61,7 @@ def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -
     assert len(rows) == len(saved["cells"]) == 2 * 3 * 2 * 2
     first = saved["cells"][0]
     assert float(rows[0]["psnr"]) == first["psnr"]
-    assert f"| noisy | a.png | 10 | {first['psnr']:.2f} |" in stdout
+    assert f"| noisy | a.png | sigma 10 | {first['psnr']:.2f} |" in stdout
     assert "neither clipped nor rounded" in Path("r.md").read_text()
     assert read_image(Path("p.png")).channels == 3
     assert read_image(Path("s.png")).pixels.shape[1] > 4 * 256  # clean and three methods
@@ -74,12 +74,14 @@ def test_the_same_command_gives_the_same_numbers_in_every_report(folder: Path) -
 
 def test_protocols_differ_in_clipping_only_and_noise_is_seeded() -> None:
     clean = np.full((50, 50), 5, np.float32)
-    plain = Protocol("unclipped").noisy(clean, 20, number=1, repeat=0)
-    clipped = Protocol("clipped8").noisy(clean, 20, number=1, repeat=0)
+    plain = Protocol("unclipped").damaged(clean, Damage(20), number=1, repeat=0)
+    clipped = Protocol("clipped8").damaged(clean, Damage(20), number=1, repeat=0)
     assert np.array_equal(np.clip(np.rint(plain), 0, 255), clipped)
     expected = clean + 20 * np.random.default_rng(1).standard_normal(clean.shape)
     assert np.array_equal(plain, expected)
-    assert not np.array_equal(plain, Protocol("unclipped").noisy(clean, 20, number=1, repeat=1))
+    assert not np.array_equal(
+        plain, Protocol("unclipped").damaged(clean, Damage(20), number=1, repeat=1)
+    )
     with pytest.raises(OptionError, match="unclipped or clipped8"):
         Protocol("dirty")
 
@@ -96,7 +98,11 @@ def test_finished_cells_are_not_run_again_and_failed_ones_are(folder: Path) -> N
         )
 
     work = Benchmark(
-        clean_images("clean"), [Method("m", "classic", denoise)], [10.0], Protocol(), device="cpu"
+        clean_images("clean"),
+        [Method("m", "classic", denoise)],
+        [Damage(10.0)],
+        Protocol(),
+        device="cpu",
     )
     cells = list(work.cells())
     assert [cell.error for cell in cells] == [None, "out of luck"]
@@ -130,7 +136,7 @@ def test_a_method_that_fails_is_reported_as_failed(
     monkeypatch.setitem(classic.FILTERS, "bm3d", fail)
     code, stdout, _ = run("--methods", "noisy,bm3d", "--plot", "p.png")
     assert code == 1
-    assert "| bm3d | a.png | 25 | failed: bm3d needs a package |" in stdout
+    assert "| bm3d | a.png | sigma 25 | failed: bm3d needs a package |" in stdout
     assert "| bm3d | failed |" in stdout
 
 
@@ -295,9 +301,15 @@ def test_the_whole_benchmark_with_all_methods(folder: Path) -> None:
 
 
 def test_presets_are_added_to_the_methods(folder: Path) -> None:
-    assert _method_names("tv", "best") == ["tv", "best"]
-    assert _method_names(None, "best") == ["noisy", "blur", "tv", "nl-means", "best"]
-    assert _method_names(None, None)[-2:] == ["fast", "balanced"]
+    assert _method_names(BenchmarkOptions(methods="tv", presets="best")) == ["tv", "best"]
+    assert _method_names(BenchmarkOptions(presets="best")) == [
+        "noisy",
+        "blur",
+        "tv",
+        "nl-means",
+        "best",
+    ]
+    assert _method_names(BenchmarkOptions())[-2:] == ["fast", "balanced"]
     for wrong in (("--presets", "magic"), ("--presets", "tv"), ("--methods", " , ")):
         assert run(*wrong)[0] == 2
     assert run("--methods", "noisy", "--presets", "magic")[0] == 2
@@ -340,9 +352,11 @@ def test_published_values_stand_beside_measured_ones_of_the_same_images() -> Non
     table = means(cells, {"x.png": "set12/02.png"})
     assert "| *BM3D, published* | 32.85 | | | |" in table
     assert "published" not in means(cells, {"x.png": None})
-    assert published_mean("ZS-NCD (one image)", 25, ["set12/02.png", "set12/08.png"]) is None
+    assert (
+        published_mean("ZS-NCD (one image)", Damage(25), ["set12/02.png", "set12/08.png"]) is None
+    )
     # The means over all twelve, as printed by ADNet's authors.
     twelve = [f"set12/{number:02}.png" for number in range(1, 13)]
     for method, mean in (("BM3D", 29.97), ("WNNM", 30.26), ("DnCNN-S", 30.43)):
         (name,) = (one for one in PUBLISHED if one.startswith(method))
-        assert published_mean(name, 25, twelve) == pytest.approx(mean, abs=0.02)
+        assert published_mean(name, Damage(25), twelve) == pytest.approx(mean, abs=0.02)

@@ -176,5 +176,6 @@ def test_what_another_method_cannot_do_is_one_clear_line(folder: Path) -> None:
         code, _, stderr = run("hole.tif", "--sigma", "20", "--model", method, "--fill-missing")
         assert code == 1
         assert stderr == (
-            "error: hole.tif: the image has missing values, which only our own models fill in\n"
+            "error: hole.tif: the image has missing values, which only our own models and"
+            " biharmonic fill in\n"
         )

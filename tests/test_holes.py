@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from denoise import denoise_image
 from denoise.files.images import read_image
+from denoise.kernels.matching import match_patches
 from denoise.metrics import psnr
 from denoise.options import RefinementOptions
 from denoise.patches import PatchGrid
@@ -112,3 +113,28 @@ def test_half_of_a_photograph_is_filled_in_better_than_by_the_model_alone() -> N
         for one in (alone, options)
     )
     assert whole > model + 0.7
+
+
+@pytest.mark.parametrize("near", [0.002, 0.3, 1.0])
+def test_groups_that_are_wanted_are_those_of_a_search_for_all(near: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(60, 50, generator=generator)
+    wanted = torch.rand(56, 46, generator=generator) < near
+    settings = {"group_size": 9, "window": 6, "stride": 3}
+    everywhere = match_patches(image, 5, **settings)
+    some = match_patches(image, 5, **settings, wanted=wanted)
+    chosen = wanted.flatten()
+    assert torch.equal(some[chosen[some[:, 0]]], everywhere[chosen[everywhere[:, 0]]])
+    assert len(some) <= len(everywhere)
+    assert near < 0.3 or len(some) > 0.9 * len(everywhere)
+
+
+def test_where_no_group_is_wanted_there_is_none() -> None:
+    found = match_patches(
+        *(torch.zeros(20, 20), 4),
+        group_size=5,
+        window=4,
+        stride=3,
+        wanted=torch.zeros(17, 17, dtype=torch.bool),
+    )
+    assert found.shape == (0, 5)

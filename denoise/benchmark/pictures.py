@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise.benchmark.datasets import CleanImage
+from denoise.benchmark.protocol import Damage
 from denoise.benchmark.runner import Cell, kept_name
 from denoise.benchmark.tables import mean_quality
 from denoise.files.images import read_image
@@ -26,7 +27,7 @@ LABEL_WIDTH, LABEL_HEIGHT = 70, 12
 SHEET_IMAGES, SHEET_COLUMNS = 2, 6
 
 
-def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDArray[np.uint8]:
+def quality_over_time(cells: Sequence[Cell], damage: Damage, caption: str) -> NDArray[np.uint8]:
     """One point per method: mean PSNR over the median of the seconds, on a logarithmic axis.
 
     Methods that failed on an image are left out, and so is the noisy input.
@@ -41,14 +42,14 @@ def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDAr
     """
     points = []
     for method in dict.fromkeys(cell.method for cell in cells if cell.method != "noisy"):
-        chosen = [cell for cell in cells if (cell.method, cell.sigma) == (method, sigma)]
+        chosen = [cell for cell in cells if (cell.method, cell.damage) == (method, damage)]
         quality = mean_quality(chosen)
         if quality is not None:
             points.append((method, chosen[0].kind, quality[0], max(quality[1], LEAST_SECONDS)))
     canvas = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(13)
-    draw.text((LEFT, 10), f"mean PSNR (dB) over seconds, sigma {sigma:g}", "black", font)
+    draw.text((LEFT, 10), f"mean PSNR (dB) over seconds, {damage.name}", "black", font)
     draw.text((10, HEIGHT - 18), caption, "#777777", ImageFont.load_default(10))
     if not points:
         return np.asarray(canvas)
@@ -82,7 +83,7 @@ def quality_over_time(cells: Sequence[Cell], sigma: float, caption: str) -> NDAr
 
 
 def contact_sheet(
-    images: Sequence[CleanImage], cells: Sequence[Cell], folder: Path, sigma: float
+    images: Sequence[CleanImage], cells: Sequence[Cell], folder: Path, damage: Damage
 ) -> NDArray[np.uint8]:
     """The most detailed part of each image, clean and as each method leaves it.
 
@@ -97,7 +98,7 @@ def contact_sheet(
     """
     rows = []
     for image in images[:SHEET_IMAGES]:
-        panels = _panels(image, cells, folder, sigma)
+        panels = _panels(image, cells, folder, damage)
         rows += [
             side_by_side(panels[start : start + SHEET_COLUMNS])
             for start in range(0, len(panels), SHEET_COLUMNS)
@@ -111,7 +112,7 @@ def contact_sheet(
 
 
 def _panels(
-    image: CleanImage, cells: Sequence[Cell], folder: Path, sigma: float
+    image: CleanImage, cells: Sequence[Cell], folder: Path, damage: Damage
 ) -> list[tuple[str, NDArray[np.float32]]]:
     """One image of the sheet, methods from worst to best."""
     top, left, side = most_detailed(image.pixels) or (0, 0, min(image.pixels.shape[:2]))
@@ -119,7 +120,8 @@ def _panels(
     chosen = [
         cell
         for cell in cells
-        if (cell.image, cell.sigma, cell.repeat) == (image.name, sigma, 0) and cell.psnr is not None
+        if (cell.image, cell.damage, cell.repeat) == (image.name, damage, 0)
+        and cell.psnr is not None
     ]
     panels = [(f"{image.name}, clean", image.pixels[square])]
     for cell in sorted(chosen, key=lambda cell: cell.psnr or 0):

@@ -8,6 +8,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +25,28 @@ PROTOCOLS: dict[ProtocolName, str] = {
 }
 
 
+class Damage(NamedTuple):
+    """What is done to the clean images.
+
+    Attributes
+    ----------
+    sigma : of the noise, 0 for none
+    missing : share of the pixels that are missing, at random places
+    """
+
+    sigma: float
+    missing: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For tables and files, such as "sigma 25" or "50 % missing"."""
+        parts = [f"sigma {self.sigma:g}"] if self.sigma or not self.missing else []
+        return ", ".join(parts + ([f"{100 * self.missing:g} % missing"] if self.missing else []))
+
+
 @dataclass(frozen=True)
 class Protocol:
-    """The noise of a benchmark.
+    """The noise and the missing pixels of a benchmark.
 
     Attributes
     ----------
@@ -39,17 +59,26 @@ class Protocol:
         if self.name not in PROTOCOLS:
             raise OptionError(f"there is no protocol {self.name!r}; use {' or '.join(PROTOCOLS)}")
 
-    def noisy(
-        self, clean: NDArray[np.float32], sigma: float, *, number: int, repeat: int
+    def damaged(
+        self, clean: NDArray[np.float32], damage: Damage, *, number: int, repeat: int
     ) -> NDArray[np.float64]:
-        """The `number`-th image, from 1, with noise for the `repeat`-th time, from 0."""
+        """The `number`-th image, from 1, damaged for the `repeat`-th time, from 0; NaN: missing."""
         generator = np.random.default_rng(number + 1000 * repeat)
-        image = add_gaussian_noise(clean, sigma, generator=generator)
-        return image if self.name == "unclipped" else np.clip(np.rint(image), 0, 255)
+        image = add_gaussian_noise(clean, damage.sigma, generator=generator)
+        if self.name == "clipped8":
+            image = np.clip(np.rint(image), 0, 255)
+        if damage.missing:
+            image[generator.random(clean.shape[:2]) < damage.missing] = np.nan
+        return image
 
-    def describe(self) -> list[str]:
+    def describe(self, *, missing: bool = False) -> list[str]:
         """Lines that say all that a number depends on."""
+        holes = [
+            "Missing: after the noise, from the same generator, random(height, width) < share, all"
+            " colours of a pixel; PSNR and SSIM are of all pixels."
+        ]
         return [
+            *(holes if missing else []),
             "Noise: white Gaussian, numpy.random.default_rng(k + 1000 r) for the k-th image and the"
             f" r-th repeat, float64; {PROTOCOLS[self.name]}.",
             "PSNR: range 255, of the float result, not clipped. SSIM: 11×11 Gaussian window of"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from denoise.benchmark.protocol import Damage
+
 # PSNR in dB of 01 to 12 by sigma. The last two were not run on 08.
 # fmt: off
 PUBLISHED: dict[str, dict[float, tuple[float | None, ...]]] = {
@@ -42,17 +44,17 @@ PUBLISHED_SOURCE = (
 )
 
 
-def published(method: str, sigma: float, image: str) -> float | None:
+def published(method: str, damage: Damage, image: str) -> float | None:
     """PSNR of an image such as "set12/02.png", None if there is none."""
-    values = PUBLISHED[method].get(sigma)
+    values = None if damage.missing else PUBLISHED[method].get(damage.sigma)
     folder, _, file = image.partition("/")
     if values is None or folder != "set12":
         return None
     return values[int(file.removesuffix(".png")) - 1]
 
 
-def published_mean(method: str, sigma: float, images: Sequence[str]) -> float | None:
+def published_mean(method: str, damage: Damage, images: Sequence[str]) -> float | None:
     """Mean over images, None if one of them has no value."""
-    values = [published(method, sigma, image) for image in images]
+    values = [published(method, damage, image) for image in images]
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from denoise.benchmark.datasets import CleanImage
 from denoise.benchmark.memory import watch_memory
-from denoise.benchmark.protocol import Protocol
+from denoise.benchmark.protocol import Damage, Protocol
 from denoise.errors import DenoiseError, OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
@@ -30,7 +30,7 @@ class Cell:
 
     Attributes
     ----------
-    image, method, kind, sigma, repeat : what was run
+    image, method, kind, sigma, repeat, missing : what was run
     sha256 : of the image
     psnr, ssim : of the result; None if it failed, or the image is too small for SSIM
     seconds : of the method alone
@@ -51,11 +51,17 @@ class Cell:
     details: dict[str, float] | None = None
     error: str | None = None
     sha256: str | None = None
+    missing: float = 0.0
 
     @property
-    def key(self) -> tuple[str, str, float, int]:
+    def damage(self) -> Damage:
+        """What was done to the image."""
+        return Damage(self.sigma, self.missing)
+
+    @property
+    def key(self) -> tuple[str, str, Damage, int]:
         """What distinguishes it from the others of a benchmark."""
-        return (self.image, self.method, self.sigma, self.repeat)
+        return (self.image, self.method, self.damage, self.repeat)
 
 
 @dataclass(frozen=True)
@@ -64,15 +70,15 @@ class Benchmark:
 
     Attributes
     ----------
-    images, methods, sigmas : every combination is a cell
-    repeats : how often each image gets noise, different each time
+    images, methods, damages : every combination is a cell
+    repeats : how often each image is damaged, differently each time
     seed, device : of the methods
     keep_images : folder for what the methods make, or None
     """
 
     images: Sequence[CleanImage]
     methods: Sequence[Method]
-    sigmas: Sequence[float]
+    damages: Sequence[Damage]
     protocol: Protocol
     repeats: int = 1
     seed: int = 0
@@ -80,19 +86,23 @@ class Benchmark:
     keep_images: Path | None = None
 
     def __len__(self) -> int:
-        return len(self.images) * len(self.methods) * len(self.sigmas) * self.repeats
+        return len(self.images) * len(self.methods) * len(self.damages) * self.repeats
 
     def cells(self, finished: Sequence[Cell] = ()) -> Iterator[Cell]:
         """Run all cells that have not `finished`, method by method; yields every one."""
         known = {cell.key: cell for cell in finished if cell.error is None}
-        places = product(self.sigmas, self.methods, range(self.repeats), enumerate(self.images, 1))
-        for sigma, method, repeat, (number, image) in places:
-            cell = Cell(image.name, method.name, method.kind, sigma, repeat, sha256=image.sha256)
+        places = product(self.damages, self.methods, range(self.repeats), enumerate(self.images, 1))
+        for damage, method, repeat, (number, image) in places:
+            cell = Cell(
+                *(image.name, method.name, method.kind, damage.sigma, repeat),
+                sha256=image.sha256,
+                missing=damage.missing,
+            )
             earlier = known.get(cell.key)
             yield earlier if earlier is not None else self._run(cell, image, method, number)
 
     def _run(self, cell: Cell, image: CleanImage, method: Method, number: int) -> Cell:
-        noisy = self.protocol.noisy(image.pixels, cell.sigma, number=number, repeat=cell.repeat)
+        noisy = self.protocol.damaged(image.pixels, cell.damage, number=number, repeat=cell.repeat)
         run = Run(data_range=PEAK, seed=self.seed, device=self.device)
         started = time.perf_counter()
         try:
@@ -121,7 +131,8 @@ def _details(result: DenoiseResult) -> dict[str, float]:
 def kept_name(cell: Cell) -> str:
     """File name of what a cell made."""
     image = re.sub(r"[^\w.-]+", "_", str(Path(cell.image).with_suffix("")))
-    return f"{image}_sigma{cell.sigma:g}_{cell.repeat}_{cell.method}.png"
+    missing = f"_missing{100 * cell.missing:g}" if cell.missing else ""
+    return f"{image}_sigma{cell.sigma:g}{missing}_{cell.repeat}_{cell.method}.png"
 
 
 def save_cells(

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean, median
 
+from denoise.benchmark.protocol import Damage
 from denoise.benchmark.published import PUBLISHED, PUBLISHED_SOURCE, published, published_mean
 from denoise.benchmark.runner import Cell
 from denoise.presets import DEFAULT_PRESET
 
-HEADER = "| method | image | sigma | PSNR dB | SSIM | seconds | GB | of itself |"
+HEADER = "| method | image | damage | PSNR dB | SSIM | seconds | GB | of itself |"
 
 
 def cell_row(cell: Cell) -> str:
     """Line of a Markdown table for one cell."""
-    start = f"| {cell.method} | {cell.image} | {cell.sigma:g}"
+    start = f"| {cell.method} | {cell.image} | {cell.damage.name}"
     if cell.error is not None:
         return f"{start} | failed: {cell.error} | | | | |"
     details = ", ".join(f"{key} {value:.4g}" for key, value in (cell.details or {}).items())
@@ -67,18 +68,19 @@ def markdown(
 
 
 def means(cells: Sequence[Cell], known: Mapping[str, str | None]) -> str:
-    """Table of mean PSNR, mean SSIM, median seconds and largest memory by method and sigma."""
-    sigmas = list(dict.fromkeys(cell.sigma for cell in cells))
-    columns = [f"sigma {sigma:g}, dB | SSIM | seconds | GB" for sigma in sigmas]
-    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (1 + 4 * len(sigmas)) + "|"]
+    """Table of mean PSNR, mean SSIM, median seconds and largest memory by method and damage."""
+    damages = list(dict.fromkeys(cell.damage for cell in cells))
+    columns = [f"{damage.name}, dB | SSIM | seconds | GB" for damage in damages]
+    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (1 + 4 * len(damages)) + "|"]
     for method in dict.fromkeys(cell.method for cell in cells):
         parts = [
-            _mean([one for one in cells if (one.method, one.sigma) == (method, s)]) for s in sigmas
+            _mean([one for one in cells if (one.method, one.damage) == (method, damage)])
+            for damage in damages
         ]
         lines.append(f"| {method} | " + " | ".join(parts) + " |")
     names = [name or "" for name in known.values()]
     for method in PUBLISHED:
-        values = [published_mean(method, sigma, names) for sigma in sigmas]
+        values = [published_mean(method, damage, names) for damage in damages]
         if any(value is not None for value in values):
             parts = [f"{_number(value, 2)} | | |" for value in values]
             lines.append(f"| *{method}, published* | " + " | ".join(parts) + " |")
@@ -107,18 +109,18 @@ def mean_quality(cells: Sequence[Cell]) -> tuple[float, float] | None:
 
 
 def _by_image(cells: Sequence[Cell], known: Mapping[str, str | None]) -> list[str]:
-    """A table of PSNR for each sigma, images in columns, the mean over repeated noise."""
+    """A table of PSNR for each damage, images in columns, the mean over repeats."""
     lines = []
-    for sigma in dict.fromkeys(cell.sigma for cell in cells):
-        lines += [f"| sigma {sigma:g} | " + " | ".join(known) + " |"]
+    for damage in dict.fromkeys(cell.damage for cell in cells):
+        lines += [f"| {damage.name} | " + " | ".join(known) + " |"]
         lines += ["|---" * (1 + len(known)) + "|"]
         for method in dict.fromkeys(cell.method for cell in cells):
-            chosen = [cell for cell in cells if (cell.method, cell.sigma) == (method, sigma)]
+            chosen = [cell for cell in cells if (cell.method, cell.damage) == (method, damage)]
             qualities = [mean_quality([c for c in chosen if c.image == image]) for image in known]
             values = ["failed" if one is None else f"{one[0]:.2f}" for one in qualities]
             lines.append(f"| {method} | " + " | ".join(values) + " |")
         for method in PUBLISHED:
-            numbers = [published(method, sigma, name or "") for name in known.values()]
+            numbers = [published(method, damage, name or "") for name in known.values()]
             if any(number is not None for number in numbers):
                 values = [_number(number, 2) for number in numbers]
                 lines.append(f"| *{method}, published* | " + " | ".join(values) + " |")
@@ -141,20 +143,22 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def where_we_lose(cells: Sequence[Cell], known: Mapping[str, str | None]) -> list[str]:
-    """A paragraph for each noise level at which the default preset was measured.
+    """A paragraph for each damage on which the default preset was measured.
 
     Parameters
     ----------
     known : images by name, and what they are called in a named set
     """
     lines = []
-    for sigma in dict.fromkeys(cell.sigma for cell in cells):
-        paragraph = _at_level([cell for cell in cells if cell.sigma == sigma], sigma, known)
+    for damage in dict.fromkeys(cell.damage for cell in cells):
+        paragraph = _on_damage([cell for cell in cells if cell.damage == damage], damage, known)
         lines += [paragraph, ""] if paragraph else []
     return lines
 
 
-def _at_level(cells: Sequence[Cell], sigma: float, known: Mapping[str, str | None]) -> str | None:
+def _on_damage(
+    cells: Sequence[Cell], damage: Damage, known: Mapping[str, str | None]
+) -> str | None:
     measured = {
         method: mean_quality([cell for cell in cells if cell.method == method])
         for method in dict.fromkeys(cell.method for cell in cells)
@@ -170,7 +174,7 @@ def _at_level(cells: Sequence[Cell], sigma: float, known: Mapping[str, str | Non
     ]
     images = [name or "" for name in known.values()]
     for method in PUBLISHED:
-        mean = published_mean(method, sigma, images)
+        mean = published_mean(method, damage, images)
         if mean is not None and mean > quality:
             better.append((f"{method} (published)", mean - quality))
     faster = [
@@ -180,6 +184,6 @@ def _at_level(cells: Sequence[Cell], sigma: float, known: Mapping[str, str | Non
     ]
     ahead = ", ".join(f"{name} by {gain:.2f} dB" for name, gain in better) or "none of these"
     return (
-        f"At sigma {sigma:g} `{DEFAULT_PRESET}` has {quality:.2f} dB in {seconds:.1f} s. Better:"
+        f"At {damage.name} `{DEFAULT_PRESET}` has {quality:.2f} dB in {seconds:.1f} s. Better:"
         f" {ahead}. Faster: {', '.join(faster) or 'none of these'}."
     )

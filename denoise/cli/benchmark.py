@@ -7,13 +7,15 @@ from pathlib import Path
 
 import typer
 
-from denoise.benchmark import ProtocolName
+from denoise.benchmark import ProtocolName, Task
 from denoise.cli.parser import FILES, METHODS, NOISE, REPORTS, Command, option, takes_options
 from denoise.errors import OptionError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 DEFAULT_METHODS = "noisy,blur,tv,nl-means"
+INPAINTING_METHODS = "biharmonic"
 DEFAULT_PRESETS = "fast,balanced"
+DEFAULT_MISSING = "0.5,0.8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,20 @@ class BenchmarkOptions:
     keep_images: Path | None = option(
         FILES, None, metavar="DIR", help="Keep the images that the methods make."
     )
-    sigmas: str = option(
-        NOISE, "25", metavar="LIST", help="Noise levels on 0..255, such as 15,25,50."
+    task: Task = option(
+        NOISE, "denoising", help="inpainting hides pixels at random, which are to be filled in."
+    )
+    sigmas: str | None = option(
+        NOISE,
+        None,
+        metavar="LIST",
+        help="Noise levels on 0..255, such as 15,25,50 (default: 25, and 0 for inpainting).",
+    )
+    missing: str | None = option(
+        NOISE,
+        None,
+        metavar="LIST",
+        help=f"Shares of the pixels that are hidden for inpainting (default: {DEFAULT_MISSING}).",
     )
     seeds: int = option(
         NOISE, 1, metavar="K", min=1, help="Draw the noise K times, to see how results vary."
@@ -79,6 +93,8 @@ def benchmark(options: BenchmarkOptions) -> int:
     """Measure methods on clean images with synthetic noise."""
     if options.sheet is not None and options.keep_images is None:
         raise OptionError("--sheet needs --keep-images DIR")
+    if options.missing is not None and options.task != "inpainting":
+        raise OptionError("--missing needs --task inpainting")
     if options.resume and options.json is None:
         raise OptionError("--resume needs --json FILE to go on with")
     from denoise.cli.benchmark_run import run_benchmark  # needs torch, which takes its time

@@ -10,11 +10,17 @@ import typer
 
 from denoise.benchmark.datasets import clean_images
 from denoise.benchmark.pictures import contact_sheet, quality_over_time
-from denoise.benchmark.protocol import Protocol, machine
+from denoise.benchmark.protocol import Damage, Protocol, machine
 from denoise.benchmark.registry import known_name
 from denoise.benchmark.runner import Benchmark, Cell, load_cells, save_cells
 from denoise.benchmark.tables import HEADER, cell_row, markdown, means, table_csv, where_we_lose
-from denoise.cli.benchmark import DEFAULT_METHODS, DEFAULT_PRESETS, BenchmarkOptions
+from denoise.cli.benchmark import (
+    DEFAULT_METHODS,
+    DEFAULT_MISSING,
+    DEFAULT_PRESETS,
+    INPAINTING_METHODS,
+    BenchmarkOptions,
+)
 from denoise.errors import OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
@@ -34,8 +40,8 @@ def run_benchmark(options: BenchmarkOptions) -> int:
     """
     work = Benchmark(
         clean_images(options.images, limit=options.limit),
-        methods_by_name(_method_names(options.methods, options.presets)),
-        _numbers(options.sigmas),
+        methods_by_name(_method_names(options)),
+        _damages(options),
         Protocol(options.protocol),
         repeats=options.seeds,
         seed=options.seed,
@@ -46,7 +52,7 @@ def run_benchmark(options: BenchmarkOptions) -> int:
     known = {name: known_name(digest) for name, digest in digests.items()}
     described = [f"{known[name] or name} ({digest[:12]})" for name, digest in digests.items()]
     description = [
-        *work.protocol.describe(),
+        *work.protocol.describe(missing=options.task == "inpainting"),
         f"Method seed {options.seed}. {machine()}.",
         f"Images, with the start of their SHA-256: {', '.join(described)}.",
     ]
@@ -56,20 +62,33 @@ def run_benchmark(options: BenchmarkOptions) -> int:
     return 1 if any(cell.error for cell in cells) else 0
 
 
-def _numbers(text: str) -> list[float]:
+def _damages(options: BenchmarkOptions) -> list[Damage]:
+    """Every sigma with every share of missing pixels."""
+    inpainting = options.task == "inpainting"
+    sigmas = _numbers("--sigmas", options.sigmas or ("0" if inpainting else "25"), "15,25,50")
+    if not all(0 <= sigma < 1e6 for sigma in sigmas) or (0 in sigmas and not inpainting):
+        raise OptionError(f"--sigmas must be positive, got {options.sigmas!r}")
+    if not inpainting:
+        return [Damage(sigma) for sigma in sigmas]
+    shares = _numbers("--missing", options.missing or DEFAULT_MISSING, DEFAULT_MISSING)
+    if not all(0 < share < 1 for share in shares):
+        raise OptionError(f"--missing must be shares between 0 and 1, got {options.missing!r}")
+    return [Damage(sigma, share) for sigma in sigmas for share in shares]
+
+
+def _numbers(option: str, text: str, example: str) -> list[float]:
     try:
-        values = [float(part) for part in text.split(",")]
+        return [float(part) for part in text.split(",")]
     except ValueError:
-        raise OptionError(f"--sigmas must be numbers such as 15,25,50, got {text!r}") from None
-    if not all(0 < value < 1e6 for value in values):
-        raise OptionError(f"--sigmas must be positive, got {text!r}")
-    return values
+        raise OptionError(f"{option} must be numbers such as {example}, got {text!r}") from None
 
 
-def _method_names(methods: str | None, presets: str | None) -> list[str]:
+def _method_names(options: BenchmarkOptions) -> list[str]:
     """Presets come after methods; without methods there are the cheap ones, without both more."""
+    methods, presets = options.methods, options.presets
     if methods is None:
-        methods, presets = DEFAULT_METHODS, presets or DEFAULT_PRESETS
+        cheap = INPAINTING_METHODS if options.task == "inpainting" else DEFAULT_METHODS
+        methods, presets = cheap, presets or DEFAULT_PRESETS
     chosen = [name.strip() for name in (presets or "").split(",") if name.strip()]
     for name in chosen:
         if name not in PRESETS:
@@ -119,8 +138,8 @@ def _write_reports(
         write_atomically(options.csv, table_csv(cells, conditions).encode())
     if options.plot is not None:
         caption = f"images: {len(work.images)}, {options.protocol} noise, {machine()}"
-        picture = quality_over_time(cells, work.sigmas[0], caption)
+        picture = quality_over_time(cells, work.damages[0], caption)
         write_image(options.plot, picture, overwrite=True)
     if options.sheet is not None and options.keep_images is not None:
-        picture = contact_sheet(work.images, cells, options.keep_images, work.sigmas[0])
+        picture = contact_sheet(work.images, cells, options.keep_images, work.damages[0])
         write_image(options.sheet, picture, overwrite=True)

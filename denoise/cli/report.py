@@ -129,7 +129,9 @@ def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequenc
 
 
 def _quality_text(quality: Quality) -> list[str]:
-    parts = [f"PSNR {quality.psnr_noisy:.2f} -> {quality.psnr:.2f} dB"]
+    # Without noise, what is known of the image is the reference.
+    before = "" if math.isinf(quality.psnr_noisy) else f"{quality.psnr_noisy:.2f} -> "
+    parts = [f"PSNR {before}{quality.psnr:.2f} dB"]
     if quality.ssim is not None:
         before = "" if quality.ssim_noisy is None else f"{quality.ssim_noisy:.3f} -> "
         parts.append(f"SSIM {before}{quality.ssim:.3f}")

@@ -15,6 +15,8 @@ from denoise.kernels.loops import on_all_cores
 REFERENCES_AT_A_TIME, OFFSETS_AT_A_TIME = 4096, 128
 # Rows of reference patches that are one piece of work on a CPU.
 ROWS = 4
+# Rows of reference patches of which those are left out whose groups are not wanted.
+BAND = 16
 # Larger patches do not fit into the strips that are compared at a time on a CPU.
 MOST_SIZE = 64
 # More places in a window do not fit into the keys that order distances on a GPU.
@@ -24,7 +26,13 @@ PLACES_OF_A_WARP, MOST_WARPS = 512, 16
 
 
 def match_patches(
-    pilot: Tensor, patch_size: int, *, group_size: int, window: int, stride: int
+    pilot: Tensor,
+    patch_size: int,
+    *,
+    group_size: int,
+    window: int,
+    stride: int,
+    wanted: Tensor | None = None,
 ) -> Tensor:
     """For patches every `stride` pixels, the most similar ones around them, themselves first.
 
@@ -35,6 +43,8 @@ def match_patches(
     group_size : M; less if the window of a corner patch holds fewer
     window : largest offset between the top left corners, in pixels
     stride : distance of the reference patches, in pixels; the last row and column are included
+    wanted : (rows, columns) bool, whether a group of each patch is wanted, or None for all; some
+        others come along
 
     Returns
     -------
@@ -44,6 +54,21 @@ def match_patches(
     height, width = (length - patch_size + 1 for length in pilot.shape)
     group_size = min(group_size, min(height, window + 1) * min(width, window + 1))
     rows, columns = (every(stride, count, pilot.device) for count in (height, width))
+    if wanted is None:
+        return _match(pilot, patch_size, window, rows, columns, group_size)
+    found = [torch.empty(0, group_size, dtype=torch.int64, device=pilot.device)]
+    for band in rows.split(BAND):
+        near = wanted[band][:, columns]
+        if near.any():
+            some = band[near.any(1)], columns[near.any(0)]
+            found.append(_match(pilot, patch_size, window, *some, group_size))
+    return torch.cat(found)
+
+
+def _match(
+    pilot: Tensor, patch_size: int, window: int, rows: Tensor, columns: Tensor, group_size: int
+) -> Tensor:
+    """Groups of the reference patches at `rows` × `columns`: (G, M)."""
     compiled: list[Implementation] = ["numba"] if patch_size <= MOST_SIZE else []
     if (2 * window + 1) ** 2 <= 2**PLACE_BITS:
         compiled.append("triton")

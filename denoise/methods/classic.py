@@ -12,7 +12,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
+from skimage.restoration import (
+    denoise_nl_means,
+    denoise_tv_chambolle,
+    denoise_wavelet,
+    inpaint_biharmonic,
+)
 
 from denoise.errors import OptionError
 from denoise.methods.run import DEFAULT_RUN, Run
@@ -40,7 +45,11 @@ def denoise_with_filter(
         If the package of the filter is missing, too.
     """
     return denoise_whole(
-        image, noise, run, lambda pixels, sigma: FILTERS[name](pixels, sigma, run.seed)
+        image,
+        noise,
+        run,
+        lambda pixels, sigma: FILTERS[name](pixels, sigma, run.seed),
+        fills=name in FILLERS,
     )
 
 
@@ -121,6 +130,15 @@ def bm3d(image: Array, sigma: float, seed: int) -> Array:
     return np.asarray(denoised, np.float64)
 
 
+def biharmonic(image: Array, sigma: float, seed: int) -> Array:
+    """Missing values by the biharmonic equation, by scikit-image; noise stays."""
+    missing = np.isnan(image).reshape(*image.shape[:2], -1).any(2)
+    return np.asarray(
+        inpaint_biharmonic(np.nan_to_num(image), missing, channel_axis=_channel_axis(image)),
+        np.float64,
+    )
+
+
 # From images (height, width) or (height, width, C) on 0..255, sigma and seed.
 FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "noisy": noisy,
@@ -129,7 +147,10 @@ FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "nl-means": nl_means,
     "wavelet": wavelet,
     "bm3d": bm3d,
+    "biharmonic": biharmonic,
 }
+# Those that fill in missing values.
+FILLERS = ("biharmonic",)
 
 
 def _channel_axis(image: Array) -> int | None:

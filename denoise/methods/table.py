@@ -118,6 +118,6 @@ METHODS: dict[str, Method] = {
     "zs-n2n": Method("zs-n2n", "network", _zs_n2n),
     **{
         name: Method(name, "classic", _classic)
-        for name in ("noisy", "blur", "tv", "nl-means", "wavelet", "bm3d")
+        for name in ("noisy", "blur", "tv", "nl-means", "wavelet", "bm3d", "biharmonic")
     },
 }

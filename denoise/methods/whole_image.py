@@ -21,7 +21,9 @@ def complete_image(
     """`WhiteImage.of` an image; raises an ImageError if a value is missing."""
     white = WhiteImage.of(image, noise, data_range)
     if np.isnan(white.pixels).any():
-        raise ImageError("the image has missing values, which only our own models fill in")
+        raise ImageError(
+            "the image has missing values, which only our own models and biharmonic fill in"
+        )
     return white
 
 
@@ -33,6 +35,7 @@ def denoise_whole(
     *,
     device: str = "cpu",
     options: Any = None,
+    fills: bool = False,
 ) -> DenoiseResult:
     """Run a method that expects images on 0..255.
 
@@ -41,9 +44,10 @@ def denoise_whole(
     method : from pixels (height, width) or (height, width, C), and the sigma of their noise, to
         denoised pixels
     device, options : of the method, for the result
+    fills : whether it fills in missing values, which are NaN
     """
     clock = Clock()
-    white = complete_image(image, noise, run.data_range)
+    white = (WhiteImage.of if fills else complete_image)(image, noise, run.data_range)
     lowest, highest = white.limits
     unit = max(highest - lowest, white.sigma) / BYTE_RANGE
     pixels = (white.pixels - lowest) / unit

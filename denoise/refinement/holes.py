@@ -59,7 +59,8 @@ def fill_holes(
     """
     missing = image.isnan()
     size = min(PATCH_SIZE, *image.shape[:2])
-    share = avg_pool2d(missing.any(2)[None].float(), size, stride=1).flatten()
+    share = avg_pool2d(missing.any(2)[None].float(), size, stride=1)[0]
+    wanted = share > 0
     rotation = torch.as_tensor(opponent_axes(image.shape[2])).to(image)
     levels = _levels(share, sigma, data_range, options.hole_passes)
     groups, guide = torch.empty(0), estimate
@@ -71,8 +72,8 @@ def fill_holes(
             for one in (filled, torch.where(guide.isnan(), filled, guide))
         )
         if done % options.passes_per_match == 0:
-            groups = similar_patches(planes[0], size, options.group_size, options)
-            groups = groups[share[groups[:, 0]] > 0]
+            groups = similar_patches(planes[0], size, options.group_size, options, wanted)
+            groups = groups[wanted.flatten()[groups[:, 0]]]
         ridge = torch.full_like(groups[:, 0], size**2, dtype=planes.dtype)
         filtered = [
             filter_image(*pair, groups, ridge, size) for pair in zip(planes, guides, strict=True)
@@ -89,9 +90,9 @@ def _levels(share: Tensor, sigma: float, data_range: float, passes: int) -> list
 
     Parameters
     ----------
-    share : (N,) float, of each patch of the image, the share of its pixels that is missing
+    share : float, of each patch of the image, the share of its pixels that is missing
     """
-    mean = min(float(share[share > 0].double().mean()), MOST_MISSING)
+    mean = min(float(share[share > 0].mean()), MOST_MISSING)
     first = FIRST * data_range / (1 - mean)
     last = max(FALL * first, sigma)
     first = max(first, LEAST_TIMES * sigma)
