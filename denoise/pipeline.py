@@ -14,7 +14,7 @@ from torch import Tensor
 
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.errors import ImageError, OptionError
+from denoise.errors import OptionError
 from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
@@ -24,12 +24,15 @@ from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.holes import fill_holes
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import Clock, DenoiseResult, Progress
-from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
+from denoise.vae.learned import (
+    LearnedVAE,
+    apply_vae,
+    check_models,
+    for_another_image,
+    learn_vae,
+)
 from denoise.vae.reconstruction import Reconstruction, averaged
 from denoise.vae.training import EpochStats
-
-# A model for noise that is this many times weaker or stronger has other units.
-UNLIKE = 8.0
 
 
 @out_of_memory_reported()
@@ -175,7 +178,7 @@ class _Run:
         """
         noisy = _on_device(white, self.device)
         if self.models is not None:
-            _check_models(self.models, noisy, white.sigma)
+            check_models(self.models, noisy, white.sigma)
         rebuilt: list[Reconstruction] = []
         used: list[LearnedVAE] = []
         # One model at a time: the states of its training patches take the most memory.
@@ -278,25 +281,3 @@ def _report_rebuilding(
 def _float_type(device: torch.device) -> torch.dtype:
     """float64 until pixels have been divided by sigma; MPS has none."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _check_models(models: Sequence[LearnedVAE], noisy: Tensor, sigma: float) -> None:
-    """Raise if models that came with the call do not fit the image or the device."""
-    if not models:
-        raise OptionError("models is empty; give None to learn from the image")
-    for vae in models:
-        if vae.channels != noisy.shape[2]:
-            raise ImageError(
-                f"the model was learned on {vae.channels} channels, but the image has"
-                f" {noisy.shape[2]}"
-            )
-        if not 1 / UNLIKE < vae.sigma / sigma < UNLIKE:
-            raise ImageError(
-                f"the model was learned for noise of sigma {vae.sigma:g}, this image has"
-                f" {sigma:g}; learn one on an image like it"
-            )
-        if vae.model.prior_probs.device != noisy.device:
-            raise OptionError(
-                f"the model is on {vae.model.prior_probs.device}, but the run on {noisy.device};"
-                " save it and load it there"
-            )

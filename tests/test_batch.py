@@ -297,16 +297,18 @@ def test_the_start_of_the_program_counts_for_the_first_image_only(
     assert budgets == [6.0, 10.0, 10.0]
 
 
-def test_missing_pixels_without_noise_are_an_error_that_says_what_to_do() -> None:
+def test_missing_pixels_without_noise_are_filled_in_and_the_others_stay() -> None:
     image = np.full((32, 32), 7, np.float32)
+    image[:, 16:] = 9
     image[3, 4] = np.nan
     Path("z.tif").write_bytes(tiff_bytes(image))
     code, _, stderr = run_cli("z.tif", "--fill-missing")
-    assert (code, stderr) == (
-        1,
-        "error: z.tif: has no noise to estimate; give --sigma to fill in missing pixels\n",
-    )
-    assert not Path("z_denoised.tif").exists()
+    assert code == 0
+    assert "there is no noise to speak of; the rest is written as it is" in stderr
+    found = read_image(Path("z_denoised.tif")).pixels
+    assert found[3, 4] == pytest.approx(7, abs=0.5)
+    found[3, 4] = image[3, 4]
+    assert np.array_equal(found, image, equal_nan=True)
 
 
 def test_one_frame_does_not_replace_a_file_of_many() -> None:

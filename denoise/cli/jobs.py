@@ -34,13 +34,13 @@ class FileJob:
     image : what to denoise; None is standard input
     output : where to write the result; None is standard output
     reference : clean image of the same size, to measure PSNR and SSIM
-    mask : image of the same size, which marks pixels that are to be filled in
     figure : also write a picture of noisy, denoised, reference and difference
     curve : also write the ELBO of every epoch, as .csv or as a picture
     residual : also write what was removed; .npy and .tif hold it in the units of sigma, other
         formats a picture of it
     uncertainty : also write the posterior standard deviation of every pixel; .npy holds it in
         the units of sigma, an image format a picture of it, white for the largest
+    mask : image of the same size, which marks pixels that are to be filled in
     load_model : use the models in this file instead of learning
     save_model : also write the models
     show_model : also draw the models
@@ -49,11 +49,11 @@ class FileJob:
     image: Path | None
     output: Path | None
     reference: Path | None = None
-    mask: Path | None = None
     figure: Path | None = None
     curve: Path | None = None
     residual: Path | None = None
     uncertainty: Path | None = None
+    mask: Path | None = None
     load_model: Path | None = None
     save_model: Path | None = None
     show_model: Path | None = None

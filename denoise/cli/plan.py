@@ -61,7 +61,7 @@ def _piped(files: Files, extras: dict[str, str]) -> Plan:
         None if files.images == [PIPE] else Path(files.images[0]),
         None if files.to_stdout else _path(files.output),
         _path(files.reference),
-        _path(files.mask),
+        mask=_path(files.mask),
         load_model=_path(files.load_model),
         **{name: Path(value) for name, value in extras.items()},
     )
@@ -87,7 +87,7 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
             source.path,
             output,
             _of_same_name(source, reference),
-            _of_same_name(source, mask),
+            mask=_of_same_name(source, mask),
             load_model=_path(files.load_model),
             **{
                 name: _beside(source, value, EXTRAS[name][0]) if several else Path(value)

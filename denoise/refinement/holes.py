@@ -97,5 +97,5 @@ def _levels(share: Tensor, sigma: float, data_range: float, passes: int) -> list
     last = max(FALL * first, sigma)
     first = max(first, LEAST_TIMES * sigma)
     # Beside noise, there is less to fall, and more passes would fit what is filled in to the noise.
-    steps = max(1, round((passes - 1) * math.log(last / first) / math.log(FALL)))
-    return [first * (last / first) ** (done / steps) for done in range(steps + 1)]
+    steps = round((passes - 1) * math.log(last / first) / math.log(FALL))
+    return [first * (last / first) ** (done / steps) for done in range(steps)] + [last]

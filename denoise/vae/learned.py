@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from denoise.errors import ImageError, OptionError
 from denoise.options import DenoiseOptions, ModelOptions
 from denoise.patches import Patches, PatchGrid
 from denoise.vae.amplitude_vae import AmplitudeVAE
@@ -24,6 +25,8 @@ from denoise.vae.states import LatentStates, random_states
 from denoise.vae.stored_states import PackedStates, StoredStates, most_used_states, no_latents_on
 from denoise.vae.training import EpochStats, Learner, train
 
+# A model for noise that is this many times weaker or stronger has other units.
+UNLIKE = 8.0
 # Amplitude vectors start as patches of this length, in units of sigma.
 START_LENGTH = 4.0
 
@@ -141,6 +144,36 @@ def for_another_image(vae: LearnedVAE, sigma: float) -> LearnedVAE:
     model = copy(vae.model)
     model.noise_variance = torch.full_like(model.noise_variance, (sigma / vae.scale) ** 2)
     return replace(vae, model=model, start=StartStates(vae.start.pool))
+
+
+def check_models(models: Sequence[LearnedVAE], noisy: Tensor, sigma: float) -> None:
+    """Raise if models do not fit an image (height, width, C) with noise of level `sigma`.
+
+    Raises
+    ------
+    OptionError
+        If there is no model, or one is on another device.
+    ImageError
+        If a model was learned on another kind of image.
+    """
+    if not models:
+        raise OptionError("models is empty; give None to learn from the image")
+    for vae in models:
+        if vae.channels != noisy.shape[2]:
+            raise ImageError(
+                f"the model was learned on {vae.channels} channels, but the image has"
+                f" {noisy.shape[2]}"
+            )
+        if not 1 / UNLIKE < vae.sigma / sigma < UNLIKE:
+            raise ImageError(
+                f"the model was learned for noise of sigma {vae.sigma:g}, this image has"
+                f" {sigma:g}; learn one on an image like it"
+            )
+        if vae.model.prior_probs.device != noisy.device:
+            raise OptionError(
+                f"the model is on {vae.model.prior_probs.device}, but the run on {noisy.device};"
+                " save it and load it there"
+            )
 
 
 def _to_model_units(image: Tensor, scale: float) -> Tensor:
