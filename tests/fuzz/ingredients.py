@@ -27,7 +27,7 @@ OPTIONS = [
     *(["--figure", "f.png"], ["--figure", "figures/"], ["--curve", "c.csv"], ["--curve", "c.png"]),
     *(["--uncertainty", "u.npy"], ["--uncertainty", "u.png"], ["--save-model", "m.npz"]),
     *(["--residual", "r.npy"], ["--residual", "r.png"], ["--residual", "r.tif"]),
-    *(["--strength", "0"], ["--strength", "0.6"]),
+    *(["--strength", "0"], ["--strength", "0.6"], ["--mask", "mask.png"], ["--sigma", "0"]),
     *(["--show-model", "m.png"], ["--reference", "gray.png"], ["--jobs", "2"]),
 ]
 ODD_OPTIONS = [
@@ -39,6 +39,8 @@ ODD_OPTIONS = [
         ["--load-model", "gray.png"],
         ["--strength", "7"],
         ["--reference", "in"],
+        ["--mask", "in"],
+        ["--mask", "gray.png"],
         ["--device", "cuda"],
     ),
 ]
@@ -60,6 +62,9 @@ def make_files(folder: Path) -> None:
     colour = generator.normal(120, 20, (20, 24, 4)).clip(0, 255).astype(np.uint8)
     for name in ("gray.png", "flat.bmp", "gray.pgm", "in/a.png", "in/b.png", "old.png"):
         Image.fromarray(gray).save(folder / name)
+    mask = np.zeros_like(gray)
+    mask[5:8, 2:15] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
     for name in ("rgba.png", "ü.webp"):
         Image.fromarray(colour).save(folder / name)
     Image.fromarray(colour[..., :3].copy()).save(folder / "photo.jpg")
@@ -95,7 +100,7 @@ def _fitting(options: list[list[str]], *, several: bool) -> list[list[str]]:
     kept: dict[str, list[str]] = {}
     for option in options:
         names_a_file = len(option) > 1 and option[1][-4:-3] == "."
-        if several and names_a_file and option[0] != "--reference":
+        if several and names_a_file and option[0] not in ("--reference", "--mask"):
             continue
         if not any({option[0], other} in EXCLUSIVE for other in kept):
             kept[option[0]] = option
