@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from denoise.options import DenoiseOptions, RefinementOptions
+from denoise.refinement.holes import near_holes
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 
@@ -73,7 +74,7 @@ def fit_to_time(
     left = SAFETY * (seconds - (time.perf_counter() - started))
     pixels = image.shape[0] * image.shape[1]
     versions = [scaled(options, scale) for scale in SCALES]
-    holes = float(image.isnan().any())
+    holes = float((near_holes(image) > 0).float().mean())
     fitting = [one for one in versions if speed.predict(one, pixels, holes) <= left]
     return fitting[0] if fitting else versions[-1]
 

@@ -207,13 +207,10 @@ class _Run:
 
     def _refined(self, white: WhiteImage, noisy: Tensor, pilot: Tensor, sigma: float) -> Tensor:
         """The non-local stages; without options the pilot itself."""
-        options, noise, missing = (
-            self.options.refinement,
-            white.noise.stabilised_sigma,
-            noisy.isnan(),
-        )
+        options = self.options.refinement
         if options is None:
             return pilot
+        noise, missing = white.noise.stabilised_sigma, noisy.isnan()
         filling = options.hole_passes if missing.any() else 0
         denoising = pass_count(options) if noise > 0 else 0
 

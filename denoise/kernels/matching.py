@@ -57,11 +57,11 @@ def match_patches(
     if wanted is None:
         return _match(pilot, patch_size, window, rows, columns, group_size)
     found = [torch.empty(0, group_size, dtype=torch.int64, device=pilot.device)]
-    for band in rows.split(BAND):
-        near = wanted[band][:, columns]
+    wanted = wanted[rows][:, columns].cpu()  # a GPU is waited for once
+    for band, near in zip(rows.split(BAND), wanted.split(BAND), strict=True):
         if near.any():
-            some = band[near.any(1)], columns[near.any(0)]
-            found.append(_match(pilot, patch_size, window, *some, group_size))
+            down, across = (near.any(axis).nonzero().flatten().to(rows.device) for axis in (1, 0))
+            found.append(_match(pilot, patch_size, window, band[down], columns[across], group_size))
     return torch.cat(found)
 
 

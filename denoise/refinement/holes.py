@@ -31,6 +31,18 @@ LEAST_TIMES = 1.6
 PATCH_SIZE = 8
 
 
+def near_holes(image: Tensor) -> Tensor:
+    """Of each patch, the share of its pixels that is missing: (rows, columns) float.
+
+    Parameters
+    ----------
+    image : (height, width, C) float, NaN where missing
+    """
+    size = min(PATCH_SIZE, *image.shape[:2])
+    share: Tensor = avg_pool2d(image.isnan().any(2)[None].float(), size, stride=1)[0]
+    return share
+
+
 @torch.no_grad()
 def fill_holes(
     image: Tensor,
@@ -59,7 +71,7 @@ def fill_holes(
     """
     missing = image.isnan()
     size = min(PATCH_SIZE, *image.shape[:2])
-    share = avg_pool2d(missing.any(2)[None].float(), size, stride=1)[0]
+    share = near_holes(image)
     wanted = share > 0
     rotation = torch.as_tensor(opponent_axes(image.shape[2])).to(image)
     levels = _levels(share, sigma, data_range, options.hole_passes)

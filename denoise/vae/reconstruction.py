@@ -77,12 +77,7 @@ def rebuild_image(
     on_patches : called with the number of finished patches after each chunk, but for holes
     """
     calibrate(model, start.pool, search)
-
-    def rebuild(given: Tensor, index: Tensor, report: Callable[[int], None]) -> Reconstruction:
-        return _rebuilt(
-            *(model, given, grid, start, index, search, inference, seed, with_variance, report)
-        )
-
+    rebuild = _Rebuilding(model, grid, start, search, inference, seed, with_variance)
     rebuilt = rebuild(image, grid.every(inference.stride), on_patches)
     while rebuilt.image.isnan().any():
         given = torch.where(image.isnan(), rebuilt.image.to(image.dtype), image)
@@ -91,44 +86,51 @@ def rebuild_image(
     return rebuilt
 
 
-def _rebuilt(
-    model: BinaryVAE,
-    image: Tensor,
-    grid: PatchGrid,
-    start: StartStates,
-    index: Tensor,
-    search: SearchOptions,
-    inference: InferenceOptions,
-    seed: int,
-    with_variance: bool,
-    on_patches: Callable[[int], None],
-) -> Reconstruction:
-    """What patches number `index` (N,) say; NaN where none of them has an observed value."""
-    means = PatchMerger(grid, like=image)
-    variances = PatchMerger(grid, like=None) if with_variance else None
-    finished, parts = 0, PartsThatFit()
-    for chunk in index.split(inference.chunk_size):
+@dataclass(frozen=True)
+class _Rebuilding:
+    """What stays the same when parts of an image are rebuilt; see `rebuild_image`."""
 
-        def rebuild(rows: slice, chunk: Tensor = chunk) -> _RebuiltPatches:
-            patches = Patches.from_raw(grid.extract(image, chunk[rows]), chunk[rows])
-            states = start.states(model, patches, search.states)
-            key, steps = (seed, 0), inference.search_steps
-            states = improve(model, patches, states, search, key=key, steps=steps)
-            mean, variance = model.posterior_mean(patches, states), None
-            if with_variance:
-                _, variance = model.posterior_moments(
-                    patches, states, least_weight=LEAST_WEIGHT_IN_VARIANCE
-                )
-            return _RebuiltPatches(patches, mean, variance)
+    model: BinaryVAE
+    grid: PatchGrid
+    start: StartStates
+    search: SearchOptions
+    inference: InferenceOptions
+    seed: int
+    with_variance: bool
 
-        for part in parts.results(rebuild, len(chunk)):
-            weights = part.patches.observed_counts / part.mean.shape[1]
-            means.add(part.mean, part.patches.index, weights)
-            if variances is not None and part.variance is not None:
-                variances.add(part.variance, part.patches.index, weights)
-        finished += len(chunk)
-        on_patches(finished)
-    return Reconstruction(means.image(), None if variances is None else variances.image())
+    def __call__(
+        self, image: Tensor, index: Tensor, on_patches: Callable[[int], None]
+    ) -> Reconstruction:
+        """What patches number `index` (N,) say; NaN where none of them has an observed value."""
+        means = PatchMerger(self.grid, like=image)
+        variances = PatchMerger(self.grid, like=None) if self.with_variance else None
+        finished, parts = 0, PartsThatFit()
+        for chunk in index.split(self.inference.chunk_size):
+
+            def rebuild(rows: slice, chunk: Tensor = chunk) -> _RebuiltPatches:
+                return self._patches(image, chunk[rows])
+
+            for part in parts.results(rebuild, len(chunk)):
+                weights = part.patches.observed_counts / part.mean.shape[1]
+                means.add(part.mean, part.patches.index, weights)
+                if variances is not None and part.variance is not None:
+                    variances.add(part.variance, part.patches.index, weights)
+            finished += len(chunk)
+            on_patches(finished)
+        return Reconstruction(means.image(), None if variances is None else variances.image())
+
+    def _patches(self, image: Tensor, index: Tensor) -> _RebuiltPatches:
+        """Patches number `index` (N,) under the posterior of their states."""
+        patches = Patches.from_raw(self.grid.extract(image, index), index)
+        states = self.start.states(self.model, patches, self.search.states)
+        key, steps = (self.seed, 0), self.inference.search_steps
+        states = improve(self.model, patches, states, self.search, key=key, steps=steps)
+        mean, variance = self.model.posterior_mean(patches, states), None
+        if self.with_variance:
+            _, variance = self.model.posterior_moments(
+                patches, states, least_weight=LEAST_WEIGHT_IN_VARIANCE
+            )
+        return _RebuiltPatches(patches, mean, variance)
 
 
 def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:
