@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
-from denoise.cli.file_noise import is_given, observe
+from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
-from denoise.cli.mask import marked_pixels, mask_notes
-from denoise.cli.outcome import result_of, write_result
-from denoise.cli.reference import quality_of, read_reference
+from denoise.cli.opened import OpenedFile, open_image, read_input
+from denoise.cli.outcome import write_result
+from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
@@ -27,9 +23,7 @@ from denoise.errors import (
     OptionError,
     TrainingError,
 )
-from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
-from denoise.files.images import check_writable, read_image
 from denoise.files.samples import PEAK
 from denoise.methods.run import Run
 from denoise.noise.gaussian import GaussianNoise
@@ -61,62 +55,96 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    noisy = _read(job, settings)
+    noisy = read_input(job, settings)
     kept: frozenset[Path] = frozenset()
     if settings.skip_existing:
         kept = _whole_files(job, noisy, settings)
         if job.output is not None and kept.issuperset(job.outputs):
             return FileReport(job.input_name, job.output_name, "skipped")
-    if job.output is not None:
-        check_writable(job.output, noisy, strip=settings.strip)
-    marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
-    noisy = _observed(noisy, marked, settings.fill_missing)
-    reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
+    opened = open_image(noisy, job, settings)
+    result = denoise_opened(opened, job, settings, started, on_progress)
+    return write_outputs(opened, result, job, settings, started, kept)
+
+
+def denoise_opened(
+    opened: OpenedFile,
+    job: FileJob,
+    settings: Settings,
+    started: float,
+    on_progress: Callable[[Progress], None],
+) -> DenoiseResult | None:
+    """What the method makes of an image; None if there is no noise and nothing is missing.
+
+    Parameters
+    ----------
+    started : when the time budget began, by `time.perf_counter`
+
+    Raises
+    ------
+    DenoiseError
+        With a message that names the file and what to do.
+    """
+    image, noise = opened.seen.image, opened.seen.noise
+    if noise is None:
+        if not image.has_missing:
+            return None
+        noise = GaussianNoise(0.0)
+    budget = settings.time_budget
+    if budget is not None:
+        budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
     try:
-        notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked))
-        seen = observe(noisy, settings)
-        notes = (*notes, *seen.notes)
-        output = _denoise(seen.image, seen.noise, job, settings, started, on_progress)
+        models = None
+        if job.load_model is not None:
+            models = load_models(job.load_model, pick_device(settings.device))
+        run = Run(
+            data_range=None if image.is_float else PEAK,
+            overrides=settings.overrides,
+            models=models,
+            with_uncertainty=job.uncertainty is not None,
+            time_budget=budget,
+            seed=settings.seed,
+            device=settings.device,
+            on_progress=on_progress,
+        )
+        return settings.method.denoise(image.pixels, noise, run)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
-    denoised = noisy
-    if output is not None or seen.outliers:
-        estimate = seen.image.pixels if output is None else output.image
-        denoised = result_of(noisy, estimate, settings.strength)
+
+
+def write_outputs(
+    opened: OpenedFile,
+    result: DenoiseResult | None,
+    job: FileJob,
+    settings: Settings,
+    started: float,
+    kept: frozenset[Path] = frozenset(),
+) -> FileReport:
+    """Write all files of a job but those that are `kept`, and report.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    noisy, reference, notes = opened.noisy, opened.reference, opened.notes
+    denoised = opened.denoised(result, settings.strength)
     quality = None
     if reference is not None and (noisy.picture & reference.picture).any():
         quality = quality_of(noisy, denoised, reference)
-    # The image comes last: where it is, the job is done.
-    overwrite = settings.may_replace
-    if output is not None:
+    if result is not None:
         missing = job.without_extras(kept)
+        overwrite = settings.may_replace
         more = write_extras(
-            missing, noisy, denoised, reference, quality, output, overwrite=overwrite
+            missing, noisy, denoised, reference, quality, result, overwrite=overwrite
         )
         notes = (*notes, *more)
     elif job.extras:
         notes = (*notes, "no other files were written either")
-    if job.output not in kept:
+    if job.output not in kept:  # it comes last: where it is, the job is done
         write_result(job, denoised, noisy, settings)
-    report = _report(job, settings, noisy, seen.noise, output)
+    report = _report(job, settings, noisy, opened.seen.noise, result)
     seconds = time.perf_counter() - started
     return replace(report, quality=quality, seconds=seconds, notes=notes)
-
-
-def _read(job: FileJob, settings: Settings) -> ImageFile:
-    frame, max_pixels = settings.frame, settings.max_pixels
-    if job.image is not None:
-        return read_image(job.image, frame=frame, max_pixels=max_pixels)
-    if sys.stdin is None:
-        raise ImageError("stdin: is closed; send an image")
-    return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
-
-
-def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ...]:
-    """What the output cannot say about how its pixels show, unless it is not wanted."""
-    if job.output is None or settings.strip:
-        return ()
-    return lost_metadata(format_of_suffix(job.output.suffix), noisy)
 
 
 def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:
@@ -126,38 +154,6 @@ def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozense
     if output is not None and is_whole(output, noisy, max_pixels=settings.max_pixels):
         whole.add(output)
     return frozenset(whole)
-
-
-def _denoise(
-    noisy: ImageFile,
-    noise: Noise | None,
-    job: FileJob,
-    settings: Settings,
-    started: float,
-    on_progress: Callable[[Progress], None],
-) -> DenoiseResult | None:
-    """What the method makes of the image, or None if there is no noise."""
-    if noise is None:
-        if not noisy.has_missing:
-            return None
-        noise = GaussianNoise(0.0)
-    budget = settings.time_budget
-    if budget is not None:
-        budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    models = None
-    if job.load_model is not None:
-        models = load_models(job.load_model, pick_device(settings.device))
-    run = Run(
-        data_range=None if noisy.is_float else PEAK,
-        overrides=settings.overrides,
-        models=models,
-        with_uncertainty=job.uncertainty is not None,
-        time_budget=budget,
-        seed=settings.seed,
-        device=settings.device,
-        on_progress=on_progress,
-    )
-    return settings.method.denoise(noisy.pixels, noise, run)
 
 
 def _report(
@@ -195,27 +191,3 @@ def _report(
         diagnostics=output.diagnostics or None,
         settings=None if output.options is None else asdict(output.options),
     )
-
-
-def _observed(noisy: ImageFile, marked: NDArray[np.bool_] | None, fill_missing: bool) -> ImageFile:
-    """The image, NaN where pixels are missing that are to be filled in: marked ones, or all."""
-    if marked is not None:
-        where = marked if noisy.pixels.ndim == 2 else marked[..., None]
-        rest = _observed(
-            replace(noisy, pixels=np.where(where, 0, noisy.pixels)), None, fill_missing
-        )
-        return replace(rest, pixels=np.where(where, np.float32(np.nan), rest.pixels))
-    finite = np.isfinite(noisy.pixels)
-    if fill_missing and noisy.void is not None:  # also those that a file calls missing by NaN
-        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
-    missing = noisy.find_non_finite()
-    if missing is None:
-        return noisy
-    if not fill_missing:
-        raise ImageError(
-            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
-            f" column {missing.column}); use --fill-missing"
-        )
-    if not finite.any():
-        raise ImageError(f"{noisy.path}: the image holds no value at all")
-    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))

@@ -1,0 +1,108 @@
+"""An image file before it is denoised: its pixels, its noise, and what the user should know."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.cli.file_noise import Observed, observe
+from denoise.cli.jobs import FileJob
+from denoise.cli.mask import marked_pixels, mask_notes
+from denoise.cli.outcome import result_of
+from denoise.cli.reference import read_reference
+from denoise.cli.settings import Settings
+from denoise.errors import ImageError, OptionError
+from denoise.files.formats import format_of_suffix, lost_metadata
+from denoise.files.image_file import ImageFile
+from denoise.files.images import check_writable, read_image
+from denoise.results import DenoiseResult
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """An image file that can be denoised.
+
+    Attributes
+    ----------
+    noisy : NaN where pixels are missing
+    reference : the clean image, if there is one
+    seen : the image as it is denoised, and its noise
+    notes : what the user should know
+    """
+
+    noisy: ImageFile
+    reference: ImageFile | None
+    seen: Observed
+    notes: tuple[str, ...]
+
+    def denoised(self, result: DenoiseResult | None, strength: float) -> ImageFile:
+        """The image as it will be written; see `result_of`."""
+        if result is None and not self.seen.outliers:
+            return self.noisy
+        estimate = self.seen.image.pixels if result is None else result.image
+        return result_of(self.noisy, estimate, strength)
+
+
+def read_input(job: FileJob, settings: Settings) -> ImageFile:
+    """The noisy image of a job, from its file or standard input."""
+    frame, max_pixels = settings.frame, settings.max_pixels
+    if job.image is not None:
+        return read_image(job.image, frame=frame, max_pixels=max_pixels)
+    if sys.stdin is None:
+        raise ImageError("stdin: is closed; send an image")
+    return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
+
+
+def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
+    """Find out all that it takes to denoise an image that has been read.
+
+    Raises
+    ------
+    DenoiseError
+        With a message that names the file and what to do.
+    """
+    if job.output is not None:
+        check_writable(job.output, noisy, strip=settings.strip)
+    marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
+    noisy = _observed(noisy, marked, settings.fill_missing)
+    reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
+    try:
+        seen = observe(noisy, settings)
+    except (ImageError, OptionError) as error:
+        raise type(error)(f"{job.input_name}: {error}") from None
+    notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked), *seen.notes)
+    return OpenedFile(noisy, reference, seen, notes)
+
+
+def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ...]:
+    """What the output cannot say about how its pixels show, unless it is not wanted."""
+    if job.output is None or settings.strip:
+        return ()
+    return lost_metadata(format_of_suffix(job.output.suffix), noisy)
+
+
+def _observed(noisy: ImageFile, marked: NDArray[np.bool_] | None, fill_missing: bool) -> ImageFile:
+    """The image, NaN where pixels are missing that are to be filled in: marked ones, or all."""
+    if marked is not None:
+        where = marked if noisy.pixels.ndim == 2 else marked[..., None]
+        rest = _observed(
+            replace(noisy, pixels=np.where(where, 0, noisy.pixels)), None, fill_missing
+        )
+        return replace(rest, pixels=np.where(where, np.float32(np.nan), rest.pixels))
+    finite = np.isfinite(noisy.pixels)
+    if fill_missing and noisy.void is not None:  # also those that a file calls missing by NaN
+        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
+    missing = noisy.find_non_finite()
+    if missing is None:
+        return noisy
+    if not fill_missing:
+        raise ImageError(
+            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
+            f" column {missing.column}); use --fill-missing"
+        )
+    if not finite.any():
+        raise ImageError(f"{noisy.path}: the image holds no value at all")
+    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))
