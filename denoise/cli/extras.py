@@ -16,6 +16,7 @@ from denoise.metrics import Quality
 from denoise.pictures import comparison, curve_table, draw_curves, draw_models
 from denoise.results import DenoiseResult
 from denoise.vae.saved import save_models
+from denoise.views import uncertainty_view
 
 
 def write_extras(
@@ -71,5 +72,4 @@ def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrit
     if path.suffix.lower() == ".npy":
         write_array(path, uncertainty)
     else:
-        scale = 255 / max(float(uncertainty.max()), 1e-6)
-        write_image(path, uncertainty * scale, overwrite=overwrite)
+        write_image(path, uncertainty_view(uncertainty), overwrite=overwrite)

@@ -11,10 +11,7 @@ from denoise.files.formats import format_of_suffix
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
 from denoise.files.outputs import write_array
-from denoise.files.samples import PEAK
-
-# The share of values that may be beyond black and white in a picture.
-CUT_OFF = 0.001
+from denoise.views import residual_limit, residual_view
 
 
 def write_residual(
@@ -34,8 +31,8 @@ def write_residual(
         like = ImageFile(path, removed, sample_type=removed.dtype.name)
         write_image(path, removed, like=like, overwrite=overwrite)
         return ()
-    limit = _limit(removed)
-    write_image(path, _picture(removed, limit), overwrite=overwrite)
+    limit = residual_limit(removed)
+    write_image(path, residual_view(removed, limit), overwrite=overwrite)
     size = f"{limit:.3g}" + ("" if noisy.is_float else " of 255")
     return (
         f"{path}: gray says that nothing was removed, white that {size} was, and black that as"
@@ -55,16 +52,3 @@ def residual(noisy: ImageFile, written: ImageFile) -> NDArray[np.floating]:
     if noisy.void is not None:
         removed[noisy.void] = 0
     return np.asarray(removed, dtype)
-
-
-def _limit(removed: NDArray[np.floating]) -> float:
-    """What white stands for: no more than CUT_OFF of the values are larger, or less than -limit."""
-    sizes = np.abs(removed[np.isfinite(removed)])
-    return float(np.quantile(sizes, 1 - CUT_OFF, method="higher")) if sizes.size else 0.0
-
-
-def _picture(removed: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
-    """A picture on 0..255: 128 where nothing was removed, or could be since it was missing."""
-    middle = (PEAK + 1) / 2
-    scaled = np.nan_to_num(removed.astype(np.float64)) * ((middle - 1) / (limit or 1.0))
-    return np.asarray(np.clip(middle + scaled, 0, PEAK), np.float64)
