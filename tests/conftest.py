@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +46,9 @@ settings.load_profile("stable")
 # Processes that tests start run this checkout's code on one thread each.
 ROOT = Path(__file__).parents[1]
 PROCESS_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+# The names of a browser that playwright can drive.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 SAMPLES = ROOT / "sample_images"
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -162,3 +168,29 @@ def noisy_file(path: Path, *, clean: Path | None = None, seed: int = 0) -> None:
     write_image(path, add_gaussian_noise(step_image(), 20, generator=generator), overwrite=False)
     if clean is not None:
         write_image(clean, step_image(), overwrite=False)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install '.[browser]'"
+    )
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium on the PATH")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A page of 800×600; an error in its scripts fails the test."""
+    page = chromium.new_page(viewport={"width": 800, "height": 600})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    yield page
+    page.close()
+    assert errors == []

@@ -28,6 +28,7 @@ from denoise.serve.sessions import Sessions, TooMany
 SCRIPT, STYLE = "text/javascript", "text/css"
 PAGE = {
     "/": ("denoise.serve", "static/page.html", "text/html"),
+    "/icon.svg": ("denoise.serve", "static/icon.svg", "image/svg+xml"),
     "/page.css": ("denoise.serve", "static/page.css", STYLE),
     "/page.js": ("denoise.serve", "static/page.js", SCRIPT),
     "/server.js": ("denoise.serve", "static/server.js", SCRIPT),
