@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 import typer
 
 from denoise import devices
-from denoise.cli.batch import Terminated, raise_on_sigterm, run_jobs
+from denoise.cli.batch import run_jobs
+from denoise.cli.interruption import exit_code, raise_on_sigterm
 from denoise.cli.options import RunOptions
 from denoise.cli.plan import Plan
 from denoise.cli.report import FileReport, batch_summary
@@ -17,7 +18,7 @@ from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.results import Progress
 
-DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+DONE, FAILED = 0, 1
 
 
 def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_used: float) -> int:
@@ -60,7 +61,7 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
         done = sum(report.status != "failed" for report in reports)
         again = "; the same command with --skip-existing goes on" if several else ""
         _note(f"interrupted: {done} of {len(plan.jobs)} images are done{again}")
-        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        return exit_code(stop)
     if several and not run.quiet:
         summary = batch_summary(reports, len(plan.jobs), plan.problems)
         _print(summary, err=run.json or to_stdout)

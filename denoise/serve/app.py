@@ -12,7 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -69,6 +69,7 @@ def make_app(port: int, token: str, offers: Sequence[Path], options: Sequence[st
         exception_handlers={
             DenoiseError: _refused,
             HTTPException: lambda request, error: _error(error.detail, error.status_code),
+            ClientDisconnect: lambda request, error: _error("the page is gone", 400),
             OSError: lambda request, error: _error(f"cannot be done: {error.strerror}", 507),
         },
         lifespan=_sessions(offers, options),
@@ -80,10 +81,7 @@ def _sessions(offers: Sequence[Path], options: Sequence[str]) -> Any:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.offers, app.state.options = offers, options
         app.state.sessions = Sessions()
-        try:
-            yield
-        finally:
-            await app.state.sessions.close_all()
+        yield
 
     return lifespan
 
@@ -163,10 +161,8 @@ async def _open(request: Request) -> Response:
 
 async def _denoise(request: Request) -> Response:
     session, asked = _session(request), await _json(request)
-    options, part = _options(request, asked), asked.get("part")
+    options, part = _options(request, asked), _part(asked.get("part"))
     settings_of(options)
-    if part is not None and not (len(part) == 4 and all(isinstance(one, int) for one in part)):
-        raise DenoiseError("a part is left, top, width and height")
     session.begin(request.app.state.sessions.denoise(session, options, part))
     return Response(status_code=202)
 
@@ -202,7 +198,7 @@ def _session(request: Request) -> Session:
 async def _json(request: Request) -> dict[str, Any]:
     try:
         asked = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         raise DenoiseError("what was sent is not a JSON object")
@@ -214,3 +210,12 @@ def _options(request: Request, asked: dict[str, Any]) -> list[str]:
     if not isinstance(choices, dict):
         raise DenoiseError("choices are a JSON object")
     return [*request.app.state.options, *options_of(choices)]
+
+
+def _part(value: Any) -> list[int] | None:
+    """Left, top, width and height in pixels."""
+    if value is None:
+        return None
+    if isinstance(value, list) and len(value) == 4 and all(type(one) is int for one in value):
+        return value
+    raise DenoiseError("a part is a list of left, top, width and height in whole pixels")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, get_args
 
-import click
 import typer
 
 from denoise.cli.main import app
@@ -59,7 +58,7 @@ def settings_of(options: Sequence[str]) -> Settings:
     command = typer.main.get_command(app)
     try:
         values = command.make_context("denoise", ["image", *options]).params
-    except click.ClickException as error:
+    except typer.BadParameter as error:
         raise OptionError(error.format_message()) from None
     settings = filled(Settings, values)
     check_together(filled(Files, values), settings, filled(RunOptions, values))

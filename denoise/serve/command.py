@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from denoise.cli.interruption import exit_code, raise_on_sigterm
 from denoise.cli.loading import set_environment
 from denoise.cli.parser import FILES, GENERAL, QUALITY, Command, option, takes_options
 from denoise.errors import DenoiseError, PlanError
@@ -58,9 +59,7 @@ def serve(options: ServeOptions) -> int:
     Only this machine and only this page can reach the server. Ctrl-C ends it.
     """
     try:
-        import uvicorn
-
-        from denoise.serve.app import make_app
+        from denoise.serve.running import run_server
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
@@ -72,17 +71,17 @@ def serve(options: ServeOptions) -> int:
     remove_abandoned()
     token = secrets.token_urlsafe(32)
     with socket.create_server((ADDRESS, 0)) as listener:
-        port = listener.getsockname()[1]
-        url = f"http://{ADDRESS}:{port}/#{token}"
-        made = make_app(port, token, offers, _options(options))
-        config = uvicorn.Config(made, log_level="error", timeout_graceful_shutdown=1)
-        typer.echo(f"{url}\nopen it in a browser on this machine; Ctrl-C ends it")
-        sys.stdout.flush()
+        url = f"http://{ADDRESS}:{listener.getsockname()[1]}/#{token}"
         folder = make_folder()
+        raise_on_sigterm()
         try:
+            typer.echo(f"{url}\nopen it in a browser on this machine; Ctrl-C ends it")
+            sys.stdout.flush()
             if options.browser:
                 webbrowser.open(_leading_to(url, folder).as_uri())
-            uvicorn.Server(config).run(sockets=[listener])
+            run_server(listener, token, offers, _options(options))
+        except KeyboardInterrupt as stop:
+            return exit_code(stop)
         finally:
             remove_folder(folder)
     return 0

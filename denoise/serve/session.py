@@ -14,10 +14,11 @@ from denoise.serve.child import Child
 from denoise.serve.folders import make_folder, remove_folder
 
 Event = dict[str, Any]
-# The events with which the process says that it has done what was asked for.
-ENDS = ("noise", "done", "answer", "failed")
-# Of these the page learns through what it asked for.
-PRIVATE = ("answer", "failed")
+# The event with which the process says that it has done what was asked for.
+ENDS = {"open": "noise", "denoise": "done", "view": "answer", "save": "answer"}
+
+
+BUSY = "the image is being worked on; wait or stop first"
 
 
 class Busy(DenoiseError):
@@ -44,58 +45,63 @@ class Session:
         self._child: Child | None = None
         self._asking = asyncio.Lock()
         self._work: asyncio.Task[None] | None = None
-        self._has_result = False
+        self._is_working = False
+        self._is_open = self._has_result = False
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Work on the image in the background; how it fails is an event.
+    def begin(self, work: Coroutine[Any, Any, Event]) -> None:
+        """Work on the image in the background; what comes of it is the last event.
 
         Raises
         ------
         Busy
             If there is work already.
         """
-        if self._is_working():
+        if self._is_working:
             work.close()
-            raise Busy("the image is being worked on; wait or stop first")
+            raise Busy(BUSY)
 
-        async def tell_failure() -> None:
+        async def finish() -> None:
             try:
-                await work
+                event = await work
             except DenoiseError as error:
-                await self.tell(event="failed", error=str(error))
+                event = {"event": "failed", "error": str(error)}
+            self._is_working = False
+            await self.tell(**event)
 
-        self._work = asyncio.create_task(tell_failure())
+        self._is_working = True
+        self._work = asyncio.create_task(finish())
 
-    async def open(self, options: Sequence[str]) -> None:
+    async def open(self, options: Sequence[str]) -> Event:
         """Let a process read the file and find its noise."""
-        await self._end_child()
-        self._child = await self._new_child()
-        request = {"folder": str(self.folder), "file": str(self.file), "options": options}
-        try:
-            await self._ask(do="open", **request)
-        except DenoiseError:
-            await self._end_child()  # it has no image, see `denoise`
-            raise
+        self._is_open = False
+        if self._child is None:
+            self._child = await self._new_child()
+        folder, file = str(self.folder), str(self.file)
+        noise = await self._ask("open", folder=folder, file=file, options=options)
+        self._is_open = True
+        return noise
 
-    async def denoise(self, options: Sequence[str], part: Sequence[int] | None) -> None:
+    async def denoise(self, options: Sequence[str], part: Sequence[int] | None) -> Event:
         """Denoise the image, and the part of it that is on the screen before the rest."""
         self._has_result = False
-        if self._child is None:  # it was stopped, or could not be opened
-            await self.open(options)
+        if not self._is_open:  # it was stopped, or could not be opened with other options
+            await self.tell(**await self.open(options))
         await self.tell(event="started")
-        await self._ask(do="denoise", options=options, part=part)
+        done = await self._ask("denoise", options=options, part=part)
         self._has_result = True
+        return done
 
     async def view(self, name: str) -> Path:
         """The file of a picture that the process has written, or writes now."""
         file = self.folder / f"{name}.png"
         if not file.exists():
-            await self._ask_for_result(do="view", name=name)
+            await self._ask_for_result("view", name=name)
         return file
 
     async def save(self, strength: float) -> Path:
         """The result, as the command would write it with this strength."""
-        return self.folder / str((await self._ask_for_result(do="save", strength=strength))["file"])
+        answer = await self._ask_for_result("save", strength=strength)
+        return self.folder / str(answer["file"])
 
     async def stop(self) -> None:
         """End what is being done; the file stays."""
@@ -129,28 +135,24 @@ class Session:
             if event["event"] == "closed":
                 return
 
-    def _is_working(self) -> bool:
-        return self._work is not None and not self._work.done()
-
-    async def _ask_for_result(self, **request: Any) -> Event:
-        if self._is_working():
-            raise Busy("the image is being worked on; wait or stop first")
+    async def _ask_for_result(self, action: str, **request: Any) -> Event:
+        if self._is_working:
+            raise Busy(BUSY)
         if not self._has_result:
             raise DenoiseError("there is no result yet; denoise the image first")
-        return await self._ask(**request)
+        return await self._ask(action, **request)
 
-    async def _ask(self, **request: Any) -> Event:
+    async def _ask(self, action: str, **request: Any) -> Event:
         """What the process says when it has done what it was asked for."""
         async with self._asking:
             assert self._child is not None
-            self._child.send(**request)
+            self._child.send(do=action, **request)
             async for event in self._child.events():
-                if event["event"] not in PRIVATE:
-                    await self.tell(**event)
                 if event["event"] == "failed":
                     raise DenoiseError(event["error"])
-                if event["event"] in ENDS:
+                if event["event"] == ENDS[action]:
                     return event
+                await self.tell(**event)
         await self._end_child()
         raise DenoiseError("the process for this image has ended; is there too little memory?")
 
@@ -159,9 +161,10 @@ class Session:
             self._work.cancel()
             with suppress(asyncio.CancelledError):
                 await self._work
+        self._is_working = False
 
     async def _end_child(self) -> None:
-        self._has_result = False
+        self._is_open = self._has_result = False
         if self._child is not None:
             child, self._child = self._child, None
             await child.kill()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from denoise.errors import DenoiseError
 from denoise.serve.child import Child
-from denoise.serve.session import Session
+from denoise.serve.session import Event, Session
 
 # Each holds a process with an image in memory.
 MOST_SESSIONS = 4
@@ -71,13 +71,16 @@ class Sessions:
 
     async def denoise(
         self, session: Session, options: Sequence[str], part: Sequence[int] | None
-    ) -> None:
+    ) -> Event:
         """Denoise the image of a session when it is its turn."""
         if self._turn.locked():
             await session.tell(event="waiting")
-        async with self._turn:
-            await session.denoise(options, part)
-        self._prepare()
+        try:
+            async with self._turn:
+                done = await session.denoise(options, part)
+        finally:
+            self._prepare()
+        return done
 
     def _prepare(self) -> None:
         """Have a process ready: to load torch takes seconds."""

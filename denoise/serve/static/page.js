@@ -135,7 +135,7 @@ class OpenImage {
   #start() {
     const started = performance.now();
     clearInterval(this.#clock);
-    this.stage = "starting";
+    this.stage = "denoising what is seen now";
     this.#clock = setInterval(() => {
       say(`${this.stage} · ${Math.round((performance.now() - started) / 1000)} s`);
     }, 250);
