@@ -50,7 +50,7 @@ class OpenImage {
     say("sending the image");
     this.#session = await server.Session.open(file);
     if (this !== image) return this.close(); // another one has been opened meanwhile
-    this.#session.listen((event) => this.#hear(event)).catch((error) => this.#fail(error));
+    this.#listen().catch((error) => this.#fail(error));
     say("reading the image");
     await this.#begin(() => this.#session.read(choices()));
   }
@@ -88,6 +88,11 @@ class OpenImage {
     clearInterval(this.#clock);
     for (const url of Object.values(this.#urls)) URL.revokeObjectURL(url);
     return this.#session?.close();
+  }
+
+  async #listen() {
+    await this.#session.listen((event) => this.#hear(event));
+    throw new Error("the server has closed the image; open it again");
   }
 
   async #begin(ask) {
