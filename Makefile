@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format format-check lint types slow soak fuzz-parsers fuzz-commands benchmark quality comparison bench-gpu bench-cpu experiment samples clean
+.PHONY: demo test check browser format format-check lint types slow soak fuzz-parsers fuzz-commands benchmark quality comparison bench-gpu bench-cpu experiment samples clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -22,6 +22,11 @@ test: $(INSTALLED)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: format-check lint types test
+
+# The page of `denoise serve` and the reports, in Chromium, which has to be there.
+browser: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable ".[browser]"
+	$(BIN)/pytest -m browser
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

@@ -18,10 +18,16 @@ import denoise
 from denoise.cli.benchmark import app as benchmark_app
 from denoise.cli.main import app as main_app
 from denoise.cli.noise import app as noise_app
+from denoise.serve.command import app as serve_app
 
 ROOT = Path(denoise.__file__).parent
 OPTION = re.compile(r"--[a-z][a-z-]+")
-COMMANDS = {"denoise": main_app, "denoise noise": noise_app, "denoise benchmark": benchmark_app}
+COMMANDS = {
+    "denoise": main_app,
+    "denoise noise": noise_app,
+    "denoise benchmark": benchmark_app,
+    "denoise serve": serve_app,
+}
 # Modules whose messages a command can print.
 MEASURING = ("cli/noise.py", "files/", "noise/")
 BENCHMARKING = ("benchmark/", "cli/benchmark", "methods/", "vae/training.py", "devices.py")
@@ -42,6 +48,8 @@ def messages() -> Iterator[tuple[str, str]]:
 
 def speakers(module: str) -> set[str]:
     """The commands that can print a message of a module."""
+    if module == "serve/command.py":
+        return {"denoise serve"}
     found = set()
     if module.startswith(MEASURING):
         found.add("denoise noise")
@@ -71,7 +79,8 @@ def options_in(text: str) -> set[str]:
     return set(OPTION.findall(text))
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+# `denoise serve` goes on: it is the page that says so.
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "denoise serve"])
 def test_advice_about_files_of_several_images_and_folders_of_none(
     command: str, tmp_path: Path
 ) -> None:

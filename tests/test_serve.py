@@ -23,6 +23,7 @@ from denoise.errors import OptionError
 from denoise.files.images import read_image
 from denoise.serve import sessions as sessions_module
 from denoise.serve.choices import command_line, options_of, settings_of
+from denoise.serve.command import app as serve_app
 from denoise.serve.folders import make_folder, remove_abandoned
 from denoise.serve.sessions import Sessions
 
@@ -249,6 +250,13 @@ def test_folders_of_a_server_that_was_killed_are_removed(monkeypatch, tmp_path):
     remove_abandoned()
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {mine.name, *names[1:], "denoise-serve-999999998-link"}
+
+
+def test_images_that_are_not_there_are_said_at_once(tmp_path):
+    for name, reason in (("nothing.png", "nothing.png"), (".", "no image")):
+        result = CliRunner().invoke(serve_app, [str(tmp_path / name)])
+        assert result.exit_code == 2
+        assert reason in result.stderr
 
 
 def test_choices_are_options_of_the_command():

@@ -12,12 +12,22 @@ const FLAGS = ["fill_missing", "keep_outliers"];
 
 let image = null; // the image that is open, see OpenImage
 
+// What messages of the command call an option is a field of the page.
+const FIELDS = {
+  "--sigma": "Sigma", "--noise": "Noise", "--frame": "Frame",
+  "--fill-missing": "Fill missing pixels", "--keep-outliers": "Keep outliers",
+};
+
+function forThePage(message) {
+  return message.replace(/--[a-z-]+/g, (name) => (name in FIELDS ? `“${FIELDS[name]}”` : name));
+}
+
 function say(text, isError = false) {
   get("status").textContent = text;
   get("status").classList.toggle("error", isError);
 }
 
-function sayError(error) { say(error.message, true); }
+function sayError(error) { say(forThePage(error.message), true); }
 
 function strength() { return controls.strength.value / 100; }
 
@@ -219,7 +229,7 @@ class OpenImage {
 
 function showNotes(notes) {
   get("notes").replaceChildren(...notes.map((text) => {
-    return Object.assign(document.createElement("li"), { textContent: text });
+    return Object.assign(document.createElement("li"), { textContent: forThePage(text) });
   }));
 }
 
