@@ -253,9 +253,16 @@ def test_folders_of_a_server_that_was_killed_are_removed(monkeypatch, tmp_path):
 
 
 def test_images_that_are_not_there_are_said_at_once(tmp_path):
-    for name, reason in (("nothing.png", "nothing.png"), (".", "no image")):
-        result = CliRunner().invoke(serve_app, [str(tmp_path / name)])
-        assert result.exit_code == 2
+    (tmp_path / "text.png").write_text("text")
+    for name, reason, code in (
+        ("nothing.png", "nothing.png: no such file", 1),
+        ("text.png", "text.png: not an image", 1),
+        (".", "no image", 2),
+    ):
+        folder = tmp_path if name != "." else tmp_path / "empty"
+        folder.mkdir(exist_ok=True)
+        result = CliRunner().invoke(serve_app, [str(folder / name)])
+        assert result.exit_code == code
         assert reason in result.stderr
 
 

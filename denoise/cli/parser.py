@@ -90,7 +90,11 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The arguments, each of which may be given several times, and where options go."""
-        return [*(f"{one.metavar}..." for one in self.params if _is_argument(one)), "[OPTIONS]"]
+        arguments = [one for one in self.params if _is_argument(one)]
+        names = [
+            f"{one.metavar}..." if one.required else f"[{one.metavar}...]" for one in arguments
+        ]
+        return [*names, "[OPTIONS]"]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a list for each section; their names have one width."""

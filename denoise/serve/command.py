@@ -88,8 +88,9 @@ def serve(options: ServeOptions) -> int:
 
 
 def _offers(names: Sequence[str]) -> list[Path]:
-    """The images that are named, or lie in folders and match patterns."""
+    """The images that are named, or lie in folders and match patterns; all can be opened."""
     from denoise.files.formats import INPUT_SUFFIXES
+    from denoise.files.images import check_readable
     from denoise.files.inputs import find_images
 
     if not names:
@@ -97,6 +98,8 @@ def _offers(names: Sequence[str]) -> list[Path]:
     sources, problems = find_images(names, INPUT_SUFFIXES, recursive=False, skip_stem="")
     if problems:
         raise PlanError(problems[0])
+    for source in sources:
+        check_readable(source.path)
     return [source.path for source in sources]
 
 
