@@ -81,6 +81,9 @@ export class Viewer {
     }
     this.#result.append(this.#preview);
     this.#images.before.after(this.#result);
+    for (const name of ["before", "after"]) {
+      this.#line.append(make("span", `side-${name}`, { textContent: LABELS[name] }));
+    }
     this.#readout.append(this.#modeText, this.#zoomText);
     this.#stage.append(this.#layers, this.#divider, this.#line, this.#readout);
     element.replaceChildren(this.#stage);
