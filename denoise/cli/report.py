@@ -78,7 +78,7 @@ class FileReport:
             parts.append(str(self.dtype))
         if self.device is not None:
             parts.append(self.device)
-        parts += [self._noise_text(), f"{self.seconds:.1f} s"]
+        parts += [self.noise_text(), f"{self.seconds:.1f} s"]
         if self.diagnostics is not None:
             parts += [f"{name} {value:.4g}" for name, value in self.diagnostics.items()]
         elif self.elbo is not None:
@@ -87,7 +87,8 @@ class FileReport:
             parts += _quality_text(self.quality)
         return ", ".join(parts) + f" -> {self.output}"
 
-    def _noise_text(self) -> str:
+    def noise_text(self) -> str:
+        """The noise in words."""
         scale = "" if str(self.dtype).startswith("float") else " of 255"
         text = f"sigma 0{scale}" if self.noise is None else self.noise.summary(scale)
         return text + (" (estimated)" if self.sigma_source == "estimated" else "")
