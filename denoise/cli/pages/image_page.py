@@ -33,8 +33,7 @@ from denoise.results import DenoiseResult
 from denoise.views import as_png
 
 HINT = (
-    "Space flickers between before and after, the wheel zooms, dragging moves, a double click is"
-    " 100 %, 0 fits, 1 to 7 choose a view"
+    "Space flickers, the wheel zooms, a double click is 100 %, 0 fits, keys 1 to 7 choose a view."
 )
 
 
@@ -91,7 +90,8 @@ def _facts(report: FileReport) -> Markup:
     size = f"{report.width}×{report.height} {COLOUR_NAMES[report.channels or 1]}, {report.dtype}"
     facts = [("image", size), ("noise", report.noise_text())]
     if report.quality is not None:
-        facts.append(("PSNR", f"{_decibels(report.quality.psnr)} against the reference"))
+        before, after = _decibels(report.quality.psnr_noisy), _decibels(report.quality.psnr)
+        facts.append(("PSNR", f"{before} → {after}"))
     facts.append(("method", _method(report)))
     facts.append(("time", f"{report.seconds:.1f} s"))
     pairs = (tag("div", tag("dt", name), tag("dd", value)) for name, value in facts)
@@ -169,10 +169,10 @@ def _uncertainty(opened: OpenedFile, result: DenoiseResult | None) -> Iterator[M
     if opened.reference is not None:
         shares = coverage(opened, result, opened.reference)
         rows = [
-            (f"within {number} standard deviation{'s' * (number > 1)}", f"{share:.1%}", normal)
-            for number, share, normal in zip((1, 2), shares, ("68.3%", "95.4%"), strict=True)
+            (f"{number} standard deviation{'s' * (number > 1)}", f"{100 * share:.1f} %", normal)
+            for number, share, normal in zip((1, 2), shares, ("68.3 %", "95.4 %"), strict=True)
         ]
-        content.append(table(rows, ("errors", "found", "normal distribution")))
+        content.append(table(rows, ("errors within", "found", "if normal")))
     explained = "The standard deviation of every pixel under the model, before refinement."
     yield _section("Uncertainty", tag("p", explained), *content)
 
@@ -200,8 +200,8 @@ def _learned(result: DenoiseResult | None) -> Iterator[Markup]:
     caption = "What each latent adds to a patch, the most used first; gray is no change."
     figures = [tag("figure", patches, tag("figcaption", caption))]
     if result.elbo_history:
-        curve = picture(as_png(draw_curves(result.models)), "ELBO over epochs", class_="plot")
-        figures.append(tag("figure", curve))
+        curve = picture(as_png(draw_curves(result.models)), "ELBO over epochs")
+        figures.append(tag("figure", curve, class_="plot"))
     yield _section("What was learned", tag("div", *figures, class_="figures"), wide=True)
 
 

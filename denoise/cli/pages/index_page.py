@@ -16,7 +16,7 @@ from denoise.cli.plan import Plan
 from denoise.cli.report import FileReport, batch_summary
 from denoise.files.outputs import write_atomically
 
-COLUMNS = ("image", "whole, and a part before and after", "noise", "PSNR", "seconds", "status")
+COLUMNS = ("image", "whole, and a detail before and after", "noise", "PSNR", "seconds", "status")
 UNKNOWN = ""
 
 
@@ -32,7 +32,9 @@ def write_index(index: Path, plan: Plan, reports: Sequence[FileReport]) -> None:
     """
     found = {report.input: report for report in reports}
     rows = [_row(job, found.get(job.input_name), index.parent) for job in plan.jobs]
-    summary = batch_summary(reports, len(plan.jobs), plan.problems).splitlines()[0]
+    summary = (
+        batch_summary(reports, len(plan.jobs), plan.problems).splitlines()[0].replace("->", "→")
+    )
     title = f"{len(plan.jobs)} images, denoised"
     problems = tag("ul", *(tag("li", reason, class_="error") for reason in plan.problems))
     body = joined(

@@ -11,7 +11,10 @@
   const button = (group, text, press) => {
     const one = Object.assign(document.createElement("button"), { type: "button" });
     one.append(text);
-    one.addEventListener("click", press);
+    one.addEventListener("click", (event) => {
+      press();
+      if (event.detail) viewer.focus(); // not where a key has clicked
+    });
     document.getElementById(group).append(one);
     return one;
   };
