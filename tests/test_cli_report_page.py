@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -122,11 +123,11 @@ def test_a_page_loads_nothing_and_lets_nothing_run_but_its_own_script() -> None:
 
 
 def test_names_are_text_whatever_they_hold() -> None:
-    for number, name in enumerate(("<script>alert(1)</script>.png", "it's \"><b>&amp;.png")):
+    odd = ("<script>alert(1)</script>.png", "it's \"><b>&amp;.png", os.fsdecode(b"\xff.png"))
+    for number, name in enumerate(odd):
         noisy_file(Path("odd") / name, seed=number)
     assert run("odd", "-r", "-o", "out", *SIGMA, "--report", "pages")[0] == 0
-    names = ["<script>alert(1)</script>.html", "it's \"><b>&amp;.html"]
-    pages = [Page(Path("pages") / name) for name in (*names, "index.html")]
+    pages = [Page(Path("pages") / f"{name[:-4]}.html") for name in (*odd, "index.png")]
     for page in pages:
         assert {tag for tag, _ in page.elements}.isdisjoint({"b"})
         scripts = [attributes for tag, attributes in page.elements if tag == "script"]
@@ -135,6 +136,7 @@ def test_names_are_text_whatever_they_hold() -> None:
         assert source in pages[-1].text
     assert pages[-1].links() == [
         "./it%27s%20%22%3E%3Cb%3E%26amp%3B.html",
+        "./%FF.html",
         "./%3Cscript%3Ealert%281%29%3C/script%3E.html",
     ]
 

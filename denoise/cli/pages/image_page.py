@@ -68,7 +68,7 @@ def write_page(
     sections = [
         *_quality(report.quality),
         *_noise(report),
-        *_uncertainty(opened, result),
+        *_uncertainty(opened, result, report.quality),
         *_learned(result),
         *_notes(report),
         _provenance(job, report, input_sha256),
@@ -160,13 +160,15 @@ def _noise(report: FileReport) -> Iterator[Markup]:
     yield _section("Noise", table(rows))
 
 
-def _uncertainty(opened: OpenedFile, result: DenoiseResult | None) -> Iterator[Markup]:
+def _uncertainty(
+    opened: OpenedFile, result: DenoiseResult | None, quality: Quality | None
+) -> Iterator[Markup]:
     if result is None or result.uncertainty is None:
         return
     mean, largest = float(result.uncertainty.mean()), float(result.uncertainty.max())
     scale = scale_of(opened.noisy)
     content = [table([("mean", f"{mean:.3g}{scale}"), ("largest", f"{largest:.3g}{scale}")])]
-    if opened.reference is not None:
+    if opened.reference is not None and quality is not None:
         shares = coverage(opened, result, opened.reference)
         rows = [
             (f"{number} standard deviation{'s' * (number > 1)}", f"{100 * share:.1f} %", normal)
@@ -185,10 +187,9 @@ def coverage(
     image, deviation = result.image, result.uncertainty
     if image.ndim < reference.pixels.ndim:
         image, deviation = with_equal_channels(image), with_equal_channels(deviation)
-    picture = opened.noisy.picture & reference.picture
-    error = np.abs(image - reference.pixels)[picture]
-    one, two = (float(np.mean(error <= k * deviation[picture])) for k in (1, 2))
-    return one, two
+    measured = opened.noisy.picture & reference.picture
+    error, deviation = np.abs(image - reference.pixels)[measured], deviation[measured]
+    return float(np.mean(error <= deviation)), float(np.mean(error <= 2 * deviation))
 
 
 def _learned(result: DenoiseResult | None) -> Iterator[Markup]:
