@@ -12,6 +12,11 @@ from denoise.files.images import read_image
 from denoise.views import ToneCurve, Turn, as_png, tone_curve, uncertainty_view
 
 
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
 def _tiff(pixels, orientation):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "TIFF", tiffinfo={274: orientation})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
@@ -24,10 +22,6 @@ from denoise.results import Progress
 
 # Opens the display of one job's progress.
 ShowProgress = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM)."""
 
 
 def run_jobs(
@@ -64,15 +58,6 @@ def run_jobs(
             yield report
             if run.fail_fast and report.status == "failed":
                 return
-
-
-def raise_on_sigterm() -> None:
-    """Let SIGTERM end the process like Ctrl-C does: half-written files are removed."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _check(job: FileJob, settings: Settings) -> FileReport | None:

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 import typer
 
 from denoise import devices
-from denoise.cli.batch import Terminated, raise_on_sigterm, run_jobs
+from denoise.cli.batch import run_jobs
+from denoise.cli.interruption import exit_code, raise_on_sigterm
 from denoise.cli.jobs import EXTRAS
 from denoise.cli.options import RunOptions
 from denoise.cli.pages.index_page import write_index
@@ -20,7 +21,7 @@ from denoise.errors import OutputError
 from denoise.files.outputs import check_output
 from denoise.results import Progress
 
-DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+DONE, FAILED = 0, 1
 
 
 def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_used: float) -> int:
@@ -65,7 +66,7 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
         done = sum(report.status != "failed" for report in reports)
         again = "; the same command with --skip-existing goes on" if several else ""
         _note(f"interrupted: {done} of {len(plan.jobs)} images are done{again}")
-        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        return exit_code(stop)
     finally:
         if plan.index is not None:
             write_index(plan.index, plan, reports)

@@ -1,4 +1,4 @@
-"""A quick start and end: Python's garbage collector leaves alone what is loaded and stays."""
+"""A quick start and end of a process, and what has to be set before it loads torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def set_environment() -> None:
+    """Choose what OpenMP and OpenBLAS read from the environment when torch and NumPy are loaded."""
+    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Products in estimates of noise then round alike on any number of cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from denoise.cli.loading import modules_kept
+from denoise.cli.loading import modules_kept, set_environment
 from denoise.cli.options import Files, RunOptions, check_together
 from denoise.cli.parser import Command, takes_options
 from denoise.cli.settings import Settings
@@ -22,7 +22,11 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 # Other commands and where they are; an image file of such a name is ./benchmark or ./noise.
-COMMANDS = {"benchmark": "denoise.cli.benchmark", "noise": "denoise.cli.noise"}
+COMMANDS = {
+    "benchmark": "denoise.cli.benchmark",
+    "noise": "denoise.cli.noise",
+    "serve": "denoise.serve.command",
+}
 
 
 class _DenoiseOrOther(Command):
@@ -44,17 +48,14 @@ class _DenoiseOrOther(Command):
 @app.command(
     cls=_DenoiseOrOther,
     epilog="`denoise noise --help`: measure the noise of an image, for a series of images."
+    " `denoise serve --help`: see and judge results on a page on this machine."
     " `denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
 def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     """Denoise images, each with a model learned from this image alone."""
     check_together(files, settings, run)
-    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
-    # reads this when torch is loaded, which `--help` must not wait for.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # NumPy's products, in estimates of noise, then round alike on any number of cores.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    set_environment()
     with modules_kept():
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from functools import wraps
 from inspect import Parameter, Signature
@@ -22,6 +22,7 @@ GENERAL = "General"
 NAME_WIDTH = 24
 
 Default = TypeVar("Default")
+Part = TypeVar("Part")
 
 
 def option(section: str, default: Default, *names: str, **more: Any) -> Default:
@@ -43,10 +44,7 @@ def takes_options(function: Callable[..., int]) -> Callable[..., None]:
 
     @wraps(function)
     def command(**values: Any) -> None:
-        objects = {
-            name: part(**{one.name: values[one.name] for one in fields(part)})
-            for name, part in parts.items()
-        }
+        objects = {name: filled(part, values) for name, part in parts.items()}
         try:
             code = function(**objects)
         except (OptionError, PlanError) as error:
@@ -69,6 +67,11 @@ def takes_options(function: Callable[..., int]) -> Callable[..., None]:
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     vars(command)["__signature__"] = Signature(parameters)
     return command
+
+
+def filled(part: type[Part], values: Mapping[str, Any]) -> Part:
+    """A dataclass of options with the values, by name, that were parsed."""
+    return part(**{one.name: values[one.name] for one in fields(part)})  # type: ignore[arg-type]
 
 
 def _named(parameter: Field[Any]) -> Any:

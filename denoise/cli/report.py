@@ -88,7 +88,7 @@ class FileReport:
         return ", ".join(parts) + f" -> {self.output}"
 
     def noise_text(self) -> str:
-        """The noise in words."""
+        """The noise in a few words, and whether it was estimated."""
         scale = "" if str(self.dtype).startswith("float") else " of 255"
         text = f"sigma 0{scale}" if self.noise is None else self.noise.summary(scale)
         return text + (" (estimated)" if self.sigma_source == "estimated" else "")

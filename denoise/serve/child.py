@@ -1,0 +1,46 @@
+"""The server's end of a process that works for one image."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+
+class Child:
+    """A process that runs `worker`; see there."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls) -> Child:
+        """Start a process; it loads what it needs meanwhile."""
+        command = (sys.executable, "-m", "denoise.serve.worker")
+        # Ctrl-C in a terminal is for the server, which ends its processes.
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, start_new_session=True
+            )
+        )
+
+    def send(self, **request: Any) -> None:
+        """Ask for something; a process that has died is noticed by `events`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """What the process says, until it ends."""
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            yield json.loads(line)
+
+    async def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()

@@ -1,0 +1,228 @@
+"""An image of the page: what its process does with it, by the same code as the command."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.cli.jobs import FileJob
+from denoise.cli.one_file import denoise_opened, write_outputs
+from denoise.cli.opened import OpenedFile, open_image, read_input
+from denoise.cli.progress import STAGE_NAMES
+from denoise.cli.report import FileReport
+from denoise.cli.residual import residual
+from denoise.cli.settings import Settings
+from denoise.errors import DenoiseError
+from denoise.files.image_file import ImageFile
+from denoise.files.images import result_suffix
+from denoise.files.samples import to_8bit
+from denoise.pictures import draw_models
+from denoise.presets import PRESETS
+from denoise.results import DenoiseResult, Progress
+from denoise.serve.choices import settings_of
+from denoise.views import (
+    Turn,
+    as_png,
+    residual_limit,
+    residual_view,
+    tone_curve,
+    uncertainty_view,
+)
+
+# Views of a result, each a PNG file of this name in the folder once it has been asked for.
+RESULT_VIEWS = ("after", "residual", "uncertainty", "model")
+# Side of the part that is denoised first, in pixels, and the preset for it.
+PREVIEW_SIDE = 256
+QUICKEST = next(iter(PRESETS))
+# Seconds between two reports of progress.
+PAUSE = 0.1
+# Options that change what is read and seen of an image, before it is denoised.
+SEEN_BY = ("frame", "max_pixels", "fill_missing", "fill_outliers", "noise", "sigma")
+
+
+class Image:
+    """One image file in a folder, and the last result.
+
+    Parameters
+    ----------
+    send : called with the name of an event and its fields
+    """
+
+    job: FileJob
+    settings: Settings
+    opened: OpenedFile
+    result: DenoiseResult | None
+    started: float
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self.send = send
+
+    def open(self, file: str, options: Sequence[str]) -> None:
+        """Read the image in the current folder and find its noise."""
+        path = Path(file)
+        os.chdir(path.parent)
+        image = Path(path.name)
+        output = Path("result").with_suffix(result_suffix(image))
+        self.job = FileJob(image, output, uncertainty=Path("uncertainty.npy"))
+        self._look(settings_of(options))
+
+    def denoise(self, options: Sequence[str], part: Sequence[int] | None = None) -> None:
+        """Denoise it, and a part before the rest.
+
+        Parameters
+        ----------
+        part : left, top, width and height of what is on the screen, in pixels as they show
+        """
+        self.started = time.perf_counter()
+        settings = settings_of(options)
+        for name in (*RESULT_VIEWS, "preview"):
+            Path(f"{name}.png").unlink(missing_ok=True)
+        if any(getattr(settings, one) != getattr(self.settings, one) for one in SEEN_BY):
+            self._look(settings)
+        self.settings = settings
+        if part is not None and self._is_worth_a_preview():
+            with suppress(DenoiseError):  # as of a part without any data; the rest may have some
+                self._preview(part)
+        self.result = denoise_opened(
+            self.opened, self.job, settings, time.perf_counter(), self._reporter()
+        )
+        report = self._write(settings.strength)
+        self.send(
+            "done",
+            notes=[self.plain(note) for note in report.notes],
+            seconds=report.seconds,
+            device=report.device,
+            noise=report.noise_text(),
+            views=self._views(),
+        )
+
+    def view(self, name: str) -> None:
+        """Write a view of the result."""
+        Path(f"{name}.png").write_bytes(self._view(name))
+        self.send("answer", file=f"{name}.png")
+
+    def save(self, strength: float) -> None:
+        """Write the result as the command would with this strength."""
+        self._write(strength)
+        self.send("answer", file=str(self.job.output))
+
+    def plain(self, message: str) -> str:
+        """A message without the name of the file in the folder."""
+        return message.removeprefix(f"{self.job.input_name}: ")
+
+    def _look(self, settings: Settings) -> None:
+        """Read the file, show it, and find its noise."""
+        noisy = read_input(self.job, settings)
+        self.turn, self.curve = Turn(noisy), tone_curve(noisy)
+        shown = self.turn.upright(noisy.pixels)
+        self.height, self.width = shown.shape[:2]
+        Path("before.png").write_bytes(self._png(self.curve.shown(shown), noisy))
+        self.send(
+            "read",
+            width=self.width,
+            height=self.height,
+            description=f"{noisy.format}, {noisy.description}",
+        )
+        self.opened = open_image(noisy, self.job, settings)
+        self.settings = settings
+        noise, notes = self.opened.seen.noise, self.opened.notes
+        summary = None if noise is None else noise.summary("" if noisy.is_float else " of 255")
+        self.send("noise", noise=summary, notes=[self.plain(note) for note in notes])
+
+    def _is_worth_a_preview(self) -> bool:
+        """Whether a part is done much sooner than the whole."""
+        if self.opened.seen.noise is None:
+            return False
+        small = self.width * self.height < 2 * PREVIEW_SIDE**2
+        return not (small and self.settings.preset == QUICKEST)
+
+    def _preview(self, part: Sequence[int]) -> None:
+        """Denoise the middle of a part quickly."""
+        left, width = _middle(part[0], part[2], self.width)
+        top, height = _middle(part[1], part[3], self.height)
+        shape = (self.height, self.width)
+        rows, columns = self.turn.box_in_file(top, left, height, width, shape)
+        seen = self.opened.seen
+        void = None if seen.image.void is None else seen.image.void[rows, columns]
+        cut = replace(seen.image, pixels=seen.image.pixels[rows, columns], alpha=None, void=void)
+        result = denoise_opened(
+            replace(self.opened, seen=replace(seen, image=cut)),
+            replace(self.job, uncertainty=None),
+            replace(self.settings, preset=QUICKEST, time_budget=None),
+            time.perf_counter(),
+            lambda progress: None,
+        )
+        if result is None:
+            return
+        shown = self.curve.shown(self.turn.upright(result.image))
+        Path("preview.png").write_bytes(self._png(shown, seen.image))
+        self.send("preview", left=left, top=top, width=width, height=height)
+
+    def _write(self, strength: float) -> FileReport:
+        """Write the result as the command does."""
+        settings = replace(self.settings, strength=strength, overwrite=True)
+        job = replace(self.job, uncertainty=None)
+        return write_outputs(self.opened, self.result, job, settings, self.started)
+
+    def _views(self) -> list[str]:
+        """The names of the views that there are of the result."""
+        result = self.result
+        has = {
+            "after": True,
+            "residual": True,
+            "uncertainty": result is not None and result.uncertainty is not None,
+            "model": result is not None and bool(result.models),
+        }
+        return [name for name in RESULT_VIEWS if has[name]]
+
+    def _view(self, name: str) -> bytes:
+        noisy, result = self.opened.noisy, self.result
+        if name == "model" and result is not None:
+            return as_png(draw_models(result.models))
+        if name == "uncertainty" and result is not None and result.uncertainty is not None:
+            return as_png(to_8bit(self.turn.upright(uncertainty_view(result.uncertainty))))
+        denoised = self.opened.denoised(result, strength=1.0)
+        if name == "residual":
+            removed = residual(noisy, denoised)
+            picture = residual_view(removed, residual_limit(removed))
+            return as_png(to_8bit(self.turn.upright(picture)))
+        return self._png(self.curve.shown(self.turn.upright(denoised.pixels)), noisy)
+
+    def _png(self, picture: NDArray[np.uint8], like: ImageFile) -> bytes:
+        """A PNG file with the colour profile of the image."""
+        return as_png(picture, like.metadata.icc_profile)
+
+    def _reporter(self) -> Callable[[Progress], None]:
+        """Reports progress, but not more often than anybody can read it."""
+        last = 0.0
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last < PAUSE and progress.done < progress.total:
+                return
+            last = now
+            size = progress.patch_size
+            self.send(
+                "progress",
+                stage=STAGE_NAMES[progress.stage],
+                patches=None if size is None else f"{size}×{size} patches",
+                done=progress.done,
+                total=progress.total,
+            )
+
+        return report
+
+
+def _middle(start: int, length: int, whole: int) -> tuple[int, int]:
+    """Start and length of the middle of a stretch, as long as a preview and inside the image."""
+    side = min(PREVIEW_SIDE, whole)
+    middle = start + length // 2
+    return min(max(middle - side // 2, 0), whole - side), side

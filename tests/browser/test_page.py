@@ -1,0 +1,236 @@
+"""The page of `denoise serve` in a browser, from dropping an image to saving the result."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import noisy_file
+from page_server import PageServer, wait_for
+from PIL import Image
+from typer.testing import CliRunner
+
+from denoise.cli.main import app
+
+pytest.importorskip("starlette", reason="needs starlette: pip install '.[serve]'")
+pytestmark = pytest.mark.browser
+
+# An image of 24×24 takes a second or two with this preset.
+QUICK = "fast"
+SECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    running = PageServer(tmp_path_factory.mktemp("private"), [])
+    yield running
+    assert running.end() == ""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "noisy.png"
+    noisy_file(path)
+    return path
+
+
+@pytest.fixture
+def opened(page: Any, server: PageServer) -> Any:
+    """The page; when it has been left, nothing of it is left on the server."""
+    page.goto(server.url)
+    page.select_option("[name=preset]", QUICK)
+    yield page
+    page.goto("about:blank")
+    wait_for(lambda: server.left_over() == [])
+
+
+def drop(page: Any, path: Path) -> None:
+    """Drop a file on the page, as a file manager would."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """([data, name]) => {
+            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name));
+            return transfer;
+        }""",
+        [data, path.name],
+    )
+    page.dispatch_event("main", "dragover", {"dataTransfer": transfer})
+    page.dispatch_event("main", "drop", {"dataTransfer": transfer})
+
+
+def until_status(page: Any, pattern: str) -> None:
+    page.get_by_role("status").filter(has_text=re.compile(pattern)).wait_for(timeout=SECONDS)
+
+
+def until_all_is_shown(page: Any) -> None:
+    """Wait for the result and all views of it."""
+    until_status(page, r"^done in ")
+    page.locator("[name=view][value=model]:enabled").wait_for(state="attached", timeout=SECONDS)
+
+
+def command_bytes(image: Path, *options: str) -> bytes:
+    output = image.with_name("command.png")
+    arguments = [str(image), "-o", str(output), "--overwrite", f"--preset={QUICK}", *options]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    return output.read_bytes()
+
+
+def save(page: Any, to: Path) -> str:
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(to)
+    return str(download.value.suggested_filename)
+
+
+def seen(page: Any) -> Any:
+    """The gray levels of the part of the screen with the picture."""
+    with Image.open(io.BytesIO(page.locator(".viewer-layers").screenshot())) as shot:
+        return np.asarray(shot.convert("L"), np.float64)
+
+
+def test_drop_look_and_save(opened: Any, image: Path, tmp_path: Path) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    assert opened.inner_text("#name") == "noisy.png"
+    assert opened.inner_text("#facts") == "PNG, 24x24 gray"
+    assert opened.inner_text("#noise-found").startswith("noise: ")
+    assert save(opened, tmp_path / "saved.png") == "noisy_denoised.png"
+    assert (tmp_path / "saved.png").read_bytes() == command_bytes(image)
+    for name in ("before", "after", "residual", "uncertainty", "model", "split"):
+        opened.check(f"[name=view][value={name}]", force=True)
+        visible = opened.locator(f".viewer-layers img.viewer-{name}")
+        assert name == "split" or visible.is_visible()
+
+
+def test_strength_mixes_in_the_browser_and_is_saved(
+    opened: Any, image: Path, tmp_path: Path
+) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    opened.check("[name=view][value=before]", force=True)
+    before = seen(opened)
+    opened.check("[name=view][value=after]", force=True)
+    after = seen(opened)
+    opened.fill("[name=strength]", "40")
+    assert opened.inner_text("[name=share]") == "40 %"
+    assert np.abs(seen(opened) - (0.6 * before + 0.4 * after)).mean() < 2
+    assert np.abs(before - after).mean() > 5
+    save(opened, tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == command_bytes(image, "--strength", "0.4")
+    opened.click("#copy")
+    until_status(opened, "^denoise noisy.png --preset=fast --strength=0.4$")
+
+
+def test_the_divider_is_dragged_and_moved_by_keys(opened: Any, image: Path) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    divider = opened.get_by_role("slider", name="Divider")
+    assert divider.input_value() == "50"
+    box = opened.locator("#viewer").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + 30
+    opened.mouse.move(*middle)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + box["width"] * 0.8, middle[1], steps=4)
+    opened.mouse.up()
+    assert divider.input_value() == "80"
+    opened.keyboard.press("ArrowLeft")
+    assert divider.input_value() == "79"
+    opened.keyboard.press("1")
+    assert opened.is_checked("[name=view][value=before]")
+
+
+def test_other_choices_start_anew(opened: Any, image: Path) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    opened.fill("[name=sigma]", "7")
+    opened.keyboard.press("Enter")
+    opened.locator("#noise-found", has_text="sigma 7 of 255").wait_for(timeout=SECONDS)
+    until_all_is_shown(opened)
+    opened.fill("[name=sigma]", "many")
+    opened.keyboard.press("Enter")
+    until_status(opened, "must be a number or auto")
+
+
+def test_stop_and_begin_again(opened: Any, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 600), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    opened.select_option("[name=preset]", "best")
+    opened.fill("[name=sigma]", "20")
+    opened.set_input_files("#file", tmp_path / "large.png")
+    until_status(opened, "learning")
+    assert opened.is_disabled("#save")
+    opened.click("#stop")
+    until_status(opened, "^stopped$")
+    assert opened.is_enabled("#run")
+    opened.click("#run")
+    until_status(opened, "learning")
+
+
+def test_a_broken_file_is_said_and_the_next_one_is_opened(
+    opened: Any, image: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "<img src=x onerror=alert(1)>.png"
+    broken.write_bytes(image.read_bytes()[:300])
+    opened.set_input_files("#file", broken)
+    until_status(opened, "breaks off")
+    assert opened.inner_text("#name") == broken.name
+    assert opened.is_disabled("#save")
+    drop(opened, image)
+    until_all_is_shown(opened)
+
+
+def test_two_tabs_have_an_image_each(opened: Any, server: PageServer, image: Path) -> None:
+    other = opened.context.new_page()
+    other.goto(server.url)
+    other.select_option("[name=preset]", QUICK)
+    second = image.with_name("second.png")
+    noisy_file(second, seed=5)
+    drop(opened, image)
+    drop(other, second)
+    for page in (opened, other):
+        until_all_is_shown(page)
+    for page, path in ((opened, image), (other, second)):
+        saved = path.with_name("saved.png")
+        save(page, saved)
+        assert saved.read_bytes() == command_bytes(path)
+    assert len(server.left_over()) == 2
+    other.close(run_before_unload=True)
+    wait_for(lambda: len(server.left_over()) == 1)
+
+
+def test_a_page_that_is_loaded_again_has_let_its_image_go(
+    opened: Any, server: PageServer, image: Path
+) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    opened.reload()
+    wait_for(lambda: server.left_over() == [])
+    assert opened.inner_text("#name") == "denoise"
+
+
+def test_images_of_the_command_line_are_opened_at_once(
+    page: Any, tmp_path: Path, image: Path
+) -> None:
+    noisy_file(tmp_path / "other.png", seed=1)
+    folder = tmp_path / "private"
+    folder.mkdir()
+    server = PageServer(folder, [str(image), str(tmp_path / "other.png")])
+    page.goto(server.url)
+    until_status(page, r"^done in ")
+    assert page.inner_text("#name") == "noisy.png"
+    page.select_option("#offers", label="other.png")
+    page.locator("#name", has_text="other.png").wait_for()
+    assert server.end() == ""
+    until_status(page, "the server has closed the image")
+
+
+def test_without_the_token_the_page_says_what_to_do(page: Any, server: PageServer) -> None:
+    page.goto(server.url.partition("#")[0])
+    until_status(page, "open the address that the server printed")
