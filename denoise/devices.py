@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -51,6 +53,16 @@ def device_note(device: torch.device) -> str | None:
     if device.type == "cuda" and not works_on(device):
         return "Triton is missing or does not work here; without its kernels the GPU takes longer"
     return None
+
+
+def processor_name() -> str:
+    """What this machine's processor is called."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 @contextmanager

@@ -94,13 +94,19 @@ def most_detailed(pixels: NDArray[np.float32]) -> tuple[int, int, int] | None:
     side = min(max(round(ZOOM_SHARE * min(gray.shape)), ZOOM_BOUNDS[0]), ZOOM_BOUNDS[1])
     if min(gray.shape) < 1.5 * side:
         return None
+    return *sharpest_part(gray, side, side), side
+
+
+def sharpest_part(gray: NDArray[np.floating], height: int, width: int) -> tuple[int, int]:
+    """Top and left of the part of that size with the largest gradients of a (rows, columns)."""
     rise = np.zeros(gray.shape, np.float64)
     rise[1:] += np.abs(np.diff(gray, axis=0))
     rise[:, 1:] += np.abs(np.diff(gray, axis=1))
     sums = np.pad(rise.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    squares = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    top, left = np.unravel_index(int(squares.argmax()), squares.shape)
-    return int(top), int(left), side
+    below = sums[height:] - sums[:-height]
+    parts = below[:, width:] - below[:, :-width]
+    top, left = np.unravel_index(int(parts.argmax()), parts.shape)
+    return int(top), int(left)
 
 
 def side_by_side(

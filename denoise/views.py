@@ -101,9 +101,11 @@ def uncertainty_view(uncertainty: NDArray[np.floating]) -> NDArray[np.floating]:
     return uncertainty * (PEAK / max(float(uncertainty.max()), 1e-6))
 
 
-def as_png(picture: NDArray[np.uint8], icc_profile: bytes = b"") -> bytes:
+def as_png(
+    picture: NDArray[np.uint8], icc_profile: bytes = b"", compression: int = COMPRESSION
+) -> bytes:
     """The bytes of a PNG file of a picture (height, width) or (height, width, 3)."""
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(picture))
-    image.save(buffer, "PNG", compress_level=COMPRESSION, icc_profile=icc_profile or None)
+    image.save(buffer, "PNG", compress_level=compression, icc_profile=icc_profile or None)
     return buffer.getvalue()

@@ -7,7 +7,6 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from denoise import __version__
 from denoise.benchmark import ProtocolName
+from denoise.devices import processor_name
 from denoise.errors import OptionError
 from denoise.noise.gaussian import add_gaussian_noise
 
@@ -94,7 +94,7 @@ def machine() -> str:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"denoise {__version__}, {versions}, Python {platform.python_version()};"
-        f" {_processor()}{gpu}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+        f" {processor_name()}{gpu}, {torch.get_num_threads()} of {os.cpu_count()} threads"
     )
 
 
@@ -108,12 +108,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "missing"
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()

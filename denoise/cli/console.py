@@ -11,11 +11,14 @@ import typer
 from denoise import devices
 from denoise.cli.batch import run_jobs
 from denoise.cli.interruption import exit_code, raise_on_sigterm
+from denoise.cli.jobs import EXTRAS
 from denoise.cli.options import RunOptions
+from denoise.cli.pages.index_page import write_index
 from denoise.cli.plan import Plan
 from denoise.cli.report import FileReport, batch_summary
 from denoise.cli.settings import Settings
 from denoise.errors import OutputError
+from denoise.files.outputs import check_output
 from denoise.results import Progress
 
 DONE, FAILED = 0, 1
@@ -44,6 +47,8 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
     several = len(plan.jobs) + len(plan.problems) > 1
     to_stdout = any(job.output is None for job in plan.jobs)
     reports: list[FileReport] = []
+    if plan.index is not None:
+        check_output(plan.index, EXTRAS["report"], overwrite=settings.may_replace)
     _print_before(plan, settings, run)
     raise_on_sigterm()
     try:
@@ -62,6 +67,9 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
         again = "; the same command with --skip-existing goes on" if several else ""
         _note(f"interrupted: {done} of {len(plan.jobs)} images are done{again}")
         return exit_code(stop)
+    finally:
+        if plan.index is not None:
+            write_index(plan.index, plan, reports)
     if several and not run.quiet:
         summary = batch_summary(reports, len(plan.jobs), plan.problems)
         _print(summary, err=run.json or to_stdout)

@@ -22,6 +22,7 @@ EXTRAS = {
     "uncertainty": (".npy", *IMAGE_SUFFIXES),
     "save_model": MODEL_SUFFIXES,
     "show_model": IMAGE_SUFFIXES,
+    "report": (".html",),
 }
 
 
@@ -44,6 +45,7 @@ class FileJob:
     load_model : use the models in this file instead of learning
     save_model : also write the models
     show_model : also draw the models
+    report : also write a page about the image and its result
     """
 
     image: Path | None
@@ -57,6 +59,7 @@ class FileJob:
     load_model: Path | None = None
     save_model: Path | None = None
     show_model: Path | None = None
+    report: Path | None = None
 
     @property
     def input_name(self) -> str:

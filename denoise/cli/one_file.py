@@ -13,6 +13,8 @@ from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
 from denoise.cli.opened import OpenedFile, open_image, read_input
 from denoise.cli.outcome import write_result
+from denoise.cli.pages.image_page import write_page
+from denoise.cli.pages.provenance import sha256
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
@@ -100,7 +102,7 @@ def denoise_opened(
             data_range=None if image.is_float else PEAK,
             overrides=settings.overrides,
             models=models,
-            with_uncertainty=job.uncertainty is not None,
+            with_uncertainty=job.uncertainty is not None or job.report is not None,
             time_budget=budget,
             seed=settings.seed,
             device=settings.device,
@@ -127,24 +129,28 @@ def write_outputs(
         If a file cannot be written.
     """
     noisy, reference, notes = opened.noisy, opened.reference, opened.notes
+    before = None if job.report is None else sha256(job.image)  # the result may replace it
+    missing = job.without_extras(kept)
+    overwrite = settings.may_replace
     denoised = opened.denoised(result, settings.strength)
     quality = None
     if reference is not None and (noisy.picture & reference.picture).any():
         quality = quality_of(noisy, denoised, reference)
     if result is not None:
-        missing = job.without_extras(kept)
-        overwrite = settings.may_replace
         more = write_extras(
             missing, noisy, denoised, reference, quality, result, overwrite=overwrite
         )
         notes = (*notes, *more)
-    elif job.extras:
+    elif set(job.extras) - {job.report}:
         notes = (*notes, "no other files were written either")
-    if job.output not in kept:  # it comes last: where it is, the job is done
+    if job.output not in kept:  # it comes last but its page: where it is, the job is done
         write_result(job, denoised, noisy, settings)
     report = _report(job, settings, noisy, opened.seen.noise, result)
-    seconds = time.perf_counter() - started
-    return replace(report, quality=quality, seconds=seconds, notes=notes)
+    report = replace(report, quality=quality, notes=notes, seconds=time.perf_counter() - started)
+    if missing.report is None:
+        return report
+    write_page(missing, opened, denoised, result, report, input_sha256=before, overwrite=overwrite)
+    return replace(report, seconds=time.perf_counter() - started)
 
 
 def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:

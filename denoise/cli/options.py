@@ -98,6 +98,13 @@ class Files:
     )
     curve: str | None = _also(REPORTS, "write the ELBO of every epoch, as .csv or .png")
     show_model: str | None = _also(REPORTS, "draw the learned patches, the most used first")
+    report: str | None = option(
+        REPORTS,
+        None,
+        metavar="DIR",
+        help="Also write a page about each image into this folder, to look at in a browser and to"
+        " hand on, and index.html about several.",
+    )
 
     @property
     def piped(self) -> bool:

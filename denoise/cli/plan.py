@@ -14,6 +14,8 @@ from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.files.inputs import Source, find_images, is_folder, is_pattern
 
+# Lists all pages of a report.
+INDEX = "index.html"
 # Written next to its input, a result gets this after its name.
 DEFAULT_SUFFIX = "_denoised"
 
@@ -27,11 +29,13 @@ class Plan:
     jobs : one for each image
     problems : one line for each input in which there is no image
     warnings : what will be left out
+    index : where to list the pages about several images
     """
 
     jobs: list[FileJob]
     problems: list[str]
     warnings: list[str]
+    index: Path | None = None
 
 
 def plan_jobs(files: Files) -> Plan:
@@ -46,24 +50,31 @@ def plan_jobs(files: Files) -> Plan:
     inputs = (*files.images, files.reference, files.mask, files.load_model)
     if "" in (*inputs, files.output, *extras.values()):
         raise PlanError("a name is empty; is a shell variable not set?")
+    if files.report is not None and _looks_like_a_file(files.report):
+        raise PlanError(f"--report {files.report}: pages need a folder, such as report/")
     first = files.images[0]
     several = len(files.images) > 1 or is_folder(first) or is_pattern(first)
     if several and files.piped:
         raise PlanError("one image at a time goes through a pipe")
     plan = _piped(files, extras) if files.piped else _found(files, extras, several=several)
-    _check_collisions(plan.jobs)
+    _check_collisions(plan)
     return plan
 
 
 def _piped(files: Files, extras: dict[str, str]) -> Plan:
     """One image from standard input, to standard output, or both."""
+    image = None if files.images == [PIPE] else Path(files.images[0])
+    name_of_extras = Path("stdin" if image is None else image.name)
     job = FileJob(
-        None if files.images == [PIPE] else Path(files.images[0]),
+        image,
         None if files.to_stdout else _path(files.output),
         _path(files.reference),
         mask=_path(files.mask),
         load_model=_path(files.load_model),
-        **{name: Path(value) for name, value in extras.items()},
+        **{
+            name: _extra(name, value, name_of_extras, several=False)
+            for name, value in extras.items()
+        },
     )
     return Plan([job], [], [])
 
@@ -90,7 +101,7 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
             mask=_of_same_name(source, mask),
             load_model=_path(files.load_model),
             **{
-                name: _beside(source, value, EXTRAS[name][0]) if several else Path(value)
+                name: _extra(name, value, source.relative, several=several)
                 for name, value in extras.items()
             },
         )
@@ -102,7 +113,8 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
         for folder, found in ((reference, job.reference), (mask, job.mask))
         if folder is not None and found is None
     ]
-    return Plan(jobs, problems, warnings)
+    index = Path(files.report) / INDEX if several and files.report is not None else None
+    return Plan(jobs, problems, warnings, index)
 
 
 def _path(name: str | None) -> Path | None:
@@ -147,9 +159,11 @@ def _without_results(pairs: Sequence[tuple[Source, Path]]) -> list[tuple[Source,
     ]
 
 
-def _beside(source: Source, folder: str, suffix: str) -> Path:
-    """Name in `folder` of another file about this image."""
-    return (Path(folder) / source.relative).with_suffix(suffix)
+def _extra(name: str, place: str, image: Path, *, several: bool) -> Path:
+    """Another file about an image: the one that is named, or of the image's name in a folder."""
+    if not several and name != "report":
+        return Path(place)
+    return (Path(place) / image).with_suffix(EXTRAS[name][0])
 
 
 def _of_same_name(source: Source, place: Path | None) -> Path | None:
@@ -167,17 +181,19 @@ def _of_same_name(source: Source, place: Path | None) -> Path | None:
     return None
 
 
-def _check_collisions(jobs: Sequence[FileJob]) -> None:
+def _check_collisions(plan: Plan) -> None:
     """Raise if a file would be written twice, or over one that is read for something else."""
     read = {
         os.path.realpath(path): path
-        for job in jobs
+        for job in plan.jobs
         for path in (job.image, job.reference, job.mask, job.load_model)
         if path is not None
     }
-    others = {os.path.realpath(one) for job in jobs for one in (job.reference, job.mask) if one}
-    written: dict[str, str] = {}
-    for job in jobs:
+    others = {
+        os.path.realpath(one) for job in plan.jobs for one in (job.reference, job.mask) if one
+    }
+    written = {} if plan.index is None else {os.path.realpath(plan.index): "all pages"}
+    for job in plan.jobs:
         for path in job.outputs:
             target = os.path.realpath(path)
             if target in written:

@@ -14,6 +14,7 @@ export const LABELS = {
   uncertainty: "uncertainty", model: "learned patches", reference: "reference",
 };
 const VIEWS = Object.keys(LABELS).filter((name) => name !== "split");
+const PAIR = ["before", "split", "after"];
 // Screen pixels per image pixel, at most.
 const MOST_ZOOM = 64;
 // Above this zoom, pixels are squares.
@@ -81,6 +82,9 @@ export class Viewer {
     }
     this.#result.append(this.#preview);
     this.#images.before.after(this.#result);
+    for (const name of ["before", "after"]) {
+      this.#line.append(make("span", `side-${name}`, { textContent: LABELS[name] }));
+    }
     this.#readout.append(this.#modeText, this.#zoomText);
     this.#stage.append(this.#layers, this.#divider, this.#line, this.#readout);
     element.replaceChildren(this.#stage);
@@ -115,7 +119,7 @@ export class Viewer {
   // The modes that there is something to show for.
   get modes() {
     return Object.values(KEYS).filter(
-      (name) => ["before", "split", "after"].includes(name) || !this.#images[name].hidden,
+      (name) => PAIR.includes(name) || !this.#images[name].hidden,
     );
   }
 
@@ -134,6 +138,9 @@ export class Viewer {
     this.#strength = clamp(share, 0, 1);
     this.#update();
   }
+
+  // Keys are then the viewer's, such as after a click on a button of the page.
+  focus() { this.#stage.focus({ preventScroll: true }); }
 
   // Lay a part of the result over "after"; the box is in pixels of the image.
   preview(url, { left, top, width, height }) {
@@ -196,8 +203,8 @@ export class Viewer {
     this.#layers.classList.toggle("viewer-pixelated", this.#zoomed > PIXELATED_FROM);
     this.#stage.classList.toggle("viewer-fitted", this.#fitted);
     for (const [name, image] of Object.entries(this.#images)) {
-      const beneath = name === "before" || name === "after";
-      image.style.visibility = beneath || name === mode ? "visible" : "hidden";
+      const seen = name === mode || (PAIR.includes(mode) && PAIR.includes(name));
+      image.style.visibility = seen ? "visible" : "hidden";
     }
     const edge = this.#share * this.#room.width;
     const clipped = clamp((edge - this.#x) / this.#scale, 0, this.#width);

@@ -35,7 +35,8 @@ def url(level: int, width: int = WIDTH, height: int = HEIGHT) -> str:
 
 def show(page: Any, *names: str) -> None:
     views = {name: url(LEVELS[name]) for name in names}
-    page.evaluate("views => viewer.show({views, width: %d, height: %d})" % (WIDTH, HEIGHT), views)
+    shown = {"views": views, "width": WIDTH, "height": HEIGHT}
+    page.evaluate("shown => viewer.show(shown)", shown)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ OPTIONS = [
     *(["--uncertainty", "u.npy"], ["--uncertainty", "u.png"], ["--save-model", "m.npz"]),
     *(["--residual", "r.npy"], ["--residual", "r.png"], ["--residual", "r.tif"]),
     *(["--strength", "0"], ["--strength", "0.6"], ["--mask", "mask.png"], ["--sigma", "0"]),
+    *(["--report", "pages"], ["--report", "in"]),
     *(["--show-model", "m.png"], ["--reference", "gray.png"], ["--jobs", "2"]),
 ]
 ODD_OPTIONS = [

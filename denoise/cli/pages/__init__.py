@@ -1,0 +1,1 @@
+"""Pages about results, each a file of its own that needs no other: one image, and many."""
