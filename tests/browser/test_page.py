@@ -186,6 +186,18 @@ def test_a_broken_file_is_said_and_the_next_one_is_opened(
     until_all_is_shown(opened)
 
 
+def test_missing_pixels_are_said_and_filled_in(opened: Any, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(0.5, 0.1, (24, 24)).astype(np.float32)
+    pixels[5, 6] = np.nan
+    Image.fromarray(pixels).save(tmp_path / "cells.tif")
+    opened.set_input_files("#file", tmp_path / "cells.tif")
+    until_status(opened, "1 pixels are not finite .* use “Fill missing pixels”")
+    opened.get_by_label("Fill missing pixels").check()
+    until_all_is_shown(opened)
+    assert save(opened, tmp_path / "saved.tif") == "cells_denoised.tif"
+    assert np.isfinite(np.asarray(Image.open(tmp_path / "saved.tif"))).all()
+
+
 def test_two_tabs_have_an_image_each(opened: Any, server: PageServer, image: Path) -> None:
     other = opened.context.new_page()
     other.goto(server.url)

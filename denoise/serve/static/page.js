@@ -115,7 +115,8 @@ class OpenImage {
     }
   }
 
-  #hear(event) {
+  async #hear(event) {
+    if (this !== image) return;
     const act = {
       read: () => this.#showInput(event),
       noise: () => this.#showNoise(event),
@@ -126,7 +127,11 @@ class OpenImage {
       done: () => this.#showResult(event),
       failed: () => this.#fail(new Error(event.error)),
     }[event.event];
-    if (this === image) Promise.resolve(act?.()).catch((error) => this.#fail(error));
+    try {
+      await act?.();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   async #showInput({ width, height, description }) {
@@ -283,7 +288,10 @@ controls.strength.addEventListener("input", () => {
   viewer.strength = strength();
 });
 for (const radio of controls.view) {
-  radio.addEventListener("change", () => { viewer.mode = radio.value; });
+  radio.addEventListener("change", () => {
+    viewer.mode = radio.value;
+    viewer.focus();
+  });
 }
 viewer.onchange = (mode) => {
   for (const radio of controls.view) radio.checked = radio.value === mode;

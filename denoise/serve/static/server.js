@@ -44,14 +44,14 @@ export class Session {
 
   get #path() { return `/sessions/${this.id}`; }
 
-  // Calls hear(event) for each event until the session is closed.
+  // Calls and awaits hear(event) for each event until the session is closed.
   async listen(hear) {
     const stream = (await ask(`${this.#path}/events`)).body.pipeThrough(new TextDecoderStream());
     let text = "";
     for await (const part of parts(stream)) {
       const lines = (text + part).split("\n");
       text = lines.pop();
-      for (const line of lines) hear(JSON.parse(line));
+      for (const line of lines) await hear(JSON.parse(line));
     }
   }
 
