@@ -234,7 +234,8 @@ def test_an_image_without_noise_has_a_page_as_well() -> None:
     code, _, stderr = run("flat.png", "--report", "pages")
     assert (code, "no other files" in stderr) == (0, False)
     page = Page("pages/flat.html")
-    assert set(page.pictures) == {"before", "after"}
+    assert set(page.pictures) == {"before", "after", "residual"}
+    assert np.ptp(np.asarray(page.pictures["residual"])) == 0
     assert "there is no noise to speak of" in page.text
 
 

@@ -77,9 +77,11 @@ def all_views(
     denoised : as written
     result : None if there was nothing to remove
     """
-    views = [*_pictures(noisy, denoised, reference)]
-    if result is not None:
-        views += _looks_inside(noisy, denoised, result)
+    uncertainty = None if result is None else result.uncertainty
+    views = [
+        *_pictures(noisy, denoised, reference),
+        *_looks_inside(noisy, denoised, uncertainty),
+    ]
     height, width = views[0].picture.shape[:2]
     return [Views("", tuple(views))] if height * width <= MOST_PIXELS else _part_and_whole(views)
 
@@ -112,7 +114,9 @@ def _pictures(noisy: ImageFile, denoised: ImageFile, reference: ImageFile | None
     ]
 
 
-def _looks_inside(noisy: ImageFile, denoised: ImageFile, result: DenoiseResult) -> list[View]:
+def _looks_inside(
+    noisy: ImageFile, denoised: ImageFile, uncertainty: NDArray[np.float32] | None
+) -> list[View]:
     """What was removed and, if it is known, the uncertainty."""
     turn, scale = Turn(noisy), scale_of(noisy)
     removed = residual(noisy, denoised)
@@ -122,13 +126,13 @@ def _looks_inside(noisy: ImageFile, denoised: ImageFile, result: DenoiseResult) 
         " as much was added. It should look like nothing but noise."
     )
     views = [View("residual", caption, turn.upright(to_8bit(residual_view(removed, limit))))]
-    if result.uncertainty is not None:
-        largest = float(result.uncertainty.max())
+    if uncertainty is not None:
+        largest = float(uncertainty.max())
         caption = (
             "The model's standard deviation of every pixel: black is 0, white"
             f" {largest:.3g}{scale}."
         )
-        shown = turn.upright(to_8bit(uncertainty_view(result.uncertainty)))
+        shown = turn.upright(to_8bit(uncertainty_view(uncertainty)))
         views.append(View("uncertainty", caption, shown))
     return views
 
@@ -142,7 +146,10 @@ def _part_and_whole(views: Sequence[View]) -> list[Views]:
     height, width = views[0].picture.shape[:2]
     factor = min(1.0, (PART**2 / (height * width)) ** 0.5)
     whole = [
-        one._replace(picture=_reduced(one.picture, factor))
+        one._replace(
+            picture=_reduced(one.picture, factor),
+            caption=f"{one.caption} It is reduced, which averages noise away.",
+        )
         for one in views
         if one.name in ("before", "after", "reference")
     ]
