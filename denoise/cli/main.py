@@ -21,8 +21,12 @@ from denoise.cli.settings import Settings
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-# Other commands and where they are; an image file of such a name is ./benchmark or ./noise.
-COMMANDS = {"benchmark": "denoise.cli.benchmark", "noise": "denoise.cli.noise"}
+# Other commands and where they are; an image file of such a name is ./benchmark, ./info or ./noise.
+COMMANDS = {
+    "benchmark": "denoise.cli.benchmark",
+    "info": "denoise.cli.info",
+    "noise": "denoise.cli.noise",
+}
 
 
 class _DenoiseOrOther(Command):
@@ -43,18 +47,14 @@ class _DenoiseOrOther(Command):
 
 @app.command(
     cls=_DenoiseOrOther,
-    epilog="`denoise noise --help`: measure the noise of an image, for a series of images."
+    epilog="`denoise info --help`: what an image is, what noise it has, and what a run would take."
+    " `denoise noise --help`: measure the noise of an image, for a series of images."
     " `denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
 def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     """Denoise images, each with a model learned from this image alone."""
     check_together(files, settings, run)
-    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
-    # reads this when torch is loaded, which `--help` must not wait for.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # NumPy's products, in estimates of noise, then round alike on any number of cores.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with modules_kept():
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs

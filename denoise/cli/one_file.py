@@ -8,14 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given, observe
 from denoise.cli.jobs import FileJob
-from denoise.cli.mask import marked_pixels, mask_notes
+from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of, write_result
 from denoise.cli.reference import quality_of, read_reference
 from denoise.cli.report import FileReport
@@ -32,7 +29,6 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
 from denoise.files.samples import PEAK
 from denoise.methods.run import Run
-from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
@@ -70,13 +66,13 @@ def denoise_file(
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
-    noisy = _observed(noisy, marked, settings.fill_missing)
+    noisy = with_missing(noisy, marked, fill=settings.fill_missing)
     reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
     try:
         notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked))
         seen = observe(noisy, settings)
         notes = (*notes, *seen.notes)
-        output = _denoise(seen.image, seen.noise, job, settings, started, on_progress)
+        output = _denoise(seen.image, seen.to_remove, job, settings, started, on_progress)
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
         raise type(error)(f"{job.input_name}: {error}") from None
     denoised = noisy
@@ -136,11 +132,9 @@ def _denoise(
     started: float,
     on_progress: Callable[[Progress], None],
 ) -> DenoiseResult | None:
-    """What the method makes of the image, or None if there is no noise."""
+    """What the method makes of the image, or None if there is nothing to do."""
     if noise is None:
-        if not noisy.has_missing:
-            return None
-        noise = GaussianNoise(0.0)
+        return None
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
@@ -195,27 +189,3 @@ def _report(
         diagnostics=output.diagnostics or None,
         settings=None if output.options is None else asdict(output.options),
     )
-
-
-def _observed(noisy: ImageFile, marked: NDArray[np.bool_] | None, fill_missing: bool) -> ImageFile:
-    """The image, NaN where pixels are missing that are to be filled in: marked ones, or all."""
-    if marked is not None:
-        where = marked if noisy.pixels.ndim == 2 else marked[..., None]
-        rest = _observed(
-            replace(noisy, pixels=np.where(where, 0, noisy.pixels)), None, fill_missing
-        )
-        return replace(rest, pixels=np.where(where, np.float32(np.nan), rest.pixels))
-    finite = np.isfinite(noisy.pixels)
-    if fill_missing and noisy.void is not None:  # also those that a file calls missing by NaN
-        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
-    missing = noisy.find_non_finite()
-    if missing is None:
-        return noisy
-    if not fill_missing:
-        raise ImageError(
-            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
-            f" column {missing.column}); use --fill-missing"
-        )
-    if not finite.any():
-        raise ImageError(f"{noisy.path}: the image holds no value at all")
-    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))
