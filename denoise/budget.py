@@ -142,7 +142,7 @@ def measure_speed(
     ----------
     side : of the part, in pixels
     """
-    for length in (WARM_SIDE, side):
+    for length in sorted({WARM_SIDE, side}):
         part = _centre(image, length)
         if part.isnan().all():
             part = part.nan_to_num()

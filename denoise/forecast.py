@@ -12,17 +12,16 @@ from denoise.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_hole
 from denoise.devices import out_of_memory_reported, pick_device
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
+from denoise.options import DenoiseOptions
 from denoise.pipeline import on_device, same_bytes
 from denoise.presets import PRESETS, PresetName, preset_for
 
-# GB of the process, and bytes for each value (a channel of a pixel): on a CPU, by
-# docs/experiments/memory.py; see docs/performance.md.
-MEMORY: dict[PresetName, tuple[float, float]] = {
-    "fast": (0.45, 300.0),
-    "balanced": (0.45, 300.0),
-    "best": (0.9, 300.0),
-    "paper": (0.9, 300.0),
-}
+# What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
+# to measure noise or to score states by an MLP (for each channel), to learn (for each patch) and to
+# refine (for each pixel, and each channel of it). Fitted to what docs/experiments/memory.py prints;
+# docs/performance.md compares the two.
+LOADED, MEASURING, SCORING, LEARNING = 0.41e9, 0.04e9, 0.1e9, 4e3
+REFINING, REFINING_CHANNEL = 250, 100
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,20 @@ def forecast(
     """
     white = WhiteImage.of(image, noise, data_range)
     compute_device = pick_device(device)
+    on_cpu = compute_device.type == "cpu"
     pixels = on_device(white, compute_device)
     holes, noisy, runs = share_near_holes(pixels), white.noise.stabilised_sigma > 0, _runs(white)
-    size = white.original.size
+    size = pixels.shape[0] * pixels.shape[1]
     forecasts = {}
     for name in presets:
         options = preset_for(name, white.sigma, white.data_range)
-        # The published model takes its time.
-        side = WARM_SIDE if options.model.decoder == "mlp" else LARGE_SIDE
+        # There is nothing to load for the published model on a CPU, where it takes its time.
+        side = WARM_SIDE if on_cpu and options.model.decoder == "mlp" else LARGE_SIDE
         with same_bytes(options, compute_device):
             speed = measure_speed(options, pixels, white.sigma, side=side)
-        seconds = runs * speed.predict(options, pixels[..., 0].numel(), holes, noisy=noisy)
-        on_cpu = compute_device.type == "cpu"
-        forecasts[name] = Forecast(seconds, _gigabytes(name, size) if on_cpu else None)
+        seconds = runs * speed.predict(options, size, holes, noisy=noisy)
+        memory = expected_gigabytes(options, size, pixels.shape[2]) if on_cpu else None
+        forecasts[name] = Forecast(seconds, memory)
     return forecasts
 
 
@@ -77,6 +77,9 @@ def _runs(white: WhiteImage) -> int:
     return 1 if white.noise.second_look(about, about) is None else 2
 
 
-def _gigabytes(name: PresetName, values: int) -> float:
-    base, bytes_per_value = MEMORY[name]
-    return base + bytes_per_value * values / 1e9
+def expected_gigabytes(options: DenoiseOptions, pixels: int, channels: int) -> float:
+    """Largest resident size of a process that denoises an image on a CPU."""
+    scoring = (SCORING if options.model.decoder == "mlp" else MEASURING) * channels
+    learning = LEARNING * min(options.training.patch_budget, pixels)
+    refining = pixels * (REFINING + REFINING_CHANNEL * channels)
+    return (LOADED + max(scoring, learning, refining)) / 1e9

@@ -20,6 +20,8 @@ POSITIVE, NEGATIVE, PIXELS = "#1f77b4", "#d62728", "#ececec"
 # Smaller correlations are not written into their cells.
 WRITTEN = 0.05
 BINS, POINTS = 51, 200
+# Channels whose sigma differs by less than this share have one curve.
+ALIKE = 0.05
 # The largest sigma, and the most pixels of one brightness, reach up to these shares of the plot.
 ROOM, HISTOGRAM_ROOM = 0.85, 0.6
 
@@ -51,8 +53,8 @@ def _draw_levels(draw: ImageDraw.ImageDraw, noise: Noise, pixels: NDArray[np.flo
     lowest, highest = ordinary_range(pixels)
     values = np.linspace(lowest, highest, POINTS)
     sigmas = np.sqrt(noise.variance(np.repeat(values[:, None], pixels.shape[2], axis=1)))
-    if np.allclose(sigmas, sigmas[:, :1]):
-        sigmas = sigmas[:, :1]
+    if np.allclose(sigmas, sigmas[:, :1], rtol=ALIKE):
+        sigmas = sigmas.mean(1, keepdims=True)
     plot = Plot(*PLOT, (lowest, highest), (0.0, float(sigmas.max()) / ROOM))
     counts, edges = np.histogram(pixels[np.isfinite(pixels)], BINS, (lowest, highest))
     heights = counts / counts.max() * plot.y[1] * HISTOGRAM_ROOM

@@ -1,4 +1,4 @@
-"""`denoise info`: facts of files of every kind, the noise that a run finds, a command that works."""
+"""`denoise info`: facts of files, the noise that a run finds, and a command that works."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from test_images_metadata import source
 from test_spectrum import smooth_noise
 from typer.testing import CliRunner
 
-from denoise import GaussianNoise, PoissonGaussianNoise
+from denoise import GaussianNoise, PoissonGaussianNoise, preset
 from denoise.budget import Speed
 from denoise.cli.main import app
 from denoise.files.axes import described_axes
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
-from denoise.forecast import forecast
+from denoise.forecast import expected_gigabytes, forecast
 from denoise.presets import PRESETS
 
 QUICK = ("--preset", "fast", "--epochs", "1", "--training-patches", "512", "--json")
@@ -291,6 +291,7 @@ def test_forecasts_add_up_and_grow_with_the_image() -> None:
         assert 0 < small[name].seconds < large[name].seconds
         assert small[name].gigabytes is not None and large[name].gigabytes is not None
         assert 0.3 < small[name].gigabytes <= large[name].gigabytes
+    assert expected_gigabytes(preset("fast"), 10**8, 3) > 10 * large["fast"].gigabytes
     # Four epochs, one look at every patch, five passes.
     assert small["fast"].seconds == pytest.approx(48 * 48 * (4 + 1 + 5) * SECONDS)
 

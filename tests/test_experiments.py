@@ -19,6 +19,8 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("calibration", {}),
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
+    ("forecasts", {"presets": "fast"}),
+    ("memory", {"presets": "fast", "sides": "64"}),
     ("missing_pixels", {"shares": "0,0.2"}),
     ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
     ("photon_noise", {}),

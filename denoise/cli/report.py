@@ -102,7 +102,7 @@ class FileReport:
 
 
 def noise_fields(noise: Noise | None, *, known: bool) -> dict[str, Any]:
-    """What does not apply to this kind of noise is None; sigma is 0 if none is known to be there."""
+    """What does not apply to the noise is None; sigma is 0 if none is known to be there."""
     found = {} if noise is None else noise.report()
     none = known and noise is None
     return {"sigma": 0.0 if none else None, "sensor": None, "coloured": None} | found
