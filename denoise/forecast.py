@@ -17,11 +17,12 @@ from denoise.pipeline import on_device, same_bytes
 from denoise.presets import PRESETS, PresetName, preset_for
 
 # What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
-# to measure noise or to score states by an MLP (for each channel), to learn (for each patch) and to
-# refine (for each pixel, and each channel of it). Fitted to what docs/experiments/memory.py prints;
-# docs/performance.md compares the two.
-LOADED, MEASURING, SCORING, LEARNING = 0.41e9, 0.04e9, 0.1e9, 4e3
-REFINING, REFINING_CHANNEL = 250, 100
+# to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and
+# each channel of it). Fitted to what docs/experiments/memory.py prints; docs/performance.md has both.
+LOADED, MEASURING, LEARNING, REFINING, REFINING_CHANNEL = 0.41e9, 0.04e9, 4e3, 250, 100
+# With an MLP instead: to score states (for each channel), and to draw the first states (for each
+# latent of a state of a patch).
+SCORING, DRAWING = 0.1e9, 2.9
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ def _runs(white: WhiteImage) -> int:
 
 def expected_gigabytes(options: DenoiseOptions, pixels: int, channels: int) -> float:
     """Largest resident size of a process that denoises an image on a CPU."""
-    scoring = (SCORING if options.model.decoder == "mlp" else MEASURING) * channels
-    learning = LEARNING * min(options.training.patch_budget, pixels)
+    patches = min(options.training.patch_budget, pixels)
+    if options.model.decoder == "mlp":
+        latents = options.search.states * options.model.latents
+        learning = max(SCORING * channels, DRAWING * latents * patches)
+    else:
+        learning = max(MEASURING * channels, LEARNING * patches)
     refining = pixels * (REFINING + REFINING_CHANNEL * channels)
-    return (LOADED + max(scoring, learning, refining)) / 1e9
+    return (LOADED + max(learning, refining)) / 1e9

@@ -20,6 +20,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
     ("forecasts", {"presets": "fast"}),
+    ("forecasts", {"presets": "fast", "cpu": True}),
     ("memory", {"presets": "fast", "sides": "64"}),
     ("missing_pixels", {"shares": "0,0.2"}),
     ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
