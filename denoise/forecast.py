@@ -18,7 +18,7 @@ from denoise.presets import PRESETS, PresetName, preset_for
 
 # What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
 # to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and
-# each channel of it). Fitted to what docs/experiments/memory.py prints; docs/performance.md has both.
+# each channel of it). Fitted to what docs/experiments/memory.py prints, see docs/performance.md.
 LOADED, MEASURING, LEARNING, REFINING, REFINING_CHANNEL = 0.41e9, 0.04e9, 4e3, 250, 100
 # With an MLP instead: to score states (for each channel), and to draw the first states (for each
 # latent of a state of a patch).
@@ -48,7 +48,7 @@ def forecast(
     device: str = "auto",
     presets: Sequence[PresetName] = PRESETS,
 ) -> dict[PresetName, Forecast]:
-    """Expect time and memory of `denoise_image` with each preset, from parts of a second each.
+    """Expect time and memory of `denoise_image` with each preset, by timing parts of the image.
 
     Other parameters, and errors, are those of `denoise_image`.
     """
