@@ -25,6 +25,8 @@ SAFETY = 0.9
 # Sides of the parts of the image that are timed, in pixels: a large one is more like the whole
 # image, a small one leaves more of a short time.
 LARGE_SIDE, SMALL_SIDE, SHORT_TIME = 128, 64, 12.0
+# Side of the part on which compiled loops are loaded and caches warmed before anything is timed.
+WARM_SIDE = 20
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,23 @@ class Speed:
     rebuilding: float
     refining: float
 
-    def predict(self, options: DenoiseOptions, pixels: int, holes: float = 0.0) -> float:
-        """Seconds of a whole run on this many pixels, a share of which lies near missing ones."""
+    def predict(
+        self, options: DenoiseOptions, pixels: int, holes: float = 0.0, *, noisy: bool = True
+    ) -> float:
+        """Seconds of a whole run on this many pixels.
+
+        Parameters
+        ----------
+        holes : share of the pixels that lie near missing ones
+        noisy : whether there is noise; without it, only missing pixels are filled in
+        """
         models, training = len(options.model.patch_sizes), options.training
         patches = min(training.patch_budget, pixels) * training.epochs
         seconds = models * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
-            seconds += pixels * pass_count(options.refinement) * self.refining
-            seconds += holes * pixels * options.refinement.hole_passes * self.refining
+            passes: float = pass_count(options.refinement) if noisy else 0
+            passes += holes * options.refinement.hole_passes
+            seconds += pixels * passes * self.refining
         return seconds
 
 
@@ -52,6 +63,7 @@ def fit_to_time(
     sigma: float,
     seconds: float,
     *,
+    noisy: bool = True,
     models: Sequence[LearnedVAE] | None = None,
     with_variance: bool = False,
 ) -> DenoiseOptions:
@@ -63,6 +75,7 @@ def fit_to_time(
     Parameters
     ----------
     image : (height, width, C) float, to be denoised
+    noisy : whether there is noise; without it, only missing pixels are filled in
     models : used instead of learning, if given
     with_variance : whether the posterior variance is wanted too
     """
@@ -74,9 +87,14 @@ def fit_to_time(
     left = SAFETY * (seconds - (time.perf_counter() - started))
     pixels = image.shape[0] * image.shape[1]
     versions = [scaled(options, scale) for scale in SCALES]
-    holes = float((near_holes(image) > 0).float().mean())
-    fitting = [one for one in versions if speed.predict(one, pixels, holes) <= left]
+    holes = share_near_holes(image)
+    fitting = [one for one in versions if speed.predict(one, pixels, holes, noisy=noisy) <= left]
     return fitting[0] if fitting else versions[-1]
+
+
+def share_near_holes(image: Tensor) -> float:
+    """The share of an image (height, width, C) near missing values, which takes more passes."""
+    return float((near_holes(image) > 0).float().mean())
 
 
 def scaled(options: DenoiseOptions, scale: float) -> DenoiseOptions:
@@ -124,9 +142,22 @@ def measure_speed(
     ----------
     side : of the part, in pixels
     """
-    part = _centre(image, side)
-    if part.isnan().all():
-        part = part.nan_to_num()
+    for length in sorted({WARM_SIDE, side}):
+        part = _centre(image, length)
+        if part.isnan().all():
+            part = part.nan_to_num()
+        speed = _speed_on(part, options, sigma, models, with_variance=with_variance)
+    return speed
+
+
+def _speed_on(
+    part: Tensor,
+    options: DenoiseOptions,
+    sigma: float,
+    models: Sequence[LearnedVAE] | None,
+    *,
+    with_variance: bool,
+) -> Speed:
     ends: list[float] = []
     if models is None:
         vae = _trial_model(options, part, sigma, ends)
@@ -134,7 +165,7 @@ def measure_speed(
         vae = for_another_image(models[-1], sigma)
     size = vae.patch_size
     patches = (part.shape[0] - size + 1) * (part.shape[1] - size + 1)
-    started = _now(image)
+    started = _now(part)
     apply_vae(
         vae,
         part,
@@ -143,9 +174,9 @@ def measure_speed(
         with_variance=with_variance,
         on_patches=lambda _: None,
     )
-    rebuilding = (_now(image) - started) / patches
+    rebuilding = (_now(part) - started) / patches
     training = (ends[-1] - ends[-2]) / patches if ends else 0.0
-    return Speed(training, rebuilding, _time_of_refining(options, image, sigma, side))
+    return Speed(training, rebuilding, _time_of_refining(options, part, sigma))
 
 
 def _trial_model(
@@ -163,17 +194,17 @@ def _trial_model(
     )
 
 
-def _time_of_refining(options: DenoiseOptions, image: Tensor, sigma: float, side: int) -> float:
+def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> float:
     """Seconds of a pass per pixel."""
     if options.refinement is None:
         return 0.0
-    part = (_centre(image, side).nan_to_num() / sigma).to(torch.float32)
+    part = (part.nan_to_num() / sigma).to(torch.float32)
     # As many passes as there are between two searches for similar patches.
     kept = (0.0,) * min(options.refinement.passes_per_match, len(options.refinement.noise_kept))
     short = replace(options.refinement, wiener_passes=0, noise_kept=kept)
-    started = _now(image)
+    started = _now(part)
     refine_image(part, part, short, on_pass=lambda _: None)
-    return (_now(image) - started) / pass_count(short) / part[..., 0].numel()
+    return (_now(part) - started) / pass_count(short) / part[..., 0].numel()
 
 
 def _centre(image: Tensor, side: int) -> Tensor:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK, to_8bit
 from denoise.metrics import Quality
+from denoise.plot import Plot
 from denoise.vae.learned import LearnedVAE
 
 CAPTION_HEIGHT, GAP = 24, 8
@@ -219,22 +220,17 @@ def draw_curves(models: Sequence[LearnedVAE]) -> NDArray[np.uint8]:
     low, high = min(values), max(values)
     high = high if high > low else low + 1
     last = max(max(len(curve) for curve in curves), 2)
-
-    def place(epoch: float, value: float) -> tuple[float, float]:
-        x = LEFT + (epoch - 1) / (last - 1) * (PLOT_WIDTH - LEFT - RIGHT)
-        y = PLOT_HEIGHT - BOTTOM - (value - low) / (high - low) * (PLOT_HEIGHT - TOP - BOTTOM)
-        return x, y
-
-    for value in np.linspace(low, high, TICKS):
-        (left, y), (right, _) = place(1, value), place(last, value)
-        draw.line((left, y, right, y), fill="#dddddd")
-        draw.text((left - 6, y), f"{value:.2f}", fill="black", font=font, anchor="rm")
-    for epoch in np.unique(np.linspace(1, last, min(last, 10)).round()):
-        x, y = place(epoch, low)
-        draw.text((x, y + 8), f"{epoch:.0f}", fill="black", font=font, anchor="mt")
+    plot = Plot(LEFT, TOP, PLOT_WIDTH - RIGHT, PLOT_HEIGHT - BOTTOM, (1, last), (low, high))
+    epochs = np.unique(np.linspace(1, last, min(last, 10)).round())
+    plot.draw_ticks(
+        draw,
+        font,
+        {epoch: f"{epoch:.0f}" for epoch in epochs},
+        {value: f"{value:.2f}" for value in np.linspace(low, high, TICKS)},
+    )
     for number, (vae, curve) in enumerate(zip(models, curves, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
-        points = [place(epoch, value) for epoch, value in enumerate(curve, start=1)]
+        points = [plot.place(epoch, value) for epoch, value in enumerate(curve, start=1)]
         if len(points) > 1:
             draw.line(points, fill=colour, width=2)
         for x, y in points:

@@ -112,13 +112,14 @@ def denoise_image(
     if time_budget is not None and not 0 < time_budget < math.inf:
         raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
     compute_device = pick_device(device)
-    with _same_bytes(options, compute_device):
+    with same_bytes(options, compute_device):
         if time_budget is not None:
             options = fit_to_time(
                 options,
-                _on_device(white, compute_device),
+                on_device(white, compute_device),
                 white.sigma,
                 time_budget,
+                noisy=white.noise.stabilised_sigma > 0,
                 models=models,
                 with_variance=with_uncertainty,
             )
@@ -144,7 +145,7 @@ def denoise_image(
     )
 
 
-def _same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContextManager[object]:
+def same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContextManager[object]:
     """Let rounding not depend on the number of threads.
 
     torch splits sums and products over its threads. The amplitude model spends little time in them:
@@ -176,7 +177,7 @@ class _Run:
         image, uncertainty : in the shape and units of the image as it was given
         models : one for each patch size
         """
-        noisy = _on_device(white, self.device)
+        noisy = on_device(white, self.device)
         if self.models is not None:
             check_models(self.models, noisy, white.sigma)
         rebuilt: list[Reconstruction] = []
@@ -237,7 +238,7 @@ class _Run:
         return refined.to(noisy.dtype) * sigma
 
 
-def _on_device(white: WhiteImage, device: torch.device) -> Tensor:
+def on_device(white: WhiteImage, device: torch.device) -> Tensor:
     """The pixels (height, width, C)."""
     return torch.as_tensor(white.pixels, dtype=_float_type(device), device=device)
 

@@ -157,6 +157,14 @@ def run_cli(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def documented_keys(title: str) -> set[str]:
+    """The keys in the table of a section of docs/json.md."""
+    page = (ROOT / "docs" / "json.md").read_text()
+    section = page.partition(f"# {title}\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {name.strip(" `") for row in rows for name in row.split(",")}
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """All files below a folder."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import denoise
 from denoise.cli.benchmark import app as benchmark_app
+from denoise.cli.info import app as info_app
 from denoise.cli.main import app as main_app
 from denoise.cli.noise import app as noise_app
 from denoise.serve.command import app as serve_app
@@ -24,6 +25,7 @@ ROOT = Path(denoise.__file__).parent
 OPTION = re.compile(r"--[a-z][a-z-]+")
 COMMANDS = {
     "denoise": main_app,
+    "denoise info": info_app,
     "denoise noise": noise_app,
     "denoise benchmark": benchmark_app,
     "denoise serve": serve_app,
@@ -31,8 +33,9 @@ COMMANDS = {
 # Modules whose messages a command can print.
 MEASURING = ("cli/noise.py", "files/", "noise/")
 BENCHMARKING = ("benchmark/", "cli/benchmark", "methods/", "vae/training.py", "devices.py")
-# Said when JPEG is written or folders are searched, which `denoise noise` does not do.
-NOT_SAID = {("denoise noise", "--strip"), ("denoise noise", "--recursive")}
+# Said when JPEG is written or folders are searched, which these do not do.
+LOOKING = ("info", "noise")
+NOT_SAID = {(f"denoise {name}", f"--{one}") for name in LOOKING for one in ("strip", "recursive")}
 
 
 def messages() -> Iterator[tuple[str, str]]:
@@ -53,6 +56,8 @@ def speakers(module: str) -> set[str]:
     found = set()
     if module.startswith(MEASURING):
         found.add("denoise noise")
+    if module.startswith(("files/", "noise/")):
+        found.add("denoise info")
     if module.startswith(BENCHMARKING):
         found.add("denoise benchmark")
     if not module.startswith(("benchmark/", "cli/benchmark", "cli/noise.py")):
@@ -79,8 +84,10 @@ def options_in(text: str) -> set[str]:
     return set(OPTION.findall(text))
 
 
-# `denoise serve` goes on: it is the page that says so.
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "denoise serve"])
+# `denoise info` describes a file of several images, and on the page it is the page that says so.
+@pytest.mark.parametrize(
+    "command", [one for one in COMMANDS if one not in ("denoise info", "denoise serve")]
+)
 def test_advice_about_files_of_several_images_and_folders_of_none(
     command: str, tmp_path: Path
 ) -> None:

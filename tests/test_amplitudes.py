@@ -235,6 +235,26 @@ def test_compiled_sums_equal_their_twin(missing: bool, free_patch_mean: bool) ->
     assert 0 < float((fast_mean - mean).abs().max()) < 0.05
 
 
+@FREE_MEANS
+@MISSING
+def test_compiled_variances_equal_their_twin(missing: bool, free_patch_mean: bool) -> None:
+    model, patches, start = float32_case(missing=missing, free_patch_mean=free_patch_mean)
+    states = compiled(model, patches, start, SearchOptions(6, 7, 4, reach=1e9))
+    fast = model.posterior_variance(patches, states)
+    with use("plain"):
+        twin = model.posterior_variance(patches, states)
+    # Both leave out unlikely states, but not the same ones.
+    assert float((fast - twin).norm() / twin.norm()) < 5e-3
+    best = states[:]
+    likeliest = best.log_joints == best.log_joints.max(1, keepdim=True).values
+    best.log_joints[~likeliest] = -torch.inf
+    fast = model.posterior_variance(patches, best)
+    with use("plain"):
+        torch.testing.assert_close(
+            fast, model.posterior_variance(patches, best), rtol=1e-4, atol=1e-5
+        )
+
+
 def test_states_out_of_reach_are_not_expanded() -> None:
     model, patches, start = float32_case()
     sets = model.scored(patches, start)

@@ -67,6 +67,8 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
         (("benchmark", "--proto"), ["--protocol"]),
         (("benchmark", "--protocol", ""), ["unclipped", "clipped8"]),
         (("be",), ["benchmark"]),
+        (("in",), ["info"]),
+        (("info", "--fig"), ["--figure"]),
         # The shell lists files where nothing is offered.
         (("pho",), []),
         (("photo.png", "be"), []),
@@ -95,5 +97,6 @@ def test_help_and_completion_load_no_large_library(tmp_path: Path) -> None:
     without = {"PYTHONPATH": str(tmp_path)}
     assert "--preset" in run("--help", **without)
     assert "--protocol" in run("benchmark", "--help", **without)
+    assert "--figure" in run("info", "--help", **without)
     line = {"COMP_WORDS": "denoise\n--pres", "COMP_CWORD": "1"}
     assert run(_DENOISE_COMPLETE="complete_bash", **line, **without) == "--preset\n"

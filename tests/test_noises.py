@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from conftest import TINY_AMPLITUDE, run_cli
 from image_samples import tiff_bytes
+from test_spectrum import binomial_covariances
 
-from denoise import GaussianNoise, Noise, PoissonGaussianNoise, denoise_image, estimate_noise
+from denoise import (
+    ColouredNoise,
+    GaussianNoise,
+    Noise,
+    PoissonGaussianNoise,
+    denoise_image,
+    estimate_noise,
+)
 from denoise.errors import OptionError
 from denoise.metrics import psnr
 from denoise.noise.white import WhiteImage
@@ -45,6 +53,14 @@ def test_stabilised_noise_is_white_of_the_sigma_that_it_says(noise: Noise) -> No
     np.testing.assert_allclose(noise.restore(noise.stabilise(clean)), clean, atol=1.0)
     if noise.keeps_units:
         assert np.array_equal(noise.stabilise(noisy), noisy)
+
+
+def test_correlation_is_that_of_the_noise() -> None:
+    covariance = binomial_covariances()
+    coloured = ColouredNoise.of([9 * covariance, 4 * covariance, covariance], np.eye(3))
+    np.testing.assert_allclose(coloured.correlation, covariance)
+    for noise in (GaussianNoise(3), NOISE):
+        assert np.array_equal(noise.correlation, [[1]])
 
 
 @pytest.mark.parametrize("sigma", [0.3, 7.0, 25.0, 1 / 3])

@@ -16,6 +16,7 @@ from denoise.benchmark.runner import Cell, kept_name
 from denoise.benchmark.tables import mean_quality
 from denoise.files.images import read_image
 from denoise.pictures import GAP, most_detailed, side_by_side
+from denoise.plot import Plot
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
@@ -58,19 +59,15 @@ def quality_over_time(cells: Sequence[Cell], damage: Damage, caption: str) -> ND
     first = math.floor(math.log10(min(point[3] for point in points)))
     last = max(math.ceil(math.log10(max(point[3] for point in points))), first + 1)
 
-    def place(seconds: float, decibels: float) -> tuple[float, float]:
-        x = LEFT + (math.log10(seconds) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-        share = (decibels - lowest) / max(highest - lowest, 1)
-        return x, HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    for level in range(lowest, highest + 1):
-        (left, y), (right, _) = place(10.0**first, level), place(10.0**last, level)
-        draw.line((left, y, right, y), fill="#dddddd")
-        draw.text((left - 6, y), str(level), "black", font, anchor="rm")
-    for exponent in range(first, last + 1):
-        x, y = place(10.0**exponent, lowest)
-        draw.text((x, y + 8), f"{10.0**exponent:g} s", "black", font, anchor="mt")
-    places = [place(seconds, decibels) for _, _, decibels, seconds in points]
+    limits = (first, last), (lowest, max(highest, lowest + 1))
+    plot = Plot(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM, *limits)
+    plot.draw_ticks(
+        draw,
+        font,
+        {exponent: f"{10.0**exponent:g} s" for exponent in range(first, last + 1)},
+        {level: str(level) for level in range(lowest, highest + 1)},
+    )
+    places = [plot.place(math.log10(seconds), decibels) for _, _, decibels, seconds in points]
     for (method, kind, _, _), (x, y) in zip(points, places, strict=True):
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=COLOURS[kind])
         crowded = any(

@@ -44,6 +44,13 @@ class Observed:
     outliers: int
     notes: tuple[str, ...]
 
+    @property
+    def to_remove(self) -> Noise | None:
+        """What a denoiser is told; None if there is neither noise nor a missing pixel."""
+        if self.noise is None and self.image.has_missing:
+            return GaussianNoise(0.0)
+        return self.noise
+
 
 def observe(noisy: ImageFile, settings: Settings) -> Observed:
     """Fill in outliers, and find the noise unless it is given.
@@ -92,7 +99,7 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
     elif settings.sigma is not None:
         other = unlike(picture, settings.sigma)
         if other is not None:
-            looks = other.summary(" of 255" if units_of(noisy) == BYTES else "")
+            looks = other.summary(scale_of(noisy))
             notes.append(f"the noise looks like {looks}; without --sigma it is measured")
     return Observed(seen, noise, outliers, tuple(notes))
 
@@ -116,6 +123,11 @@ def without_void(
 def units_of(image: ImageFile) -> str:
     """What `ImageFile.pixels` are measured in."""
     return OWN if image.is_float else BYTES
+
+
+def scale_of(image: ImageFile) -> str:
+    """A remark on those units, for `Noise.summary`."""
+    return "" if image.is_float else " of 255"
 
 
 def is_given(settings: Settings) -> bool:

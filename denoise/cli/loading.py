@@ -9,14 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def set_environment() -> None:
-    """Choose what OpenMP and OpenBLAS read from the environment when torch and NumPy are loaded."""
-    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Products in estimates of noise then round alike on any number of cores.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 @contextmanager
 def modules_kept() -> Iterator[None]:
     """Import torch and others in here: no garbage is looked for in them, now or later.
@@ -27,6 +19,11 @@ def modules_kept() -> Iterator[None]:
     if "torch" in sys.modules:
         yield
         return
+    # Waiting threads should sleep: nothing is lost, and much gained on a busy machine. OpenMP
+    # reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # NumPy's products, in estimates of noise, then round alike on any number of cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from denoise.cli.loading import modules_kept, set_environment
+from denoise.cli.loading import modules_kept
 from denoise.cli.options import Files, RunOptions, check_together
 from denoise.cli.parser import Command, takes_options
 from denoise.cli.settings import Settings
@@ -21,9 +21,10 @@ from denoise.cli.settings import Settings
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-# Other commands and where they are; an image file of such a name is ./benchmark or ./noise.
+# Other commands and where they are; an image file of such a name is ./benchmark, ./info and so on.
 COMMANDS = {
     "benchmark": "denoise.cli.benchmark",
+    "info": "denoise.cli.info",
     "noise": "denoise.cli.noise",
     "serve": "denoise.serve.command",
 }
@@ -47,15 +48,15 @@ class _DenoiseOrOther(Command):
 
 @app.command(
     cls=_DenoiseOrOther,
-    epilog="`denoise noise --help`: measure the noise of an image, for a series of images."
+    epilog="`denoise info --help`: what an image is, what noise it has, and what a run would take."
     " `denoise serve --help`: see and judge results on a page on this machine."
+    " `denoise noise --help`: measure the noise of an image, for a series of images."
     " `denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
 def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     """Denoise images, each with a model learned from this image alone."""
     check_together(files, settings, run)
-    set_environment()
     with modules_kept():
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs

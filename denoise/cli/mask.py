@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,41 @@ def mask_notes(marked: NDArray[np.bool_] | None) -> tuple[str, ...]:
         return ()
     count = f"{np.count_nonzero(marked)} pixels" if marked.any() else "no pixel"
     return (f"the mask marks {count} to fill in",)
+
+
+def with_missing(noisy: ImageFile, marked: NDArray[np.bool_] | None, *, fill: bool) -> ImageFile:
+    """The image, NaN where pixels are missing that are to be filled in: marked ones, or all.
+
+    Parameters
+    ----------
+    marked : (height, width) by a mask, if there is one
+    fill : whether pixels that are not finite may be filled in
+
+    Raises
+    ------
+    ImageError
+        If they may not, or there is no value at all.
+    """
+    if marked is not None:
+        where = marked if noisy.pixels.ndim == 2 else marked[..., None]
+        rest = with_missing(
+            replace(noisy, pixels=np.where(where, 0, noisy.pixels)), None, fill=fill
+        )
+        return replace(rest, pixels=np.where(where, np.float32(np.nan), rest.pixels))
+    finite = np.isfinite(noisy.pixels)
+    if fill and noisy.void is not None:  # also those that a file calls missing by NaN
+        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
+    missing = noisy.find_non_finite()
+    if missing is None:
+        return noisy
+    if not fill:
+        raise ImageError(
+            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
+            f" column {missing.column}); use --fill-missing"
+        )
+    if not finite.any():
+        raise ImageError(f"{noisy.path}: the image holds no value at all")
+    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))
 
 
 def _marked(mask: ImageFile) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ class NoiseOptions:
 @takes_options
 def noise(options: NoiseOptions) -> int:
     """Measure the noise of an image, best of a flat or a dark exposure of the same camera."""
-    from denoise.cli.file_noise import units_of, without_void
+    from denoise.cli.file_noise import scale_of, units_of, without_void
     from denoise.files.images import read_image
     from denoise.files.outputs import check_output, write_atomically
     from denoise.files.samples import without_equal_channels
@@ -77,10 +77,8 @@ def noise(options: NoiseOptions) -> int:
     if found is None:
         why = measured.doubt or "there is no noise to speak of"
         raise ImageError(f"{options.image}: {why}")
-    units = units_of(image)
-    text = noise_to_json(found, units)
+    text = noise_to_json(found, units_of(image))
     if options.output is not None:
         write_atomically(options.output, text.encode() + b"\n")
-    scale = " of 255" if units == "0..255" else ""
-    typer.echo(text if options.json else f"{options.image}: {found.summary(scale)}")
+    typer.echo(text if options.json else f"{options.image}: {found.summary(scale_of(image))}")
     return 0

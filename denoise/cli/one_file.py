@@ -28,7 +28,6 @@ from denoise.errors import (
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK
 from denoise.methods.run import Run
-from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
@@ -86,11 +85,9 @@ def denoise_opened(
     DenoiseError
         With a message that names the file and what to do.
     """
-    image, noise = opened.seen.image, opened.seen.noise
+    image, noise = opened.seen.image, opened.seen.to_remove
     if noise is None:
-        if not image.has_missing:
-            return None
-        noise = GaussianNoise(0.0)
+        return None
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from denoise.cli.file_noise import Observed, observe
 from denoise.cli.jobs import FileJob
-from denoise.cli.mask import marked_pixels, mask_notes
+from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of
 from denoise.cli.reference import read_reference
 from denoise.cli.settings import Settings
@@ -67,7 +64,7 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
-    noisy = _observed(noisy, marked, settings.fill_missing)
+    noisy = with_missing(noisy, marked, fill=settings.fill_missing)
     reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
     try:
         seen = observe(noisy, settings)
@@ -82,27 +79,3 @@ def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ..
     if job.output is None or settings.strip:
         return ()
     return lost_metadata(format_of_suffix(job.output.suffix), noisy)
-
-
-def _observed(noisy: ImageFile, marked: NDArray[np.bool_] | None, fill_missing: bool) -> ImageFile:
-    """The image, NaN where pixels are missing that are to be filled in: marked ones, or all."""
-    if marked is not None:
-        where = marked if noisy.pixels.ndim == 2 else marked[..., None]
-        rest = _observed(
-            replace(noisy, pixels=np.where(where, 0, noisy.pixels)), None, fill_missing
-        )
-        return replace(rest, pixels=np.where(where, np.float32(np.nan), rest.pixels))
-    finite = np.isfinite(noisy.pixels)
-    if fill_missing and noisy.void is not None:  # also those that a file calls missing by NaN
-        noisy = replace(noisy, void=noisy.void & finite.reshape(*noisy.void.shape, -1).all(2))
-    missing = noisy.find_non_finite()
-    if missing is None:
-        return noisy
-    if not fill_missing:
-        raise ImageError(
-            f"{noisy.path}: {missing.count} pixels are not finite (first at row {missing.row},"
-            f" column {missing.column}); use --fill-missing"
-        )
-    if not finite.any():
-        raise ImageError(f"{noisy.path}: the image holds no value at all")
-    return replace(noisy, pixels=np.where(finite, noisy.pixels, np.float32(np.nan)))

@@ -27,7 +27,7 @@ def _print_version(requested: bool) -> None:
 def _complete_image(ctx: typer.Context, incomplete: str) -> list[str]:
     """Nothing, so that shells list files; without such a file, names of other commands."""
     is_image = ctx.params["images"] or glob.glob(f"{glob.escape(incomplete)}*")
-    return [] if is_image else ["benchmark", "noise", "serve"]
+    return [] if is_image else ["benchmark", "info", "noise", "serve"]
 
 
 def _also(section: str, what: str) -> str | None:

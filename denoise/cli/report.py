@@ -98,13 +98,15 @@ class FileReport:
         fields = asdict(self)
         del fields["traceback"], fields["noise"]
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
-        return json.dumps(_finite(fields | self._noise_fields() | quality), allow_nan=False)
+        noise = noise_fields(self.noise, known=self.status == "done")
+        return json.dumps(_finite(fields | noise | quality), allow_nan=False)
 
-    def _noise_fields(self) -> dict[str, Any]:
-        """What does not apply to this kind of noise is None; sigma is 0 if there is none."""
-        found = {} if self.noise is None else self.noise.report()
-        none = self.status == "done" and self.noise is None
-        return {"sigma": 0.0 if none else None, "sensor": None, "coloured": None} | found
+
+def noise_fields(noise: Noise | None, *, known: bool) -> dict[str, Any]:
+    """What does not apply to the noise is None; sigma is 0 if none is known to be there."""
+    found = {} if noise is None else noise.report()
+    none = known and noise is None
+    return {"sigma": 0.0 if none else None, "sensor": None, "coloured": None} | found
 
 
 def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequence[str]) -> str:

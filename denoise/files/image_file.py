@@ -73,6 +73,8 @@ class Decoded(NamedTuple):
     ----------
     samples : (height, width) or (height, width, 3)
     no_data : (height, width) bool, pixels that hold no data
+    frames : pages or frames of the file
+    axes : names and lengths of the axes along which they lie, where the file says so
     """
 
     samples: NDArray[Any]
@@ -80,6 +82,8 @@ class Decoded(NamedTuple):
     metadata: Metadata
     notes: tuple[str, ...] = ()
     no_data: NDArray[np.bool_] | None = None
+    frames: int = 1
+    axes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,9 @@ class ImageFile:
     notes : one sentence for each conversion that the user should know of
     void : (height, width) bool, pixels that are no picture: transparent, or without data; None if
         there are none
+    frames : pages or frames of the file, of which this is one
+    axes : names and lengths of the axes along which they lie, slowest first, such as ("T", 5) and
+        ("Z", 3); empty where the file does not say so
     """
 
     path: Path
@@ -116,6 +123,8 @@ class ImageFile:
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
     void: NDArray[np.bool_] | None = None
+    frames: int = 1
+    axes: tuple[tuple[str, int], ...] = ()
 
     @property
     def channels(self) -> int:

@@ -85,9 +85,18 @@ def read_image(
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedImageError(f"{path}: damaged {format_.name} file: {reason}") from None
-    samples, alpha, metadata, notes, _ = decoded
-    pixels, sample_type = to_pixels(samples), samples.dtype.name
-    return ImageFile(path, pixels, alpha, sample_type, format_.name, metadata, notes, void)
+    return ImageFile(
+        path,
+        to_pixels(decoded.samples),
+        decoded.alpha,
+        decoded.samples.dtype.name,
+        format_.name,
+        decoded.metadata,
+        decoded.notes,
+        void,
+        decoded.frames,
+        decoded.axes,
+    )
 
 
 def _void(decoded: Decoded) -> NDArray[np.bool_] | None:

@@ -54,8 +54,9 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
     check_size(width, height, max_pixels)
     kinds = {kind for kind, _ in chunks}
+    frames = 1
     if b"acTL" in kinds:
-        array = _decode_frame(data, depth, frame)
+        array, frames = _decode_frame(data, depth, frame)
     else:
         check_frame(frame, 1)
         needed = [(k, d) for k, d in chunks if k in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")]
@@ -72,7 +73,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         notes.append("the transparent colour is written as an alpha channel")
     expanded = colour_type == PALETTE or depth < 8 or b"tRNS" in kinds
     kept = tuple(chunk for chunk in chunks if _is_kept(chunk[0], expanded))
-    return Decoded(samples, alpha, _metadata(kept), tuple(notes))
+    return Decoded(samples, alpha, _metadata(kept), tuple(notes), frames=frames)
 
 
 def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
@@ -121,16 +122,17 @@ def _join(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _decode_frame(data: bytes, depth: int, frame: int | None) -> NDArray[Any]:
+def _decode_frame(data: bytes, depth: int, frame: int | None) -> tuple[NDArray[Any], int]:
+    """Samples of a frame, and how many there are."""
     if depth > 8:
         raise ImageError("16-bit animations cannot be read; save the frame on its own")
     with PngImageFile(io.BytesIO(data)) as image:
-        number = check_frame(frame, getattr(image, "n_frames", 1))
-        image.seek(number)
+        count = getattr(image, "n_frames", 1)
+        image.seek(check_frame(frame, count))
         transparent = "transparency" in image.info or image.mode in ("LA", "RGBA")
         target = {"1": "L", "L": "L", "LA": "L"}.get(image.mode, "RGB")
         target += "A" * transparent
-        return np.asarray(image.convert(target))
+        return np.asarray(image.convert(target)), count
 
 
 def _is_kept(kind: bytes, expanded: bool) -> bool:

@@ -19,6 +19,7 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
+from denoise.files.axes import described_axes
 from denoise.files.image_file import Decoded, Metadata, TiffLayout
 from denoise.files.limits import check_frame, check_size
 from denoise.files.samples import split_alpha, without_equal_channels
@@ -101,7 +102,9 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         tags = tuple(tag for tag in tags if tag.code != NODATA)
         notes = (*notes, "the tag with the value of missing data is left out")
     metadata = _metadata(tags, order, page, in_stack=in_stack)
-    return Decoded(samples, alpha, metadata, notes, no_data)
+    first = {tag.code: tag.data for tag in pages[min(pages)]}
+    axes = described_axes(first.get(DESCRIPTION, b""))
+    return Decoded(samples, alpha, metadata, notes, no_data, count, axes)
 
 
 def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:

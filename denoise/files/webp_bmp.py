@@ -40,10 +40,11 @@ def decode_webp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         check_size(*image.size, max_pixels)
         image.seek(check_frame(frame, image.n_frames))
         samples, alpha = split_alpha(np.array(image))
+        frames = image.n_frames
         info = image.info
         exif = info.get("exif", b"").removeprefix(_EXIF)
         metadata = Metadata(exif, info.get("icc_profile", b""), info.get("xmp", b""))
-    return Decoded(samples, alpha, metadata)
+    return Decoded(samples, alpha, metadata, frames=frames)
 
 
 def decode_bmp(data: bytes, frame: int | None, max_pixels: int) -> Decoded:

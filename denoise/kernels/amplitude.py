@@ -134,6 +134,31 @@ def posterior_sums(
     return None
 
 
+def posterior_variances(
+    problem: Problem, active: Tensor, log_joints: Tensor, means: Tensor
+) -> Tensor | None:
+    """Variances (N, D) of W^T a under the truncated posterior; None if no compiled loop covers them.
+
+    Parameters
+    ----------
+    problem, active, log_joints : as for `explore`
+    means : (N, D) float, <W^T a>, less its mean over the observed values if that is fitted
+    """
+    if problem.implementation(active) != "numba":
+        return None
+    from denoise.kernels.amplitude_variance_numba import spread
+
+    weights = log_joints.softmax(1).numpy()
+    directions, variances = problem.vectors.contiguous().numpy(), torch.empty_like(means)
+
+    def work(rows: slice) -> None:
+        states, own = active.numpy()[rows], (means.numpy()[rows], variances.numpy()[rows])
+        spread(*_arrays(problem, rows), directions, states, weights[rows], *own)
+
+    list(on_all_cores(work, _pieces(len(means))))
+    return variances
+
+
 def _explore_on_cpu(
     problem: Problem, active: Tensor, log_joints: Tensor, extent: Extent
 ) -> tuple[Tensor, Tensor]:

@@ -122,6 +122,12 @@ class ColouredNoise:
             return np.broadcast_to(per_channel, values.shape).copy()
         return np.asarray(self.growth.variance(values) * per_channel)
 
+    @property
+    def correlation(self) -> Array:
+        """Of pixels so many rows and columns apart, as a mean over channels: (R + 1, R + 1)."""
+        total = np.sum([np.array(table) for table in self.covariances], axis=0)
+        return np.asarray(total / total[0, 0], np.float64)
+
     def second_look(self, image: ArrayLike, estimate: ArrayLike) -> None:
         """None: there is nothing to gain."""
 
@@ -140,8 +146,8 @@ class ColouredNoise:
     @property
     def correlation_length(self) -> int:
         """Largest offset in pixels, along rows or columns, with a notable correlation."""
-        total = np.sum([np.array(table) for table in self.covariances], axis=0)
-        along = np.maximum(np.abs(total[0, :]), np.abs(total[:, 0])) / total[0, 0]
+        found = np.abs(self.correlation)
+        along = np.maximum(found[0, :], found[:, 0])
         return int(np.flatnonzero(along >= NOTABLE).max())
 
     def report(self) -> dict[str, Any]:

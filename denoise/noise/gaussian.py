@@ -65,6 +65,11 @@ class GaussianNoise:
         """The same everywhere."""
         return np.full(np.shape(clean), self.sigma * self.sigma)
 
+    @property
+    def correlation(self) -> NDArray[np.float64]:
+        """None but with the pixel itself."""
+        return np.ones((1, 1))
+
     def second_look(self, image: ArrayLike, estimate: ArrayLike) -> None:
         """None: there is nothing to gain."""
 

@@ -32,6 +32,13 @@ class Noise(Protocol):
     def variance(self, clean: ArrayLike) -> NDArray[np.float64]:
         """Variance of the noise where the clean image has these values."""
 
+    @property
+    def correlation(self) -> NDArray[np.float64]:
+        """Of pixels so many rows and columns apart, as a mean over channels: (R + 1, R + 1).
+
+        Where the noise depends on the light, it is divided by its standard deviation first.
+        """
+
     def second_look(
         self, image: ArrayLike, estimate: ArrayLike
     ) -> tuple[NDArray[np.float64], Noise] | None:

@@ -118,6 +118,11 @@ class PoissonGaussianNoise:
         )
         return self.gain * np.maximum(photons, 0) + self.offset
 
+    @property
+    def correlation(self) -> NDArray[np.float64]:
+        """None but with the pixel itself."""
+        return np.ones((1, 1))
+
     def second_look(
         self, image: ArrayLike, estimate: ArrayLike
     ) -> tuple[NDArray[np.float64], PoissonGaussianNoise] | None:

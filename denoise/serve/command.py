@@ -14,7 +14,6 @@ from pathlib import Path
 import typer
 
 from denoise.cli.interruption import exit_code, raise_on_sigterm
-from denoise.cli.loading import set_environment
 from denoise.cli.parser import FILES, GENERAL, QUALITY, Command, option, takes_options
 from denoise.errors import DenoiseError, PlanError
 
@@ -66,7 +65,6 @@ def serve(options: ServeOptions) -> int:
         raise DenoiseError(f"serve needs {error.name}: pip install '.[serve]'") from None
     from denoise.serve.folders import make_folder, remove_abandoned, remove_folder
 
-    set_environment()
     offers = _offers(options.images or [])
     remove_abandoned()
     token = secrets.token_urlsafe(32)

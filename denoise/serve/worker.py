@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from denoise.cli.loading import modules_kept, set_environment
+from denoise.cli.loading import modules_kept
 from denoise.errors import DenoiseError
 
 Request = dict[str, Any]
@@ -29,7 +29,6 @@ def main() -> None:
     events = _claim_stdout()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
-    set_environment()
     with modules_kept():
         from denoise.serve.image import Image
 

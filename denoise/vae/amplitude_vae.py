@@ -216,6 +216,22 @@ class AmplitudeVAE(BinaryVAE):
         counts = patches.observed_counts[:, None].clamp(min=1)
         return means + patches.masked(patches.values - means).sum(1, keepdim=True) / counts
 
+    def posterior_variance(self, patches: Patches, states: StateSets) -> Tensor:
+        """As `BinaryVAE.posterior_variance`: of W^T a, and of the brightness if it is fitted."""
+        sums = self.compiled_sums(patches, states, amplitudes_only=True)
+        if sums is None or not isinstance(states, SparseStates):
+            return super().posterior_variance(patches, states)
+        means = sums.amplitudes @ (self.vectors / self.noise_variance.sqrt())
+        counts, brightness = patches.observed_counts[:, None].clamp(min=1), means.new_zeros(1)
+        if self.free_patch_mean:
+            means = means - patches.masked(means).sum(1, keepdim=True) / counts
+            brightness = 1 / counts
+        problem = self._problem(patches)
+        spread = amplitude.posterior_variances(problem, states.active, states.log_joints, means)
+        if spread is None:
+            return super().posterior_variance(patches, states)
+        return (spread + brightness) * self.noise_variance
+
     def _problem(self, patches: Patches) -> amplitude.Problem:
         """c = W r (N, H), G = W W^T (H, H), in units of sigma, and the logit of pi (H,)."""
         vectors = self._centred_vectors() if self.free_patch_mean else self.vectors

@@ -39,6 +39,8 @@ from denoise.vae.stored_states import StateSets
 PRIOR_BOUNDS = (1e-5, 1 - 1e-5)
 # A constant image would drive the learned variance, and with it the ELBO, to infinity.
 LEAST_NOISE_VARIANCE = 1e-6
+# Less likely states are left out of the variance, to save time.
+LEAST_WEIGHT_IN_VARIANCE = 1e-4
 
 
 class BinaryVAE(ABC):
@@ -146,6 +148,11 @@ class BinaryVAE(ABC):
         mean = (weights * means).sum(1)
         spread = (means - mean[:, None]).square()
         return mean, (weights * (variances + spread)).sum(1)
+
+    def posterior_variance(self, patches: Patches, states: StateSets) -> Tensor:
+        """Variance of the noise-free patches; states that weigh next to nothing are left out."""
+        least = LEAST_WEIGHT_IN_VARIANCE
+        return self.posterior_moments(patches, states, least_weight=least)[1]
 
     def scored(self, patches: Patches, sets: StateSets) -> LatentStates:
         """The same sets with log joints under the present parameters; empty places stay empty."""

@@ -15,9 +15,6 @@ from denoise.vae.model import BinaryVAE
 from denoise.vae.search import calibrate, improve
 from denoise.vae.stored_states import StateSets
 
-# Less likely states are left out of the variance, to save time.
-LEAST_WEIGHT_IN_VARIANCE = 1e-4
-
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -125,11 +122,8 @@ class _Rebuilding:
         states = self.start.states(self.model, patches, self.search.states)
         key, steps = (self.seed, 0), self.inference.search_steps
         states = improve(self.model, patches, states, self.search, key=key, steps=steps)
-        mean, variance = self.model.posterior_mean(patches, states), None
-        if self.with_variance:
-            _, variance = self.model.posterior_moments(
-                patches, states, least_weight=LEAST_WEIGHT_IN_VARIANCE
-            )
+        mean = self.model.posterior_mean(patches, states)
+        variance = self.model.posterior_variance(patches, states) if self.with_variance else None
         return _RebuiltPatches(patches, mean, variance)
 
 

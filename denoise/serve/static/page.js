@@ -288,9 +288,9 @@ controls.strength.addEventListener("input", () => {
   viewer.strength = strength();
 });
 for (const radio of controls.view) {
-  radio.addEventListener("change", () => {
-    viewer.mode = radio.value;
-    viewer.focus();
+  radio.addEventListener("change", () => { viewer.mode = radio.value; });
+  radio.addEventListener("click", (event) => {
+    if (event.detail) viewer.focus(); // by a pointer: keys are for the picture now
   });
 }
 viewer.onchange = (mode) => {

@@ -1,0 +1,149 @@
+"""The command `denoise info`: what an image is and what a run would be, before anything is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from denoise.cli.loading import modules_kept
+from denoise.cli.parser import FILES, QUALITY, REPORTS, Command, option, takes_options
+from denoise.errors import OutputError
+
+if TYPE_CHECKING:
+    from denoise.cli.file_info import FileInfo
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+# Width of the names of values.
+NAME_WIDTH = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions:
+    """Which image to look at, and what to write; None: not given."""
+
+    image: Path = field(
+        metadata={
+            "typer": typer.Argument(
+                metavar="IMAGE", rich_help_panel=FILES, help="The image: a file."
+            )
+        }
+    )
+    overwrite: bool = option(FILES, False, "--overwrite", help="Replace a figure that exists.")
+    frame: int | None = option(
+        FILES, None, min=1, metavar="N", help="Look at page or frame N, from 1 (the default)."
+    )
+    max_pixels: int | None = option(
+        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
+    )
+    device: str = option(
+        QUALITY,
+        "auto",
+        metavar="NAME",
+        help="Where a run is timed: auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
+    )
+    figure: Path | None = option(
+        REPORTS,
+        None,
+        metavar="FILE",
+        help="Draw the noise: how strong it is where the image is bright or dark, and how it is"
+        " correlated.",
+    )
+    json: bool = option(REPORTS, False, "--json", help="Print a JSON object, for programs.")
+
+
+@app.command(cls=Command)
+@takes_options
+def info(options: InfoOptions) -> int:
+    """Say what an image is, what noise it has, and how long a run would take."""
+    with modules_kept():
+        from denoise.cli.file_info import inspect_file
+        from denoise.files.formats import IMAGE_SUFFIXES
+        from denoise.files.outputs import check_output
+
+    if options.figure is not None:
+        check_output(options.figure, IMAGE_SUFFIXES, overwrite=options.overwrite)
+        if os.path.realpath(options.figure) == os.path.realpath(options.image):
+            raise OutputError(f"{options.figure}: is the input; give another name")
+    found = inspect_file(
+        options.image,
+        frame=options.frame,
+        max_pixels=options.max_pixels,
+        device=options.device,
+    )
+    command = None if found.problem is not None else _command(found, options)
+    if options.figure is not None:
+        _draw(options.figure, found, overwrite=options.overwrite)
+    if options.json:
+        typer.echo(json.dumps(found.fields(command), allow_nan=False))
+        return 0
+    typer.echo(options.image)
+    for name, value in found.lines(command):
+        typer.echo(f"  {name:{NAME_WIDTH}}{value}")
+    return 0
+
+
+def _draw(path: Path, found: FileInfo, *, overwrite: bool) -> None:
+    """Write the figure, or say that there is no noise to draw."""
+    from denoise.cli.file_noise import scale_of, without_void
+    from denoise.files.images import write_image
+    from denoise.noise.pixels import as_pixels
+    from denoise.noise_picture import draw_noise
+
+    seen = found.seen
+    if seen is None or seen.noise is None:
+        typer.echo(f"note: {path}: is not written, there is no noise to draw", err=True)
+        return
+    pixels = without_void(as_pixels(seen.image.pixels), seen.image.void)
+    picture = draw_noise(seen.noise, pixels, scale_of(found.image))
+    write_image(path, picture, overwrite=overwrite)
+
+
+def _command(found: FileInfo, options: InfoOptions) -> str:
+    """What to type to denoise the image, for a shell."""
+    words = ["denoise", _word(options.image)]
+    if found.missing:
+        words.append("--fill-missing")
+    if found.image.frames > 1:
+        words += ["--frame", str(found.frame)]
+    if options.max_pixels is not None:
+        words += ["--max-pixels", str(options.max_pixels)]
+    if options.device != "auto":
+        words += ["--device", options.device]
+    output = _output(found)
+    return shlex.join(words if output is None else [*words, "-o", _word(output)])
+
+
+def _word(path: Path) -> str:
+    """A name that is taken for neither an option nor another command."""
+    from denoise.cli.main import COMMANDS
+
+    name = str(path)
+    return f".{os.sep}{name}" if name.startswith("-") or name in COMMANDS else name
+
+
+def _output(found: FileInfo) -> Path | None:
+    """Where the result can go, unless the name that it gets anyway will do."""
+    from denoise.cli.plan import DEFAULT_SUFFIX
+    from denoise.files.formats import BY_NAME
+    from denoise.files.images import check_writable, result_suffix
+
+    image = found.image
+    suffix = own = result_suffix(image.path)
+    try:
+        check_writable(image.path.with_suffix(suffix), image)
+    except OutputError:  # such as 16 bits in a file that is called .jpg
+        suffix = BY_NAME[image.format].suffixes[0]
+    for number in count(1):
+        end = DEFAULT_SUFFIX + (str(number) if number > 1 else "") + suffix
+        path = image.path.with_name(image.path.stem + end)
+        if not os.path.lexists(path):
+            break
+    return None if number == 1 and suffix == own else path

@@ -1,0 +1,90 @@
+"""What a run of each preset will take: seconds, by a short trial, and memory, by a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from denoise.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
+from denoise.devices import out_of_memory_reported, pick_device
+from denoise.noise.interface import Noise
+from denoise.noise.white import WhiteImage
+from denoise.options import DenoiseOptions
+from denoise.pipeline import on_device, same_bytes
+from denoise.presets import PRESETS, PresetName, preset_for
+
+# What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
+# to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and
+# each channel of it). Fitted to what docs/experiments/memory.py prints, see docs/performance.md.
+LOADED, MEASURING, LEARNING, REFINING, REFINING_CHANNEL = 0.41e9, 0.04e9, 4e3, 250, 100
+# With an MLP instead: to score states (for each channel), and to draw the first states (for each
+# latent of a state of a patch).
+SCORING, DRAWING = 0.1e9, 2.9
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes
+    ----------
+    seconds : of the library call, while this machine is as busy as now
+    gigabytes : largest resident size of the process; None on another device than the CPU
+    """
+
+    seconds: float
+    gigabytes: float | None
+
+
+@out_of_memory_reported()
+def forecast(
+    image: ArrayLike,
+    noise: float | Noise,
+    *,
+    data_range: float | None = None,
+    device: str = "auto",
+    presets: Sequence[PresetName] = PRESETS,
+) -> dict[PresetName, Forecast]:
+    """Expect time and memory of `denoise_image` with each preset, by timing parts of the image.
+
+    Other parameters, and errors, are those of `denoise_image`.
+    """
+    white = WhiteImage.of(image, noise, data_range)
+    compute_device = pick_device(device)
+    on_cpu = compute_device.type == "cpu"
+    pixels = on_device(white, compute_device)
+    holes, noisy, runs = share_near_holes(pixels), white.noise.stabilised_sigma > 0, _runs(white)
+    size = pixels.shape[0] * pixels.shape[1]
+    forecasts = {}
+    for name in presets:
+        options = preset_for(name, white.sigma, white.data_range)
+        # There is nothing to load for the published model on a CPU, where it takes its time.
+        side = WARM_SIDE if on_cpu and options.model.decoder == "mlp" else LARGE_SIDE
+        with same_bytes(options, compute_device):
+            speed = measure_speed(options, pixels, white.sigma, side=side)
+        seconds = runs * speed.predict(options, size, holes, noisy=noisy)
+        memory = expected_gigabytes(options, size, pixels.shape[2]) if on_cpu else None
+        forecasts[name] = Forecast(seconds, memory)
+    return forecasts
+
+
+def _runs(white: WhiteImage) -> int:
+    """How often the image is denoised; it stands in for the clean one, which decides."""
+    known = ~np.isnan(white.original)
+    about = np.where(known, white.original, np.median(white.original[known]))
+    return 1 if white.noise.second_look(about, about) is None else 2
+
+
+def expected_gigabytes(options: DenoiseOptions, pixels: int, channels: int) -> float:
+    """Largest resident size of a process that denoises an image on a CPU."""
+    patches = min(options.training.patch_budget, pixels)
+    if options.model.decoder == "mlp":
+        latents = options.search.states * options.model.latents
+        learning = max(SCORING * channels, DRAWING * latents * patches)
+    else:
+        learning = max(MEASURING * channels, LEARNING * patches)
+    refining = pixels * (REFINING + REFINING_CHANNEL * channels)
+    return (LOADED + max(learning, refining)) / 1e9
