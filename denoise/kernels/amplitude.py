@@ -137,7 +137,7 @@ def posterior_sums(
 def posterior_variances(
     problem: Problem, active: Tensor, log_joints: Tensor, means: Tensor
 ) -> Tensor | None:
-    """Variances (N, D) of W^T a under the truncated posterior; None if no compiled loop covers them.
+    """Variances (N, D) of W^T a under the posterior; None if no compiled loop covers the case.
 
     Parameters
     ----------

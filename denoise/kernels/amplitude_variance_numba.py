@@ -46,7 +46,7 @@ def spread(
     ----------
     projections, gram, observed, vectors, free_mean, active, weights : as for `accumulate`
     directions : (H, D), W in units of sigma
-    means : (N, D), <W^T a>, in units of sigma; with a free mean, less its mean over what is observed
+    means : (N, D), <W^T a> in units of sigma, less its mean over what is observed if that is fitted
     variances : (N, D), output
     """
     patches, size, max_active = active.shape

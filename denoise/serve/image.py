@@ -23,6 +23,11 @@ from denoise.errors import DenoiseError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import result_suffix
 from denoise.files.samples import to_8bit
+from denoise.methods.run import DEFAULT_RUN
+from denoise.methods.table import METHODS
+from denoise.noise.estimate import measure_noise
+from denoise.noise.gaussian import GaussianNoise
+from denoise.noise.pixels import as_pixels
 from denoise.pictures import draw_models
 from denoise.presets import PRESETS
 from denoise.results import DenoiseResult, Progress
@@ -41,6 +46,8 @@ RESULT_VIEWS = ("after", "residual", "uncertainty", "model")
 # Side of the part that is denoised first, in pixels, and the preset for it.
 PREVIEW_SIDE = 256
 QUICKEST = next(iter(PRESETS))
+# Side of an image that is small and can be denoised, in pixels, and its noise.
+WARM_SIDE, WARM_SIGMA = 40, 10.0
 # Seconds between two reports of progress.
 PAUSE = 0.1
 # Options that change what is read and seen of an image, before it is denoised.
@@ -219,6 +226,13 @@ class Image:
             )
 
         return report
+
+
+def warm_up() -> None:
+    """Load what a run loads when it first needs it."""
+    pixels = np.random.default_rng(0).normal(128.0, WARM_SIGMA, (WARM_SIDE, WARM_SIDE))
+    measure_noise(as_pixels(pixels))
+    METHODS[QUICKEST].denoise(pixels, GaussianNoise(WARM_SIGMA), DEFAULT_RUN)
 
 
 def _middle(start: int, length: int, whole: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """The process behind one image of the page: opens it, previews, denoises and saves.
 
-It is started before there is an image, since loading torch takes seconds. Requests are lines of
-JSON on standard input, events lines of JSON on standard output. When the input ends, the server is
-gone, and the process ends with its folder.
+It is started before there is an image, since loading torch and compiled loops takes seconds.
+Requests are lines of JSON on standard input, events lines of JSON on standard output. When the input
+ends, the server is gone, and the process ends with its folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def main() -> None:
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     with modules_kept():
-        from denoise.serve.image import Image
+        from denoise.serve.image import Image, warm_up
+    warm_up()
 
     def send(event: str, **more: Any) -> None:
         print(json.dumps({"event": event, **more}), file=events, flush=True)
