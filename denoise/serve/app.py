@@ -105,7 +105,7 @@ async def _offers(request: Request) -> Response:
 
 async def _offer(request: Request) -> Response:
     offers, number = request.app.state.offers, request.path_params["number"]
-    if number >= len(offers):
+    if number >= len(offers) or not offers[number].is_file():
         raise HTTPException(404, "there is no such image")
     return FileResponse(offers[number])
 
@@ -122,6 +122,7 @@ async def _upload(request: Request) -> Response:
     suffix = PurePath(request.query_params.get("name", "")).suffix.lower()
     sessions: Sessions = request.app.state.sessions
     session = sessions.new(suffix if suffix in INPUT_SUFFIXES else "")
+    session.listeners += 1
     try:
         with session.file.open("xb") as file:
             async for part in request.stream():
@@ -129,6 +130,8 @@ async def _upload(request: Request) -> Response:
     except BaseException:  # the page is gone, or the disk is full
         await sessions.close(session)
         raise
+    finally:
+        session.listeners -= 1
     return JSONResponse({"id": session.id, "suffix": result_suffix(session.file)}, 201)
 
 
@@ -176,15 +179,15 @@ async def _view(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in VIEWS:
         raise HTTPException(404, "there is no such view")
-    return FileResponse(await _session(request).view(name), media_type="image/png")
+    return Response(await _session(request).view(name), media_type="image/png")
 
 
 async def _result(request: Request) -> Response:
     """The file as the command would write it; its name is the page's business."""
     options = options_of({"strength": request.query_params.get("strength", "1")})
     strength = settings_of(options).strength
-    file = await _session(request).save(strength)
-    return FileResponse(file, media_type="application/octet-stream")
+    data = await _session(request).save(strength)
+    return Response(data, media_type="application/octet-stream")
 
 
 def _session(request: Request) -> Session:

@@ -22,6 +22,7 @@ from denoise.cli.settings import Settings
 from denoise.errors import DenoiseError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import result_suffix
+from denoise.files.outputs import write_atomically
 from denoise.files.samples import to_8bit
 from denoise.methods.run import DEFAULT_RUN
 from denoise.methods.table import METHODS
@@ -112,7 +113,7 @@ class Image:
 
     def view(self, name: str) -> None:
         """Write a view of the result."""
-        Path(f"{name}.png").write_bytes(self._view(name))
+        write_atomically(Path(f"{name}.png"), self._view(name))
         self.send("answer", file=f"{name}.png")
 
     def save(self, strength: float) -> None:
@@ -130,7 +131,7 @@ class Image:
         self.turn, self.curve = Turn(noisy), tone_curve(noisy)
         shown = self.turn.upright(noisy.pixels)
         self.height, self.width = shown.shape[:2]
-        Path("before.png").write_bytes(self._png(self.curve.shown(shown), noisy))
+        write_atomically(Path("before.png"), self._png(self.curve.shown(shown), noisy))
         self.send(
             "read",
             width=self.width,
@@ -169,7 +170,7 @@ class Image:
         if result is None:
             return
         shown = self.curve.shown(self.turn.upright(result.image))
-        Path("preview.png").write_bytes(self._png(shown, seen.image))
+        write_atomically(Path("preview.png"), self._png(shown, seen.image))
         self.send("preview", left=left, top=top, width=width, height=height)
 
     def _write(self, strength: float) -> FileReport:

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from denoise.errors import DenoiseError
@@ -16,8 +15,6 @@ from denoise.serve.folders import make_folder, remove_folder
 Event = dict[str, Any]
 # The event with which the process says that it has done what was asked for.
 ENDS = {"open": "noise", "denoise": "done", "view": "answer", "save": "answer"}
-
-
 BUSY = "the image is being worked on; wait or stop first"
 
 
@@ -32,6 +29,12 @@ class Session:
     ----------
     suffix : of the file's name
     new_child : gives a process that nobody uses
+
+    Attributes
+    ----------
+    id : a random text, which only the page that has opened the image knows
+    file : where the image is to be written to
+    listeners : how many requests are about to hear of it
     """
 
     def __init__(self, suffix: str, new_child: Callable[[], Awaitable[Child]]) -> None:
@@ -70,6 +73,7 @@ class Session:
 
         self._is_working = True
         self._work = asyncio.create_task(finish())
+        self._work.add_done_callback(lambda task: work.close())  # it may not have begun
 
     async def open(self, options: Sequence[str]) -> Event:
         """Let a process read the file and find its noise."""
@@ -91,17 +95,17 @@ class Session:
         self._has_result = True
         return done
 
-    async def view(self, name: str) -> Path:
+    async def view(self, name: str) -> bytes:
         """The file of a picture that the process has written, or writes now."""
         file = self.folder / f"{name}.png"
         if not file.exists():
             await self._ask_for_result("view", name=name)
-        return file
+        return file.read_bytes()
 
-    async def save(self, strength: float) -> Path:
+    async def save(self, strength: float) -> bytes:
         """The result, as the command would write it with this strength."""
         answer = await self._ask_for_result("save", strength=strength)
-        return self.folder / str(answer["file"])
+        return (self.folder / str(answer["file"])).read_bytes()
 
     async def stop(self) -> None:
         """End what is being done; the file stays."""

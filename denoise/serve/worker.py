@@ -1,8 +1,8 @@
 """The process behind one image of the page: opens it, previews, denoises and saves.
 
 It is started before there is an image, since loading torch and compiled loops takes seconds.
-Requests are lines of JSON on standard input, events lines of JSON on standard output. When the input
-ends, the server is gone, and the process ends with its folder.
+Requests are lines of JSON on standard input, events lines of JSON on standard output. When the
+input ends, the server is gone, and the process ends with its folder.
 """
 
 from __future__ import annotations

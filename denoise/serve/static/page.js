@@ -52,6 +52,7 @@ class OpenImage {
   #views = []; // names of those that there are of the result
   #clock = null;
   #working = false;
+  #runs = 0;
   #isNew = true; // it is denoised as soon as its noise is known
 
   constructor(file) { this.name = file.name; }
@@ -107,6 +108,7 @@ class OpenImage {
 
   async #begin(ask) {
     this.#working = true;
+    this.#runs++;
     this.#enable();
     try {
       await ask();
@@ -182,8 +184,14 @@ class OpenImage {
     say(`done in ${seconds.toFixed(1)} s${where}`);
     get("noise-found").textContent = `noise: ${noise}`;
     showNotes(notes);
+    const run = this.#runs;
     for (const name of views) {
-      await this.#load(name);
+      try {
+        await this.#load(name);
+      } catch (error) {
+        if (run === this.#runs) throw error;
+      }
+      if (run !== this.#runs) return this.#forget(name); // another one has been begun meanwhile
       this.#views.push(name);
       this.#show();
       this.#enable();
