@@ -45,6 +45,11 @@ class Observed:
     notes: tuple[str, ...]
 
     @property
+    def pixels(self) -> NDArray[np.float64]:
+        """(height, width, C), NaN where it is missing or no picture."""
+        return without_void(as_pixels(self.image.pixels), self.image.void)
+
+    @property
     def to_remove(self) -> Noise | None:
         """What a denoiser is told; None if there is neither noise nor a missing pixel."""
         if self.noise is None and self.image.has_missing:

@@ -92,17 +92,15 @@ def info(options: InfoOptions) -> int:
 
 def _draw(path: Path, found: FileInfo, *, overwrite: bool) -> None:
     """Write the figure, or say that there is no noise to draw."""
-    from denoise.cli.file_noise import scale_of, without_void
+    from denoise.cli.file_noise import scale_of
     from denoise.files.images import write_image
-    from denoise.noise.pixels import as_pixels
     from denoise.noise_picture import draw_noise
 
     seen = found.seen
     if seen is None or seen.noise is None:
         typer.echo(f"note: {path}: is not written, there is no noise to draw", err=True)
         return
-    pixels = without_void(as_pixels(seen.image.pixels), seen.image.void)
-    picture = draw_noise(seen.noise, pixels, scale_of(found.image))
+    picture = draw_noise(seen.noise, seen.pixels, scale_of(found.image))
     write_image(path, picture, overwrite=overwrite)
 
 

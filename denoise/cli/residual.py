@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise.cli.file_noise import scale_of
 from denoise.files.formats import format_of_suffix
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image
@@ -33,7 +34,7 @@ def write_residual(
         return ()
     limit = residual_limit(removed)
     write_image(path, residual_view(removed, limit), overwrite=overwrite)
-    size = f"{limit:.3g}" + ("" if noisy.is_float else " of 255")
+    size = f"{limit:.3g}{scale_of(noisy)}"
     return (
         f"{path}: gray says that nothing was removed, white that {size} was, and black that as"
         " much was added",

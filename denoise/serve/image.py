@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise.cli.file_noise import scale_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_opened, write_outputs
 from denoise.cli.opened import OpenedFile, open_image, read_input
@@ -141,7 +142,7 @@ class Image:
         self.opened = open_image(noisy, self.job, settings)
         self.settings = settings
         noise, notes = self.opened.seen.noise, self.opened.notes
-        summary = None if noise is None else noise.summary("" if noisy.is_float else " of 255")
+        summary = None if noise is None else noise.summary(scale_of(noisy))
         self.send("noise", noise=summary, notes=[self.plain(note) for note in notes])
 
     def _is_worth_a_preview(self) -> bool:

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from denoise.cli.file_noise import scale_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.opened import OpenedFile
 from denoise.cli.pages import provenance
+from denoise.cli.pages.gallery import live_views, still_views
 from denoise.cli.pages.markup import (
     Markup,
     data_uri,
@@ -22,19 +24,16 @@ from denoise.cli.pages.markup import (
     table,
     tag,
 )
-from denoise.cli.pages.views import Views, all_views, scale_of, thumbnails
+from denoise.cli.pages.views import all_views, thumbnails
 from denoise.cli.report import FileReport
 from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.files.samples import with_equal_channels
 from denoise.metrics import Quality
+from denoise.noise_picture import draw_noise
 from denoise.pictures import draw_curves, draw_models
 from denoise.results import DenoiseResult
 from denoise.views import as_png
-
-HINT = (
-    "Space flickers, the wheel zooms, a double click is 100 %, 0 fits, keys 1 to 7 choose a view."
-)
 
 
 def write_page(
@@ -67,7 +66,7 @@ def write_page(
     views = all_views(opened.noisy, denoised, opened.reference, result)
     sections = [
         *_quality(report.quality),
-        *_noise(report),
+        *_noise(report, opened),
         *_uncertainty(opened, result, report.quality),
         *_learned(result),
         *_notes(report),
@@ -76,7 +75,9 @@ def write_page(
     ]
     body = joined(
         tag("header", tag("h1", name), _facts(report)),
-        tag("main", _live(), *map(_still, views), tag("div", *sections, class_="sections")),
+        tag(
+            "main", live_views(), *map(still_views, views), tag("div", *sections, class_="sections")
+        ),
         tag("footer", f"denoise {report.version}, {provenance.now()}"),
     )
     data = json.loads(report.json())
@@ -103,36 +104,6 @@ def _method(report: FileReport) -> str:
     return name if report.strength == 1 else f"{name}, strength {report.strength}"
 
 
-def _live() -> Markup:
-    """What the script fills."""
-    bar = tag(
-        "div",
-        tag("div", id="modes", role="group", aria_label="View"),
-        tag("div", id="sets", role="group", aria_label="Part"),
-        class_="bar",
-    )
-    caption = tag("p", id="caption", aria_live="polite")
-    under = tag("div", caption, tag("p", HINT, class_="faint"), class_="under")
-    return tag("section", bar, tag("div", id="viewer"), under, id="live", aria_label="Pictures")
-
-
-def _still(views: Views) -> Markup:
-    """The same pictures for the script, for those who run none, and for paper."""
-    width, height = views.size
-    figures = (
-        tag(
-            "figure",
-            picture(view.png, view.name, width=f"{width}", height=f"{height}"),
-            tag("figcaption", view.caption),
-            data_view=view.name,
-        )
-        for view in views.views
-    )
-    title = (tag("h2", views.title),) if views.title else ()
-    sizes = {"data_title": views.title, "data_width": f"{width}", "data_height": f"{height}"}
-    return tag("section", *title, *figures, class_="views", **sizes)
-
-
 def _section(title: str, *content: str, wide: bool = False) -> Markup:
     kind = {"class_": "wide"} if wide else {}
     return tag("section", tag("h2", title), *content, **kind)
@@ -152,12 +123,17 @@ def _decibels(value: float) -> str:
     return "equal" if math.isinf(value) else f"{value:.2f} dB"
 
 
-def _noise(report: FileReport) -> Iterator[Markup]:
+def _noise(report: FileReport, opened: OpenedFile) -> Iterator[Markup]:
     rows = [("noise", report.noise_text())]
     if report.learned_sigma is not None:
         rows.append(("sigma by the model", f"{report.learned_sigma:.4g}"))
     rows += [(name, f"{value:.4g}") for name, value in (report.diagnostics or {}).items()]
-    yield _section("Noise", table(rows))
+    drawn = []
+    if report.noise is not None and report.noise.stabilised_sigma > 0:
+        seen = opened.seen
+        png = as_png(draw_noise(report.noise, seen.pixels, scale_of(opened.noisy)))
+        drawn.append(picture(png, "sigma over brightness, and the correlation of neighbours"))
+    yield _section("Noise", table(rows), *drawn)
 
 
 def _uncertainty(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from denoise.cli.file_noise import scale_of
 from denoise.cli.residual import residual
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import to_8bit
@@ -135,11 +136,6 @@ def _looks_inside(
         shown = turn.upright(to_8bit(uncertainty_view(uncertainty)))
         views.append(View("uncertainty", caption, shown))
     return views
-
-
-def scale_of(image: ImageFile) -> str:
-    """What follows a number in the units of an image."""
-    return "" if image.is_float else " of 255"
 
 
 def _part_and_whole(views: Sequence[View]) -> list[Views]:
