@@ -73,6 +73,7 @@ def write_page(
         _provenance(job, report, input_sha256),
         *_settings(report.settings),
     ]
+    numbers = tag("div", *sections, class_="sections")
     body = joined(
         tag("header", tag("h1", name), _facts(report)),
         tag(
