@@ -30,12 +30,18 @@ class Answer(NamedTuple):
 class PageServer:
     """A server in a process of its own; its private folders are in `folder`."""
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], *, cwd: Path | None = None) -> None:
         self.folder = folder
-        command = [sys.executable, "-m", "denoise", "serve", "--no-browser", *arguments]
+        # As the command does, -P leaves out modules of the folder that it is started in.
+        command = [sys.executable, "-P", "-m", "denoise", "serve", "--no-browser", *arguments]
         environment = {**PROCESS_ENVIRONMENT, "TMPDIR": str(folder)}
         self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()

@@ -19,13 +19,14 @@ from conftest import noisy_file
 from page_server import PageServer, processes_of, until, wait_for
 
 from denoise.cli.main import app
-from denoise.errors import OptionError
+from denoise.errors import DenoiseError, OptionError
 from denoise.files.images import read_image
 from denoise.serve import sessions as sessions_module
+from denoise.serve.child import Child
 from denoise.serve.choices import command_line, options_of, settings_of
 from denoise.serve.command import app as serve_app
 from denoise.serve.folders import make_folder, remove_abandoned
-from denoise.serve.sessions import Sessions
+from denoise.serve.sessions import GRACE, Sessions
 
 CHOICES = {"preset": "fast", "sigma": "20", "seed": "3"}
 
@@ -129,7 +130,7 @@ def test_the_command_that_is_shown_can_be_run(server, image, tmp_path, command_b
 
 
 def test_images_of_the_command_line_are_offered(server, image):
-    assert server.ask("/offers").json == ["noisy photo.png"]
+    assert server.ask("/offers").json["names"] == ["noisy photo.png"]
     assert server.ask("/offers/0").body == image.read_bytes()
 
 
@@ -205,7 +206,7 @@ def test_a_process_that_dies_is_said_and_replaced(server, image):
         assert until(events, "done", "failed")["event"] == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_the_end_of_the_server_leaves_no_process_and_no_image(image, tmp_path, number):
     server = PageServer(tmp_path, [])
     session = server.upload(image.read_bytes())
@@ -219,7 +220,40 @@ def test_the_end_of_the_server_leaves_no_process_and_no_image(image, tmp_path, n
     assert server.left_over() == []
     if number != signal.SIGKILL:
         assert list(tmp_path.iterdir()) == []
-        assert server.process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+        assert server.process.returncode == (130 if number == signal.SIGINT else 143)
+
+
+def test_a_connection_that_breaks_off_closes_the_image(server, image):
+    session = server.upload(image.read_bytes())
+    with server.listening(session) as events:
+        server.ask(f"/sessions/{session}/open", "POST", {"choices": CHOICES})
+        until(events, "noise")
+        folders = server.left_over()
+    wait_for(lambda: len(set(folders) - set(server.left_over())) == 1, 1.5 * GRACE)
+    assert server.ask(f"/sessions/{session}/stop", "POST", b"").status == 404
+
+
+def test_bytes_are_the_same_after_a_preview_and_after_another_run(server, image, tmp_path):
+    output = tmp_path / "out.png"
+    arguments = [str(image), "-o", str(output), "--preset=balanced", "--sigma=20", "--seed=3"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    choices, part = {**CHOICES, "preset": "balanced"}, [0, 0, 16, 16]
+    with server.session(image.read_bytes()) as session, server.listening(session) as events:
+        for body in ({"choices": CHOICES}, {"choices": choices, "part": part}):
+            server.ask(f"/sessions/{session}/denoise", "POST", body)
+            assert until(events, "done", "failed")["event"] == "done"
+        told = server.ask(f"/sessions/{session}/views/preview")
+        assert read_image(told.body).pixels.shape == (24, 24)
+        assert server.ask(f"/sessions/{session}/result").body == output.read_bytes()
+
+
+def test_a_view_that_there_is_not_is_an_error(server, image):
+    with server.session(image.read_bytes()) as session, server.listening(session) as events:
+        server.ask(f"/sessions/{session}/denoise", "POST", {"choices": {"sigma": "0"}})
+        until(events, "done")
+        for name in ("model", "uncertainty", "preview"):
+            answer = server.ask(f"/sessions/{session}/views/{name}")
+            assert (answer.status, "no view" in answer.json["error"]) == (400, True)
 
 
 def test_the_image_of_a_page_that_is_gone_is_closed(image, monkeypatch):
@@ -238,6 +272,33 @@ def test_the_image_of_a_page_that_is_gone_is_closed(image, monkeypatch):
 
     monkeypatch.setattr(sessions_module, "GRACE", 0.2)
     asyncio.run(run())
+
+
+def test_a_process_that_cannot_be_started_is_said_and_leaves_nothing(monkeypatch, capsys):
+    async def no_process() -> None:
+        raise OSError("too many processes")
+
+    async def run() -> list[str]:
+        sessions = Sessions()
+        await sessions.prepare()
+        session = sessions.new(".png")
+        session.begin(session.open([]))
+        told = []
+        async for event in session.events():
+            told.append(event.get("error", event["event"]))
+            if event["event"] == "failed":
+                await sessions.close(session)
+        assert not session.folder.exists()
+        with pytest.raises(DenoiseError, match="has been closed"):
+            session.begin(session.open([]))
+        await sessions.close_all()
+        with pytest.raises(DenoiseError, match="the server is ending"):
+            sessions.new(".png")
+        return told
+
+    monkeypatch.setattr(Child, "start", no_process)
+    assert asyncio.run(run()) == ["internal error: too many processes", "closed"]
+    assert "OSError: too many processes" in capsys.readouterr().err
 
 
 def test_folders_of_a_server_that_was_killed_are_removed(monkeypatch, tmp_path):
@@ -290,3 +351,4 @@ def test_the_command_line_is_safe_to_paste():
     assert command_line("a b';rm.png", ["--sigma=3"]) == """denoise 'a b'"'"';rm.png' --sigma=3"""
     assert command_line("-o.png", []) == "denoise ./-o.png"
     assert command_line("/home/me/a.png", []) == "denoise a.png"
+    assert command_line("serve", []) == "denoise ./serve"

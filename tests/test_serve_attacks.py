@@ -283,6 +283,27 @@ def test_bombs_and_broken_files_are_one_sentence_and_leave_nothing(server, image
         assert server.left_over() == []
 
 
+def test_modules_of_the_folder_it_is_started_in_are_not_run(tmp_path, image):
+    downloads, private = tmp_path / "downloads", tmp_path / "private"
+    for folder in (downloads, private):
+        folder.mkdir()
+    for name in ("queue", "numpy", "torch", "denoise"):
+        (downloads / f"{name}.py").write_text(f"open({str(tmp_path / 'hacked')!r}, 'w')")
+    server = PageServer(private, [], cwd=downloads)
+    with server.session(image) as session, server.listening(session) as events:
+        server.ask(f"/sessions/{session}/open", "POST", {})
+        assert until(events, "noise", "failed")["event"] == "noise"
+    assert server.end() == ""
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_half_of_a_character_is_refused(server):
+    for body in (b'{"name": "\\ud800.png"}', b'{"name": "a.png", "choices": {"sigma": "\\ud800"}}'):
+        answer = server.ask("/command", "POST", body)
+        assert answer.status == 400
+        assert "Content-Security-Policy" in answer.headers
+
+
 def test_there_is_an_end_to_images(server, image):
     sessions = [server.upload(image) for _ in range(4)]
     answer = server.ask("/sessions?name=a.png", "POST", image)
@@ -300,6 +321,8 @@ def test_a_closed_image_is_gone(server, image):
     session = server.upload(image)
     assert server.ask(f"/sessions/{session}", "DELETE").status == 204
     for path, method in (("", "DELETE"), ("/events", "GET"), ("/open", "POST"), ("/stop", "POST")):
-        answer = server.ask(f"/sessions/{session}{path}", method, b"" if method == "POST" else None)
+        answer = server.ask(
+            f"/sessions/{session}{path}", method, b"{}" if method == "POST" else None
+        )
         assert answer.status == 404
         assert "open it again" in answer.json["error"]

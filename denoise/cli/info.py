@@ -106,7 +106,9 @@ def _draw(path: Path, found: FileInfo, *, overwrite: bool) -> None:
 
 def _command(found: FileInfo, options: InfoOptions) -> str:
     """What to type to denoise the image, for a shell."""
-    words = ["denoise", _word(options.image)]
+    from denoise.cli.main import as_argument
+
+    words = ["denoise", as_argument(str(options.image))]
     if found.missing:
         words.append("--fill-missing")
     if found.image.frames > 1:
@@ -116,15 +118,7 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
     if options.device != "auto":
         words += ["--device", options.device]
     output = _output(found)
-    return shlex.join(words if output is None else [*words, "-o", _word(output)])
-
-
-def _word(path: Path) -> str:
-    """A name that is taken for neither an option nor another command."""
-    from denoise.cli.main import COMMANDS
-
-    name = str(path)
-    return f".{os.sep}{name}" if name.startswith("-") or name in COMMANDS else name
+    return shlex.join(words if output is None else [*words, "-o", as_argument(str(output))])
 
 
 def _output(found: FileInfo) -> Path | None:

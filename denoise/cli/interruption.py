@@ -17,6 +17,12 @@ def raise_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _raise_terminated)
 
 
+def terminate_on_hangup() -> None:
+    """Let the end of the terminal end the process like SIGTERM does."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+
+
 def exit_code(stop: KeyboardInterrupt) -> int:
     """What a shell expects of a command that was stopped."""
     return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED

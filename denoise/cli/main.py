@@ -30,6 +30,11 @@ COMMANDS = {
 }
 
 
+def as_argument(name: str) -> str:
+    """The name of a file as it has to be typed: it is taken for neither an option nor a command."""
+    return f".{os.sep}{name}" if name.startswith("-") or name in COMMANDS else name
+
+
 class _DenoiseOrOther(Command):
     """This command, or one of `COMMANDS`."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -20,7 +19,7 @@ from denoise.errors import DenoiseError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.serve.choices import command_line, options_of, settings_of
-from denoise.serve.safety import Gate
+from denoise.serve.safety import MOST_OF_A_FILE
 from denoise.serve.session import Busy, Session
 from denoise.serve.sessions import Sessions, TooMany
 
@@ -39,12 +38,11 @@ VIEWS = ("before", "preview", "after", "residual", "uncertainty", "model")
 STATUS: dict[type[DenoiseError], int] = {Busy: 409, TooMany: 429}
 
 
-def make_app(port: int, token: str, offers: Sequence[Path], options: Sequence[str]) -> Starlette:
-    """The server of a page.
+def make_app(offers: Sequence[Path], options: Sequence[str]) -> Starlette:
+    """The server of a page, for those who have passed its `Gate`.
 
     Parameters
     ----------
-    port, token : see `Gate`
     offers : images that the page may open without being given them
     options : of the command, which hold for all images
     """
@@ -63,14 +61,11 @@ def make_app(port: int, token: str, offers: Sequence[Path], options: Sequence[st
             Route("/sessions/{id}/views/{name}", _view),
             Route("/sessions/{id}/result", _result),
         ],
-        middleware=[
-            Middleware(Gate, port=port, token=token, public=PAGE, uploads=["/sessions"]),
-        ],
         exception_handlers={
             DenoiseError: _refused,
             HTTPException: lambda request, error: _error(error.detail, error.status_code),
             ClientDisconnect: lambda request, error: _error("the page is gone", 400),
-            OSError: lambda request, error: _error(f"cannot be done: {error.strerror}", 507),
+            OSError: lambda request, error: _error(f"cannot be done: {error}", 507),
         },
         lifespan=_sessions(offers, options),
     )
@@ -81,6 +76,7 @@ def _sessions(offers: Sequence[Path], options: Sequence[str]) -> Any:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.offers, app.state.options = offers, options
         app.state.sessions = Sessions()
+        await app.state.sessions.prepare()
         yield
 
     return lifespan
@@ -100,7 +96,9 @@ async def _page(request: Request) -> Response:
 
 
 async def _offers(request: Request) -> Response:
-    return JSONResponse([path.name for path in request.app.state.offers])
+    """Images that were named on the command line, and what files may be sent."""
+    names = [path.name for path in request.app.state.offers]
+    return JSONResponse({"names": names, "most_bytes": MOST_OF_A_FILE})
 
 
 async def _offer(request: Request) -> Response:
@@ -111,17 +109,19 @@ async def _offer(request: Request) -> Response:
 
 
 async def _command(request: Request) -> Response:
-    """What to type for the same file, and the name of that file."""
+    """What to type for the same file."""
     asked = await _json(request)
-    name, options = PurePath(str(asked.get("name"))), _options(request, asked)
+    name, options = asked.get("name"), _options(request, asked)
+    if not isinstance(name, str) or not PurePath(name).name:
+        raise DenoiseError("the name of an image is missing")
     settings_of(options)
-    return JSONResponse({"command": command_line(name.name, options)})
+    return JSONResponse({"command": command_line(name, options)})
 
 
 async def _upload(request: Request) -> Response:
-    suffix = PurePath(request.query_params.get("name", "")).suffix.lower()
+    suffix = PurePath(request.query_params.get("name", "")).suffix
     sessions: Sessions = request.app.state.sessions
-    session = sessions.new(suffix if suffix in INPUT_SUFFIXES else "")
+    session = sessions.new(suffix if suffix.lower() in INPUT_SUFFIXES else "")
     session.listeners += 1
     try:
         with session.file.open("xb") as file:
@@ -156,16 +156,18 @@ async def _events(request: Request) -> Response:
 
 
 async def _open(request: Request) -> Response:
-    session, options = _session(request), _options(request, await _json(request))
+    options = _options(request, await _json(request))
     settings_of(options)
+    session = _session(request)
     session.begin(session.open(options))
     return Response(status_code=202)
 
 
 async def _denoise(request: Request) -> Response:
-    session, asked = _session(request), await _json(request)
+    asked = await _json(request)
     options, part = _options(request, asked), _part(asked.get("part"))
     settings_of(options)
+    session = _session(request)
     session.begin(request.app.state.sessions.denoise(session, options, part))
     return Response(status_code=202)
 
@@ -201,6 +203,7 @@ def _session(request: Request) -> Session:
 async def _json(request: Request) -> dict[str, Any]:
     try:
         asked = await request.json()
+        json.dumps(asked, ensure_ascii=False).encode()  # no half of a character
     except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+# Bytes of an event, at most.
+LONGEST_LINE = 1 << 24
+
 
 class Child:
     """A process that runs `worker`; see there."""
@@ -20,11 +23,12 @@ class Child:
     @classmethod
     async def start(cls) -> Child:
         """Start a process; it loads what it needs meanwhile."""
-        command = (sys.executable, "-m", "denoise.serve.worker")
+        # -P: modules of the folder that the server was started in are none of ours.
+        command = (sys.executable, "-P", "-m", "denoise.serve.worker")
         # Ctrl-C in a terminal is for the server, which ends its processes.
         return cls(
             await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                *command, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE, start_new_session=True
             )
         )
 

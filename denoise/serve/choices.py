@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import typer
 
-from denoise.cli.main import app
+from denoise.cli.main import app, as_argument
 from denoise.cli.options import Files, RunOptions, check_together
 from denoise.cli.parser import filled
 from denoise.cli.settings import Settings
@@ -72,5 +72,4 @@ def command_line(name: str, options: Sequence[str]) -> str:
     ----------
     name : of the image's file; folders before it are left out
     """
-    file = PurePath(name).name
-    return shlex.join(["denoise", f"./{file}" if file.startswith("-") else file, *options])
+    return shlex.join(["denoise", as_argument(PurePath(name).name), *options])

@@ -6,6 +6,7 @@ import html
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from denoise.cli.interruption import exit_code, raise_on_sigterm
+from denoise.cli.interruption import exit_code, raise_on_sigterm, terminate_on_hangup
 from denoise.cli.parser import FILES, GENERAL, QUALITY, Command, option, takes_options
 from denoise.errors import DenoiseError, PlanError
 
@@ -72,11 +73,14 @@ def serve(options: ServeOptions) -> int:
         url = f"http://{ADDRESS}:{listener.getsockname()[1]}/#{token}"
         folder = make_folder()
         raise_on_sigterm()
+        terminate_on_hangup()
         try:
             typer.echo(f"{url}\nopen it in a browser on this machine; Ctrl-C ends it")
             sys.stdout.flush()
             if options.browser:
-                webbrowser.open(_leading_to(url, folder).as_uri())
+                page = _leading_to(url, folder).as_uri()
+                # In a thread of its own: a browser in the terminal waits for the server.
+                threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
             run_server(listener, token, offers, _options(options))
         except KeyboardInterrupt as stop:
             return exit_code(stop)

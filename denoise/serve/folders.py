@@ -33,8 +33,9 @@ def remove_abandoned() -> None:
 
 
 def _is_mine(folder: Path) -> bool:
+    """Whether it is this user's; where users have no number, nothing is said to be."""
     try:
-        return not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
+        return hasattr(os, "getuid") and folder.lstat().st_uid == os.getuid()
     except OSError:  # it is gone
         return False
 

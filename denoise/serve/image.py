@@ -113,7 +113,15 @@ class Image:
         )
 
     def view(self, name: str) -> None:
-        """Write a view of the result."""
+        """Write a view of the result.
+
+        Raises
+        ------
+        DenoiseError
+            If there is none of this name.
+        """
+        if name not in self._views():
+            raise DenoiseError(f"there is no view {name!r} of this result")
         write_atomically(Path(f"{name}.png"), self._view(name))
         self.send("answer", file=f"{name}.png")
 

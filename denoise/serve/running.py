@@ -9,14 +9,26 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
-from denoise.serve.app import make_app
+from denoise.serve.app import PAGE, make_app
+from denoise.serve.safety import Gate
 
 
 class _Server(uvicorn.Server):
     """A server that closes its images first, so that no page waits for more about them."""
 
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    def __init__(self, app: Starlette, gate: Gate) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gate,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                log_level="critical",
+                timeout_graceful_shutdown=1,
+            )
+        )
         self.app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -28,12 +40,13 @@ class _Server(uvicorn.Server):
 def run_server(
     listener: socket.socket, token: str, offers: Sequence[Path], options: Sequence[str]
 ) -> None:
-    """Serve the page; see `make_app`.
+    """Serve the page; see `Gate` and `make_app`.
 
     Raises
     ------
     KeyboardInterrupt
         When it is interrupted; it ends in no other way.
     """
-    port = listener.getsockname()[1]
-    _Server(make_app(port, token, offers, options)).run(sockets=[listener])
+    app = make_app(offers, options)
+    gate = Gate(app, listener.getsockname()[1], token, public=PAGE, uploads=["/sessions"])
+    _Server(app, gate).run(sockets=[listener])

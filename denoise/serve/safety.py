@@ -77,7 +77,7 @@ class Gate:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if host not in self.hosts:
-            return 403, "this is not the server's name"
+            return 403, "the server has no such name"
         if origin not in (None, f"http://{host}"):
             return 403, "another page may not ask"
         path = scope["path"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any
 
 from denoise.errors import DenoiseError
@@ -16,6 +16,7 @@ Event = dict[str, Any]
 # The event with which the process says that it has done what was asked for.
 ENDS = {"open": "noise", "denoise": "done", "view": "answer", "save": "answer"}
 BUSY = "the image is being worked on; wait or stop first"
+CLOSED = "the image has been closed; open it again"
 
 
 class Busy(DenoiseError):
@@ -34,7 +35,7 @@ class Session:
     ----------
     id : a random text, which only the page that has opened the image knows
     file : where the image is to be written to
-    listeners : how many requests are about to hear of it
+    listeners : how many requests send the file or wait for events
     """
 
     def __init__(self, suffix: str, new_child: Callable[[], Awaitable[Child]]) -> None:
@@ -48,7 +49,7 @@ class Session:
         self._child: Child | None = None
         self._asking = asyncio.Lock()
         self._work: asyncio.Task[None] | None = None
-        self._is_working = False
+        self._is_working = self._is_closed = False
         self._is_open = self._has_result = False
 
     def begin(self, work: Coroutine[Any, Any, Event]) -> None:
@@ -59,15 +60,18 @@ class Session:
         Busy
             If there is work already.
         """
-        if self._is_working:
+        if self._is_working or self._is_closed:
             work.close()
-            raise Busy(BUSY)
+            raise Busy(CLOSED if self._is_closed else BUSY)
 
         async def finish() -> None:
             try:
                 event = await work
             except DenoiseError as error:
                 event = {"event": "failed", "error": str(error)}
+            except Exception as error:  # a bug of ours, or no process can be started
+                traceback.print_exc()
+                event = {"event": "failed", "error": f"internal error: {error}"}
             self._is_working = False
             await self.tell(**event)
 
@@ -91,8 +95,9 @@ class Session:
         if not self._is_open:  # it was stopped, or could not be opened with other options
             await self.tell(**await self.open(options))
         await self.tell(event="started")
+        self._is_open = False  # if it fails, what has been read may be another frame
         done = await self._ask("denoise", options=options, part=part)
-        self._has_result = True
+        self._is_open = self._has_result = True
         return done
 
     async def view(self, name: str) -> bytes:
@@ -115,10 +120,13 @@ class Session:
 
     async def close(self) -> None:
         """End what is being done, and remove the folder."""
-        await self._end_work()
-        await self._end_child()
-        remove_folder(self.folder)
-        await self.tell(event="closed")
+        self._is_closed = True
+        try:
+            await self._end_work()
+            await self._end_child()
+        finally:
+            remove_folder(self.folder)
+            await self.tell(event="closed")
 
     async def tell(self, **event: Any) -> None:
         """Add an event."""
@@ -149,22 +157,25 @@ class Session:
     async def _ask(self, action: str, **request: Any) -> Event:
         """What the process says when it has done what it was asked for."""
         async with self._asking:
-            assert self._child is not None
-            self._child.send(do=action, **request)
-            async for event in self._child.events():
+            child = self._child
+            if child is None:  # it was ended while another request was answered
+                raise DenoiseError(CLOSED)
+            child.send(do=action, **request)
+            async for event in child.events():
                 if event["event"] == "failed":
                     raise DenoiseError(event["error"])
                 if event["event"] == ENDS[action]:
                     return event
                 await self.tell(**event)
+        if self._child is not child:  # it was ended on purpose
+            raise DenoiseError(CLOSED)
         await self._end_child()
         raise DenoiseError("the process for this image has ended; is there too little memory?")
 
     async def _end_work(self) -> None:
         if self._work is not None:
             self._work.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._work
+            await asyncio.wait([self._work])
         self._is_working = False
 
     async def _end_child(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from denoise.errors import DenoiseError
 from denoise.serve.child import Child
@@ -27,9 +28,10 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._left_since: dict[str, float] = {}
         self._turn = asyncio.Lock()
-        self._spare: asyncio.Task[Child] | None = None
+        self._spare: Child | None = None
+        self._preparing = asyncio.Lock()
+        self._is_ending = False
         self._watch = asyncio.create_task(self._close_abandoned())
-        self._prepare()
 
     def new(self, suffix: str) -> Session:
         """A session for a file that is to be written to `Session.file`.
@@ -39,6 +41,8 @@ class Sessions:
         TooMany
             If others have to be closed first.
         """
+        if self._is_ending:
+            raise TooMany("the server is ending")
         if len(self._open) >= MOST_SESSIONS:
             raise TooMany(f"{MOST_SESSIONS} images are open already; close another tab first")
         session = Session(suffix, self._new_child)
@@ -63,11 +67,12 @@ class Sessions:
 
     async def close_all(self) -> None:
         """Leave no process and no folder behind."""
+        self._is_ending = True
         self._watch.cancel()
         for session in list(self._open.values()):
             await self.close(session)
         if self._spare is not None:
-            await (await self._spare).kill()
+            await self._spare.kill()
 
     async def denoise(
         self, session: Session, options: Sequence[str], part: Sequence[int] | None
@@ -79,20 +84,21 @@ class Sessions:
             async with self._turn:
                 done = await session.denoise(options, part)
         finally:
-            self._prepare()
+            await self.prepare()
         return done
 
-    def _prepare(self) -> None:
+    async def prepare(self) -> None:
         """Have a process ready: to load torch takes seconds."""
-        if self._spare is None:
-            self._spare = asyncio.create_task(Child.start())
+        async with self._preparing:
+            if self._spare is None and not self._is_ending:
+                with suppress(OSError):  # said when it is needed
+                    self._spare = await Child.start()
 
     async def _new_child(self) -> Child:
-        if self._spare is None:
-            return await Child.start()
         spare, self._spare = self._spare, None
-        child = await spare
-        return child if child.process.returncode is None else await Child.start()
+        if spare is not None and spare.process.returncode is None:
+            return spare
+        return await Child.start()
 
     async def _close_abandoned(self) -> None:
         """Close sessions whose page is gone without a word."""

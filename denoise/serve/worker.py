@@ -28,13 +28,17 @@ def main() -> None:
     """Serve requests until the input ends."""
     events = _claim_stdout()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    listener = threading.Thread(target=_listen, args=(requests,), daemon=True)
+    listener.start()
     with modules_kept():
         from denoise.serve.image import Image, warm_up
     warm_up()
 
     def send(event: str, **more: Any) -> None:
-        print(json.dumps({"event": event, **more}), file=events, flush=True)
+        try:
+            print(json.dumps({"event": event, **more}), file=events, flush=True)
+        except BrokenPipeError:  # the server is gone
+            listener.join()
 
     image = Image(send)
     actions: dict[str, Callable[..., None]] = {

@@ -243,6 +243,7 @@ export class Viewer {
     }
     document.addEventListener("keydown", (event) => this.#keyDown(event));
     document.addEventListener("keyup", (event) => this.#keyUp(event));
+    addEventListener("blur", () => { this.#held = null; });
   }
 
   #resize() {

@@ -76,9 +76,7 @@ def write_page(
     numbers = tag("div", *sections, class_="sections")
     body = joined(
         tag("header", tag("h1", name), _facts(report)),
-        tag(
-            "main", live_views(), *map(still_views, views), tag("div", *sections, class_="sections")
-        ),
+        tag("main", live_views(), *map(still_views, views), numbers),
         tag("footer", f"denoise {report.version}, {provenance.now()}"),
     )
     data = json.loads(report.json())

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -116,8 +117,9 @@ def read_data(path: Path) -> dict[str, Any] | None:
     with path.open("rb") as file:
         for line in file:
             if line.startswith(start):
-                data: dict[str, Any] = json.loads(line.strip()[len(start) : -len(end)])
-                return data
+                with suppress(ValueError):  # it breaks off
+                    data = json.loads(line.strip()[len(start) : -len(end)])
+                    return data if isinstance(data, dict) else None
     return None
 
 

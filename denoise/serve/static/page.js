@@ -11,6 +11,7 @@ const TEXTS = ["preset", "noise", "sigma", "time_budget", "frame", "seed"];
 const FLAGS = ["fill_missing", "keep_outliers"];
 
 let image = null; // the image that is open, see OpenImage
+let mostBytes = Infinity; // of a file
 
 // What messages of the command call an option is a field of the page.
 const FIELDS = {
@@ -58,6 +59,10 @@ class OpenImage {
   constructor(file) { this.name = file.name; }
 
   async open(file) {
+    this.#working = true;
+    this.#show();
+    this.#enable();
+    if (file.size > mostBytes) throw new Error(`the file has more than ${mostBytes} bytes`);
     say("sending the image");
     this.#session = await server.Session.open(file);
     if (this !== image) return this.close(); // another one has been opened meanwhile
@@ -67,13 +72,20 @@ class OpenImage {
   }
 
   async denoise() {
-    if (this.#working) await this.stop();
+    if (!this.#session) return; // it is being sent; the choices are read after that
+    this.#isNew = false;
+    if (this.#working) {
+      await this.stop();
+      if (this.#working) return; // a later choice has begun already
+    }
     const { left, top, width, height } = viewer.visible();
     const part = width && height ? [left, top, width, height] : null;
     await this.#begin(() => this.#session.denoise(choices(), part));
   }
 
   async stop() {
+    if (!this.#session) return;
+    this.#isNew = false;
     await this.#session.stop();
     this.#rest();
     say("stopped");
@@ -109,6 +121,9 @@ class OpenImage {
   async #begin(ask) {
     this.#working = true;
     this.#runs++;
+    for (const name of this.#views) this.#forget(name);
+    this.#views = [];
+    this.#show();
     this.#enable();
     try {
       await ask();
@@ -157,15 +172,12 @@ class OpenImage {
   #start() {
     const started = performance.now();
     clearInterval(this.#clock);
-    this.stage = "denoising what is seen now";
+    say("denoising what is seen now");
     this.#clock = setInterval(() => {
-      say(`${this.stage} · ${Math.round((performance.now() - started) / 1000)} s`);
+      get("clock").textContent = `${Math.round((performance.now() - started) / 1000)} s`;
     }, 250);
     get("progress").hidden = false;
     get("progress").removeAttribute("value");
-    for (const name of this.#views) this.#forget(name);
-    this.#views = [];
-    this.#show();
   }
 
   async #showPreview(box) {
@@ -174,11 +186,13 @@ class OpenImage {
   }
 
   #showProgress({ stage, patches, done, total }) {
-    this.stage = [stage, patches, total > 1 ? `${done} of ${total}` : ""].filter(Boolean).join(" ");
+    const text = [stage, patches, total > 1 ? `${done} of ${total}` : ""].filter(Boolean).join(" ");
+    if (this.#working) say(text);
     Object.assign(get("progress"), { max: total, value: done });
   }
 
   async #showResult({ seconds, device, noise, notes, views }) {
+    if (!this.#working) return; // it was stopped at the last moment
     this.#rest();
     const where = device ? ` on ${device}` : "";
     say(`done in ${seconds.toFixed(1)} s${where}`);
@@ -200,6 +214,7 @@ class OpenImage {
 
   #rest() {
     clearInterval(this.#clock);
+    get("clock").textContent = "";
     this.#working = false;
     get("progress").hidden = true;
     this.#enable();
@@ -233,10 +248,12 @@ class OpenImage {
   #enable() {
     get("views").disabled = !this.#urls.before;
     for (const radio of controls.view) radio.disabled = !viewer.modes.includes(radio.value);
-    get("run").disabled = this.#working;
-    get("stop").disabled = !this.#working;
-    get("save").disabled = !this.#views.includes("after");
+    const focused = document.activeElement;
+    get("run").disabled = this.#working || !this.#session;
+    get("stop").disabled = !this.#working || !this.#session;
+    get("save").disabled = this.#working || !this.#views.includes("after");
     get("copy").disabled = false;
+    if (focused?.disabled) get(this.#working ? "stop" : "run").focus(); // keys go on from there
   }
 }
 
@@ -257,7 +274,8 @@ function open(file) {
 }
 
 async function offer() {
-  const names = await server.offers();
+  const { names, most_bytes } = await server.offers();
+  mostBytes = most_bytes;
   const list = get("offers");
   list.append(...names.map((name, number) => new Option(name, number)));
   list.hidden = names.length < 2;
@@ -319,7 +337,7 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dragging");
   const [file] = event.dataTransfer.files;
   if (file) open(file);
-  else say("drop the file of an image; a link or a picture of a page is none", true);
+  else say("drop an image file, not a link", true);
 });
 addEventListener("paste", ({ clipboardData }) => {
   if (clipboardData.files.length) open(clipboardData.files[0]);

@@ -20,7 +20,7 @@ function post(path, value = {}) {
   return ask(path, { method: "POST", body: JSON.stringify(value) });
 }
 
-// Names of the images that were named on the command line, and one of them as a file.
+// Names of the images of the command line, with the size that a file may have; one as a file.
 export async function offers() {
   return (await ask("/offers")).json();
 }
