@@ -52,8 +52,10 @@ class OpenImage {
   #size = { width: 0, height: 0 };
   #views = []; // names of those that there are of the result
   #clock = null;
+  #share = ""; // of the present stage that is done
   #working = false;
   #runs = 0;
+  #chosen = {};
   #isNew = true; // it is denoised as soon as its noise is known
 
   constructor(file) { this.name = file.name; }
@@ -68,7 +70,7 @@ class OpenImage {
     if (this !== image) return this.close(); // another one has been opened meanwhile
     this.#listen().catch((error) => this.#fail(error));
     say("reading the image");
-    await this.#begin(() => this.#session.read(choices()));
+    await this.#begin((chosen) => this.#session.read(chosen));
   }
 
   async denoise() {
@@ -80,7 +82,12 @@ class OpenImage {
     }
     const { left, top, width, height } = viewer.visible();
     const part = width && height ? [left, top, width, height] : null;
-    await this.#begin(() => this.#session.denoise(choices(), part));
+    await this.#begin((chosen) => this.#session.denoise(chosen, part));
+  }
+
+  // Denoise anew if something else is chosen; a field may say so when it is left, long afterwards.
+  async choose() {
+    if (JSON.stringify(choices()) !== JSON.stringify(this.#chosen)) await this.denoise();
   }
 
   async stop() {
@@ -121,12 +128,13 @@ class OpenImage {
   async #begin(ask) {
     this.#working = true;
     this.#runs++;
+    this.#chosen = choices();
     for (const name of this.#views) this.#forget(name);
     this.#views = [];
     this.#show();
     this.#enable();
     try {
-      await ask();
+      await ask(this.#chosen);
     } catch (error) {
       this.#fail(error);
     }
@@ -172,12 +180,14 @@ class OpenImage {
   #start() {
     const started = performance.now();
     clearInterval(this.#clock);
+    this.#share = "";
     say("denoising what is seen now");
     this.#clock = setInterval(() => {
-      get("clock").textContent = `${Math.round((performance.now() - started) / 1000)} s`;
+      const seconds = `${Math.round((performance.now() - started) / 1000)} s`;
+      get("clock").textContent = this.#share ? `${this.#share} · ${seconds}` : seconds;
     }, 250);
     get("progress").hidden = false;
-    get("progress").removeAttribute("value");
+    get("progress").value = 0; // without a value it moves, which takes time from the work
   }
 
   async #showPreview(box) {
@@ -186,8 +196,10 @@ class OpenImage {
   }
 
   #showProgress({ stage, patches, done, total }) {
-    const text = [stage, patches, total > 1 ? `${done} of ${total}` : ""].filter(Boolean).join(" ");
-    if (this.#working) say(text);
+    const isLearning = stage === "learning";
+    this.#share = isLearning ? `epoch ${done} of ${total}` : `${Math.floor((100 * done) / total)} %`;
+    const text = patches ? `${stage} ${patches}` : stage;
+    if (this.#working && get("status").textContent !== text) say(text); // it is read aloud
     Object.assign(get("progress"), { max: total, value: done });
   }
 
@@ -307,7 +319,7 @@ get("file").addEventListener("change", ({ target }) => {
 get("controls").addEventListener("submit", (event) => event.preventDefault());
 get("controls").addEventListener("change", ({ target }) => {
   const starts = TEXTS.includes(target.name) || FLAGS.includes(target.name);
-  if (starts && image) image.denoise().catch(sayError);
+  if (starts && image) image.choose().catch(sayError);
 });
 controls.strength.addEventListener("input", () => {
   controls.share.value = `${controls.strength.value} %`;
