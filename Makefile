@@ -26,7 +26,7 @@ check: format-check lint types test
 # The page of `denoise serve` and the reports, in Chromium, which has to be there.
 browser: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable ".[browser]"
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m browser --numprocesses auto --maxprocesses 2 --dist worksteal
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

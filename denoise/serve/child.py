@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -45,6 +47,15 @@ class Child:
 
     async def kill(self) -> None:
         """End the process, whatever it is doing."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._kill()
         await self.process.wait()
+
+    def _kill(self) -> None:
+        # Process.kill first looks whether the process has ended, and asyncio, which waits for that
+        # in a thread, then complains that it does not know the process.
+        if hasattr(signal, "SIGKILL"):
+            os.kill(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
