@@ -127,7 +127,8 @@ def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequenc
     if measured:
         before = fmean(one.psnr_noisy for one in measured)
         after = fmean(one.psnr for one in measured)
-        parts.append(f"mean PSNR {before:.2f} -> {after:.2f} dB over {len(measured)}")
+        rise = "" if math.isinf(before) else f"{before:.2f} -> "
+        parts.append(f"mean PSNR {rise}{after:.2f} dB over {len(measured)}")
     return "\n".join([", ".join(parts), *(f"failed: {reason}" for reason in reasons)])
 
 
