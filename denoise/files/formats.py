@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError
-from denoise.files import jpeg, png, pnm, tiff, tiff_writer, webp_bmp
+from denoise.files import jpeg, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
 
@@ -45,7 +45,7 @@ FORMATS = (
     Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, jpeg.decode, jpeg.encode,
            _8_BITS, alpha=False, longest=65_500),
-    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff.decode, tiff_writer.encode,
+    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff_pages.decode, tiff_writer.encode,
            frozenset(tiff.SAMPLE_TYPES)),
     Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
            _8_BITS, longest=16_383),

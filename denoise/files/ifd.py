@@ -6,6 +6,7 @@ EXIF directories and the resolution as tags, Pillow turns what is not ASCII into
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,12 +17,16 @@ from denoise.errors import DamagedImageError
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 ORIENTATION = 274
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
+# BigTIFF's 64-bit whole number, which is only written.
+LONG8 = 16
 # Exif, GPS and interoperability directories.
 SUB_DIRECTORIES = {34665, 34853, 40965}
 DEEPEST = 2
 # As tifffile has it; files have some dozens.
 MOST_TAGS = 4096
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+# A file's content, in memory or mapped into it.
+Block = bytes | mmap.mmap
 
 
 class Tag(NamedTuple):
@@ -33,12 +38,12 @@ class Tag(NamedTuple):
     children: tuple[Tag, ...] = ()
 
 
-def byte_order(block: bytes) -> str:
+def byte_order(block: Block) -> str:
     """ "<" or ">" of a TIFF file or an EXIF block."""
     return BYTE_ORDERS.get(block[:2], "<")
 
 
-def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -> tuple[Tag, ...]:
+def read_directory(block: Block, offset: int | None = None, *, depth: int = 0) -> tuple[Tag, ...]:
     """The tags of a directory that can be read; damaged ones are left out.
 
     Parameters
@@ -76,7 +81,7 @@ def read_directory(block: bytes, offset: int | None = None, *, depth: int = 0) -
     return tuple(tags)
 
 
-def directory_offsets(block: bytes) -> list[int]:
+def directory_offsets(block: Block) -> list[int]:
     """Where the directories of a TIFF file start, one for each page.
 
     Raises
@@ -104,48 +109,65 @@ def directory_offsets(block: bytes) -> list[int]:
     return offsets
 
 
-def _codes(block: bytes) -> tuple[str, str, str]:
+def _codes(block: Block) -> tuple[str, str, str]:
     """Struct codes of an offset, an entry and the number of entries; BigTIFF has wider ones."""
     big = block[2:4] in (b"+\0", b"\0+")
     return ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
 
 
-def write_directory(tags: Iterable[Tag], order: str, offset: int) -> bytes:
-    """A directory and its values, for a place `offset` bytes after the byte order mark."""
+def write_directory(
+    tags: Iterable[Tag], order: str, offset: int, *, big: bool = False
+) -> tuple[bytes, int]:
+    """A directory and its values, for a place `offset` bytes after the byte order mark.
+
+    Parameters
+    ----------
+    big : as BigTIFF has it
+
+    Returns
+    -------
+    data : it says that no directory follows
+    link : where in `data` the offset of the next directory would be
+    """
+    pointer, count_code = ("Q", "Q") if big else ("I", "H")
+    width = struct.calcsize(pointer)
     known = {tag.code: tag for tag in tags if tag.data or tag.children}
     entries = [known[code] for code in sorted(known)]
-    values_at = offset + 2 + 12 * len(entries) + 4
-    head, values = bytearray(struct.pack(order + "H", len(entries))), bytearray()
+    head, values = bytearray(struct.pack(order + count_code, len(entries))), bytearray()
+    link = len(head) + len(entries) * (4 + 2 * width)
     for tag in entries:
-        place = values_at + len(values)
+        place = offset + link + width + len(values)
         if tag.children:
-            count, inline = 1, struct.pack(order + "I", place)
-            values += write_directory(tag.children, order, place)
+            count, inline = 1, struct.pack(order + pointer, place)
+            values += write_directory(tag.children, order, place, big=big)[0]
         else:
-            count, inline = len(tag.data) // SIZES[tag.type], tag.data
-            if len(inline) > 4:
-                inline = struct.pack(order + "I", place)
+            count, inline = len(tag.data) // (SIZES | {LONG8: 8})[tag.type], tag.data
+            if len(inline) > width:
+                inline = struct.pack(order + pointer, place)
                 values += tag.data
         values += bytes(len(values) % 2)  # offsets are even
-        head += struct.pack(order + "HHI", tag.code, tag.type, count) + inline.ljust(4, b"\0")
-    return bytes(head + bytes(4) + values)
+        entry = struct.pack(order + "HH" + pointer, tag.code, tag.type, count)
+        head += entry + inline.ljust(width, b"\0")
+    return bytes(head + bytes(width) + values), link
 
 
-def header(order: str, directory_offset: int) -> bytes:
-    """The eight bytes that a TIFF file or an EXIF block starts with."""
+def header(order: str, directory_offset: int, *, big: bool = False) -> bytes:
+    """The bytes that a TIFF file or an EXIF block starts with; the offset comes last."""
     mark = b"II" if order == "<" else b"MM"
+    if big:
+        return mark + struct.pack(order + "HHHQ", 43, 8, 0, directory_offset)
     return mark + struct.pack(order + "HI", 42, directory_offset)
 
 
 def exif_block(tags: Iterable[Tag], order: str) -> bytes:
     """An EXIF block that holds the tags; empty if there are none."""
     kept = tuple(tags)
-    return header(order, 8) + write_directory(kept, order, 8) if kept else b""
+    return header(order, 8) + write_directory(kept, order, 8)[0] if kept else b""
 
 
 def numbers(code: int, kind: int, order: str, *values: int) -> Tag:
     """A tag of whole numbers; a rational takes two of them."""
-    form = {SHORT: "H", LONG: "I", RATIONAL: "I"}[kind]
+    form = {SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}[kind]
     return Tag(code, kind, struct.pack(f"{order}{len(values)}{form}", *values))
 
 

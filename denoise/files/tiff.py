@@ -5,23 +5,20 @@ Pillow halves deep colour and turns pixels by the orientation tag, so it has no 
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import struct
 from contextlib import suppress
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage
+from tifffile import TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
-from denoise.files.axes import described_axes
 from denoise.files.image_file import Decoded, Metadata, TiffLayout
-from denoise.files.limits import check_frame, check_size
+from denoise.files.limits import check_size
 from denoise.files.samples import split_alpha, without_equal_channels
 from denoise.files.tiff_writer import (
     BLACK_IS_ZERO,
@@ -60,76 +57,29 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
-    """Samples, alpha and tags of one page.
+def decode_page(
+    array: NDArray[Any], page: TiffPage, tags: tuple[ifd.Tag, ...], order: str, *, whole_file: bool
+) -> Decoded:
+    """What a page holds.
 
-    Raises
-    ------
-    ImageError
-        If the page is larger than `max_pixels` or of a kind that cannot be denoised.
+    Parameters
+    ----------
+    array : the samples as they are stored
+    order : of the bytes of the tags' data
+    whole_file : the description of a stack, if there is one, stays true
     """
-    if data[4:12] in CANON_RAW:
-        raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
-    order = ifd.byte_order(data)
-    pages = {}  # number of the directory: its tags
-    for number, offset in enumerate(ifd.directory_offsets(data)):
-        tags = ifd.read_directory(data, offset)
-        if not _is_preview(tags, order):
-            _check_alike(tags)
-            pages[number] = tags
-    with TiffFile(io.BytesIO(data)) as file:
-        count = max(len(pages), _stack_size(file))
-        if not pages:
-            raise ImageError("holds only previews, as a camera's raw file does; convert it first")
-        chosen = check_frame(frame, count)
-        if chosen >= len(pages):
-            raise ImageError("is a stack in one piece, of which only image 1 can be read")
-        number, tags = list(pages.items())[chosen]
-        if any(tag.code == CAMERA_RAW for tag in tags):
-            raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
-        page = file.pages[number]
-        assert isinstance(page, TiffPage)
-        _check(page, max_pixels)
-        # imagecodecs' own decoder of LZW crashes at some damaged files.
-        is_lzw = int(page.compression) == LZW
-        array = imagecodecs.tiff_decode(data, index=number) if is_lzw else page.asarray()
-        in_stack = count > 1 and (file.is_imagej or file.is_shaped or file.is_ome)
-    array = _channels_last(np.asarray(array), page)
+    array = _channels_last(array, page)
     nodata = _nodata(tags)
     no_data = None if nodata is None else _equal(array, nodata, page)
     samples, alpha, notes = _expand(array, page)
     if notes and nodata is not None:  # values are no longer what the tag says
         tags = tuple(tag for tag in tags if tag.code != NODATA)
         notes = (*notes, "the tag with the value of missing data is left out")
-    metadata = _metadata(tags, order, page, in_stack=in_stack)
-    first = {tag.code: tag.data for tag in pages[min(pages)]}
-    axes = described_axes(first.get(DESCRIPTION, b""))
-    return Decoded(samples, alpha, metadata, notes, no_data, count, axes)
+    metadata = _metadata(tags, order, page, in_stack=not whole_file)
+    return Decoded(samples, alpha, metadata, notes, no_data)
 
 
-def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:
-    """A reduced copy (1) of another image, or a mask (4)."""
-    kinds = [t.data for t in tags if t.code == 254 and t.type == ifd.LONG]
-    return bool(kinds) and bool(struct.unpack_from(order + "I", kinds[0])[0] & 5)
-
-
-def _check_alike(tags: tuple[ifd.Tag, ...]) -> None:
-    """Refuse channels of several types, which tifffile takes for damage."""
-    for tag in tags:
-        is_type = tag.code in (BITS, SAMPLE_FORMAT) and tag.type == ifd.SHORT
-        if is_type and len(set(struct.iter_unpack("H", tag.data))) > 1:
-            raise ImageError("its channels are of different types; convert them to one")
-
-
-def _stack_size(file: TiffFile) -> int:
-    """Images in a stack whose pages after the first one have no directory of their own."""
-    if not (file.is_imagej or file.is_shaped):
-        return 1
-    first, series = file.pages.first, file.series
-    return series[0].size // max(first.size, 1) if series else 1
-
-
-def _check(page: TiffPage, max_pixels: int) -> None:
+def check_page(page: TiffPage, max_pixels: int) -> None:
     """Refuse what cannot be denoised or would need too much memory, from the header alone."""
     check_size(page.imagewidth, page.imagelength, max_pixels)
     if page.imagedepth > 1:

@@ -1,22 +1,23 @@
-"""Writing TIFF: strips of pixels, then one directory with the tags of the source.
+"""Writing TIFF: for each page strips of pixels, then a directory with the tags of the source.
 
 It is written here since tifffile refuses EXIF directories, and Pillow deep colour.
 """
 
 from __future__ import annotations
 
+import io
+import struct
 import zlib
 from fractions import Fraction
 from itertools import accumulate
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.errors import ImageError
 from denoise.files import ifd
-from denoise.files.image_file import Metadata
+from denoise.files.image_file import Metadata, TiffLayout
 from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
@@ -31,20 +32,62 @@ STORAGE = {
 }
 TEXT_TAGS = {"Description": 270, "Software": 305, "Author": 315, "Copyright": 33_432}
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
-HEADER_BYTES, STRIP_BYTES = 8, 2**18
+STRIP_BYTES = 2**18
 LARGEST_FILE = 2**32 - 2**24
 
 
 def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
     """A TIFF file of one page, in the byte order and with the compression of its source."""
-    layout = metadata.tiff
-    order, tags = layout.byte_order, layout.tags
-    if not tags:
-        order = ifd.byte_order(metadata.exif) if metadata.exif else order
-        tags = _new_tags(metadata, order)
-    array = join_alpha(samples, alpha)
-    if array.nbytes > LARGEST_FILE:
-        raise ImageError("is larger than the 4 GiB that a TIFF file holds")
+    file = io.BytesIO()
+    TiffWriter(file, samples.nbytes + (0 if alpha is None else alpha.nbytes)).write(
+        samples, alpha, metadata
+    )
+    return file.getvalue()
+
+
+class TiffWriter:
+    """Writes pages one after the other, in the byte order and with the compression of the first.
+
+    Parameters
+    ----------
+    file : new and empty, can be searched; after each page it is a whole TIFF file
+    size : of all samples in bytes; from 4 GiB on it becomes a BigTIFF file
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._big = size > LARGEST_FILE
+        self._link: int | None = None  # where the offset of the next directory belongs
+        self._order = "<"
+
+    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
+        """Append a page: samples (height, width) or (height, width, 3), alpha (height, width)."""
+        layout = metadata.tiff
+        if self._link is None:
+            exif = metadata.exif if not layout.tags else b""
+            self._order = ifd.byte_order(exif) if exif else layout.byte_order
+            head = ifd.header(self._order, 0, big=self._big)
+            self._file.write(head)
+            self._link = len(head) - (8 if self._big else 4)
+        tags = layout.tags or _new_tags(metadata, self._order)
+        at = self._file.tell()
+        array = join_alpha(samples, alpha)
+        body, storage = _stored(array, alpha is not None, layout, self._order, at, big=self._big)
+        directory, link = ifd.write_directory(
+            [*tags, *storage], self._order, at + len(body), big=self._big
+        )
+        self._file.write(body + directory)
+        end = self._file.tell()
+        self._file.seek(self._link)
+        self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at + len(body)))
+        self._file.seek(end)
+        self._link = at + len(body) + link
+
+
+def _stored(
+    array: NDArray[Any], has_alpha: bool, layout: TiffLayout, order: str, at: int, *, big: bool
+) -> tuple[bytes, list[ifd.Tag]]:
+    """Samples in strips, for a place `at` bytes after the start, and the tags about them."""
     height, width, channels = np.atleast_3d(array).shape
     planar = layout.planar and channels > 1
     rows = max(1, STRIP_BYTES // (width * (1 if planar else channels) * array.itemsize))
@@ -52,24 +95,23 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     lengths = [len(strip) for strip in strips]
     body = b"".join(strips)
     body += bytes(len(body) % 2)  # offsets are even
+    offset = ifd.LONG8 if big else ifd.LONG
     storage = [
         (256, ifd.LONG, [width]),
         (257, ifd.LONG, [height]),
         (258, ifd.SHORT, [8 * array.itemsize] * channels),
         (259, ifd.SHORT, [layout.compression]),
-        (262, ifd.SHORT, [RGB if samples.ndim == 3 else BLACK_IS_ZERO]),
-        (273, ifd.LONG, [HEADER_BYTES + end for end in accumulate(lengths[:-1], initial=0)]),
+        (262, ifd.SHORT, [RGB if channels > 2 else BLACK_IS_ZERO]),
+        (273, offset, [at + end for end in accumulate(lengths[:-1], initial=0)]),
         (277, ifd.SHORT, [channels]),
         (278, ifd.LONG, [rows]),
         (279, ifd.LONG, lengths),
         (284, ifd.SHORT, [2 if planar else 1]),
         (317, ifd.SHORT, [2] if _is_predicted(layout.compression, array.dtype) else []),
-        (338, ifd.SHORT, [] if alpha is None else [layout.extra_sample]),
+        (338, ifd.SHORT, [layout.extra_sample] if has_alpha else []),
         (339, ifd.SHORT, [SAMPLE_FORMATS[array.dtype.kind]] * channels),
     ]
-    written = [ifd.numbers(code, kind, order, *values) for code, kind, values in storage]
-    at = HEADER_BYTES + len(body)
-    return ifd.header(order, at) + body + ifd.write_directory([*tags, *written], order, at)
+    return body, [ifd.numbers(code, kind, order, *values) for code, kind, values in storage]
 
 
 def _new_tags(metadata: Metadata, order: str) -> tuple[ifd.Tag, ...]:
