@@ -185,7 +185,7 @@ def _trial_model(
     """Learn for an epoch to warm up and one to be timed; `ends` gets the time after each."""
     short = replace(options.training, epochs=2, patch_budget=part[..., 0].numel())
     return learn_vae(
-        part,
+        [part],
         sigma,
         options.model.patch_sizes[-1],
         options=replace(options, training=short),

@@ -13,8 +13,8 @@ from denoise.devices import out_of_memory_reported, pick_device
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
-from denoise.pipeline import on_device, same_bytes
 from denoise.presets import PRESETS, PresetName, preset_for
+from denoise.stages import on_device, same_bytes
 
 # What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
 # to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and

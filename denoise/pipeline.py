@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from denoise.budget import fit_to_time
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
-from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
-from denoise.patches import PatchGrid
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
-from denoise.refinement.holes import fill_holes
-from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import Clock, DenoiseResult, Progress
-from denoise.vae.learned import (
-    LearnedVAE,
-    apply_vae,
-    check_models,
-    for_another_image,
-    learn_vae,
-)
-from denoise.vae.reconstruction import Reconstruction, averaged
-from denoise.vae.training import EpochStats
+from denoise.results import DenoiseResult, Progress
+from denoise.stages import Stages, on_device, same_bytes
+from denoise.vae.learned import LearnedVAE
 
 
 @out_of_memory_reported()
@@ -123,12 +107,12 @@ def denoise_image(
                 models=models,
                 with_variance=with_uncertainty,
             )
-        run = _Run(options, models, with_uncertainty, seed, compute_device, on_progress)
-        clean, uncertainty, used = run.denoise(white)
+        stages = Stages(options, with_uncertainty, seed, compute_device, on_progress)
+        clean, uncertainty, used = stages.denoise(white, models)
         # What is to take a given time, or to use a given model, is done in one go.
         second = white.second_look(clean) if time_budget is None and models is None else None
         if second is not None:
-            clean, _, _ = run.denoise(second)
+            clean, _, _ = stages.denoise(second, None)
 
     history = used[0].history if models is None else ()
     return DenoiseResult(
@@ -138,144 +122,8 @@ def denoise_image(
         elbo_history=tuple(stats.elbo for stats in history),
         uncertainty=uncertainty,
         models=tuple(used),
-        seconds=run.clock.seconds,
+        seconds=stages.clock.seconds,
         device=describe_device(compute_device),
         seed=seed,
         options=options,
     )
-
-
-def same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContextManager[object]:
-    """Let rounding not depend on the number of threads.
-
-    torch splits sums and products over its threads. The amplitude model spends little time in them:
-    its loops share out pieces of work instead. The networks of the MLP model would wait.
-    """
-    alone = device.type == "cpu" and options.model.decoder != "mlp"
-    return one_thread_per_operation() if alone else nullcontext()
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What stays the same when an image is denoised more than once; see `denoise_image`."""
-
-    options: DenoiseOptions
-    models: Sequence[LearnedVAE] | None
-    with_uncertainty: bool
-    seed: int
-    device: torch.device
-    on_progress: Callable[[Progress], None]
-    clock: Clock = field(default_factory=Clock)
-
-    def denoise(
-        self, white: WhiteImage
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, list[LearnedVAE]]:
-        """Learn, rebuild and refine.
-
-        Returns
-        -------
-        image, uncertainty : in the shape and units of the image as it was given
-        models : one for each patch size
-        """
-        noisy = on_device(white, self.device)
-        if self.models is not None:
-            check_models(self.models, noisy, white.sigma)
-        rebuilt: list[Reconstruction] = []
-        used: list[LearnedVAE] = []
-        # One model at a time: the states of its training patches take the most memory.
-        for vae in _models(
-            noisy, white.sigma, self.options, self.models, self.seed, self.on_progress
-        ):
-            self.clock.lap("train")
-            rebuilt.append(
-                apply_vae(
-                    vae,
-                    noisy,
-                    options=self.options,
-                    seed=self.seed,
-                    with_variance=self.with_uncertainty,
-                    on_patches=_report_rebuilding(vae, noisy, self.options, self.on_progress),
-                )
-            )
-            used.append(for_another_image(vae, vae.sigma))
-            self.clock.lap("rebuild")
-        pilot = averaged(rebuilt)
-        denoised = self._refined(white, noisy, pilot.image, used[0].sigma)
-        deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
-        clean, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
-        self.clock.lap("refine")
-        return clean, uncertainty, used
-
-    def _refined(self, white: WhiteImage, noisy: Tensor, pilot: Tensor, sigma: float) -> Tensor:
-        """The non-local stages; without options the pilot itself."""
-        options = self.options.refinement
-        if options is None:
-            return pilot
-        noise, missing = white.noise.stabilised_sigma, noisy.isnan()
-        filling = options.hole_passes if missing.any() else 0
-        denoising = pass_count(options) if noise > 0 else 0
-
-        def report(done: int) -> None:
-            self.on_progress(Progress("refine", done, filling + denoising))
-
-        pilot = pilot.to(noisy.dtype)
-        if filling:
-            noisy = fill_holes(
-                *(noisy, pilot, options),
-                sigma=noise,
-                data_range=white.data_range,
-                on_pass=report,
-            )
-            pilot = torch.where(missing, noisy, pilot)
-        if not denoising:
-            return pilot
-        refined = refine_image(
-            noisy / sigma,
-            pilot / sigma,
-            options,
-            on_pass=lambda done: report(filling + done),
-        )
-        return refined.to(noisy.dtype) * sigma
-
-
-def on_device(white: WhiteImage, device: torch.device) -> Tensor:
-    """The pixels (height, width, C)."""
-    return torch.as_tensor(white.pixels, dtype=_float_type(device), device=device)
-
-
-def _models(
-    noisy: Tensor,
-    sigma: float,
-    options: DenoiseOptions,
-    learned: Sequence[LearnedVAE] | None,
-    seed: int,
-    on_progress: Callable[[Progress], None],
-) -> Iterator[LearnedVAE]:
-    """The VAEs that came with the call or, for each patch size, a new one."""
-    if learned is not None:
-        yield from (for_another_image(vae, sigma) for vae in learned)
-        return
-    for size in options.model.patch_sizes:
-
-        def report(stats: EpochStats, size: int = size) -> None:
-            on_progress(
-                Progress("train", stats.epoch, options.training.epochs, size, elbo=stats.elbo)
-            )
-
-        yield learn_vae(noisy, sigma, size, options=options, seed=seed, on_epoch=report)
-
-
-def _report_rebuilding(
-    vae: LearnedVAE,
-    noisy: Tensor,
-    options: DenoiseOptions,
-    on_progress: Callable[[Progress], None],
-) -> Callable[[int], None]:
-    size = vae.patch_size
-    total = len(PatchGrid.of(noisy, size).every(options.inference.stride))
-    return lambda done: on_progress(Progress("rebuild", done, total, size))
-
-
-def _float_type(device: torch.device) -> torch.dtype:
-    """float64 until pixels have been divided by sigma; MPS has none."""
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -117,7 +117,7 @@ def test_previews_are_no_pages_and_stacks_without_directories_are_found() -> Non
         end = file.pages.first.offset + 2 + 12 * len(file.pages.first.tags)
     flat[end : end + 4] = bytes(4)
     assert read_image(bytes(flat), frame=1).pixels.shape == (9, 9)
-    with pytest.raises(ImageError, match="is a stack in one piece, of which only image 1 can be"):
+    with pytest.raises(ImageError, match="X"):
         read_image(bytes(flat), frame=2)
 
 

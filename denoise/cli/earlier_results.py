@@ -15,9 +15,10 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError, OutputError
 from denoise.files import ifd
+from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.image_file import ImageFile
-from denoise.files.images import DECODER_ERRORS, read_image
+from denoise.files.images import read_image
 from denoise.files.tiff import is_tiff
 
 

@@ -1,17 +1,28 @@
-"""What the images of a TIFF file are, as ImageJ and OME say in the description of the first one."""
+"""What the images of a file are: along which axes they lie, such as time (T) and depth (Z).
+
+ImageJ, OME and tifffile say so in the description of the first image of a TIFF file.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from contextlib import suppress
+
+from denoise.errors import ImageError
+from denoise.files.pages import Axes
 
 # Keys of ImageJ and the axes that they are about, slowest first.
 IMAGEJ = {b"frames": "T", b"slices": "Z", b"channels": "C"}
+# Axes of which nothing is known but their place: images.
+UNNAMED = "IJKLM"
 _LINE = re.compile(rb"^(\w+)=(\d{1,9})\r?$", re.MULTILINE)
 _PIXELS = re.compile(rb"<(?:\w+:)?Pixels\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""(\w+)=["']([^"']*)["']""")
 
 
-def described_axes(description: bytes) -> tuple[tuple[str, int], ...]:
+def described_axes(description: bytes) -> Axes:
     """Names and lengths of the axes along which images lie, slowest first: ("T", 5), ("Z", 3).
 
     Axes of length 1 are left out, and those within an image.
@@ -27,6 +38,8 @@ def described_axes(description: bytes) -> tuple[tuple[str, int], ...]:
     if description.startswith(b"ImageJ="):
         sizes = dict(_LINE.findall(description))
         lengths = {axis: int(sizes.get(key, 1)) for key, axis in IMAGEJ.items()}
+    elif description.startswith(b'{"shape":'):  # tifffile's, which has no names
+        return _shaped(description)
     else:
         pixels = _PIXELS.search(description)
         known = dict(_ATTRIBUTE.findall(pixels[1])) if pixels else {}
@@ -37,3 +50,47 @@ def described_axes(description: bytes) -> tuple[tuple[str, int], ...]:
 
 def _length(text: bytes) -> int:
     return int(text) if re.fullmatch(rb"\d{1,9}", text) else 1
+
+
+def named_axes(names: str, lengths: tuple[int, ...]) -> Axes:
+    """The axes along which images lie, by the names of all axes of a file.
+
+    Parameters
+    ----------
+    names : a letter for each axis, slowest first, such as "TCYX"; the image's own, Y, X and S (the
+        samples of a pixel), come last and may be left out
+    lengths : of the axes along which images lie
+
+    Raises
+    ------
+    ImageError
+        If names and lengths do not fit.
+    """
+    outer = names.upper().rstrip("S").removesuffix("YX")
+    distinct = len(set(outer)) == len(outer) and not set(outer) & set("YXS") and outer.isalpha()
+    if len(outer) != len(lengths) or not distinct:
+        known = "x".join(str(length) for length in lengths)
+        raise ImageError(
+            f"axes {names} do not fit: its images lie along {len(lengths)} axes of length {known};"
+            " give a letter for each, such as T, Z or C, and then YX"
+        )
+    return tuple(zip(outer, lengths, strict=True))
+
+
+def fitting_axes(axes: Axes, count: int) -> Axes:
+    """Axes for this many images: what a file says if that is true, else one of unknown meaning.
+
+    OME counts the samples of a colour pixel as channels, too.
+    """
+    for one in (axes, tuple(axis for axis in axes if axis[0] != "C")):
+        if math.prod(length for _, length in one) == count:
+            return one
+    return ((UNNAMED[0], count),)
+
+
+def _shaped(description: bytes) -> Axes:
+    with suppress(ValueError, TypeError, KeyError):
+        shape = json.loads(description.rstrip(b"\0"))["shape"]
+        lengths = [int(length) for length in shape if int(length) > 1]
+        return tuple(zip(UNNAMED, lengths[:-2], strict=False))
+    return ()

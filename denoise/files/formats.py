@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
@@ -12,6 +12,7 @@ from denoise.errors import ImageError
 from denoise.files import jpeg, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
+from denoise.files.pages import Axes, Pages, PagesWriter
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Format:
     alpha : whether it holds an alpha channel
     metadata : whether it holds EXIF data and a colour profile
     longest : largest width and height in pixels
+    open_pages : opens a file of several images for reading, where they are frames of a series;
+        the axes are named by the user, or None
+    new_pages : writes such a file into one that is new and empty
     """
 
     name: str
@@ -37,6 +41,8 @@ class Format:
     alpha: bool = True
     metadata: bool = True
     longest: int = 2**31 - 1
+    open_pages: Callable[[BinaryIO, str | None], Pages] | None = None
+    new_pages: Callable[[BinaryIO, Axes], PagesWriter] | None = None
 
 
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
@@ -46,7 +52,8 @@ FORMATS = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, jpeg.decode, jpeg.encode,
            _8_BITS, alpha=False, longest=65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff_pages.decode, tiff_writer.encode,
-           frozenset(tiff.SAMPLE_TYPES)),
+           frozenset(tiff.SAMPLE_TYPES),
+           open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter),
     Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
            _8_BITS, longest=16_383),
     Format("BMP", (".bmp", ".dib"), webp_bmp.is_bmp, webp_bmp.decode_bmp, webp_bmp.encode_bmp,

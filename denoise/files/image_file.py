@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,11 @@ class Metadata:
     jpeg_segments: tuple[tuple[int, bytes], ...] = ()
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     tiff: TiffLayout = field(default_factory=TiffLayout)
+
+    @property
+    def stripped(self) -> Metadata:
+        """Nothing but how the pixels are stored."""
+        return Metadata(jpeg_tables=self.jpeg_tables, tiff=replace(self.tiff, tags=()))
 
 
 class Decoded(NamedTuple):

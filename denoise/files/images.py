@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import struct
-import warnings
-import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from numpy.typing import ArrayLike
 
-from denoise.errors import DamagedImageError, ImageError, OutputError
+from denoise.errors import ImageError, OutputError
 from denoise.files.bytes import is_pipe, read_bytes
+from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import (
     BY_NAME,
     IMAGE_SUFFIXES,
@@ -24,20 +20,12 @@ from denoise.files.formats import (
     format_of_suffix,
     recognised,
 )
-from denoise.files.image_file import Decoded, ImageFile, Metadata
+from denoise.files.image_file import ImageFile
 from denoise.files.outputs import check_output, write_atomically
-from denoise.files.samples import quantised, to_pixels
+from denoise.files.samples import quantised
 
-# What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
-# one's errors are RuntimeErrors.
-DECODER_ERRORS = (
-    *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
-)
 # This many bytes at the start of a file show its format.
 HEAD = 64
-# The largest value of a float64 file lies between these: models compute in float32.
-LEAST_LARGEST, MOST_LARGEST = 1e-30, float(np.finfo(np.float32).max)
 
 
 def read_image(
@@ -69,55 +57,9 @@ def read_image(
     path = Path(name) if isinstance(source, bytes) else source
     data = source if isinstance(source, bytes) else read_bytes(source)
     format_ = _recognise(path, data)
-    limit = max_pixels or Image.MAX_IMAGE_PIXELS or 2**62
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata that is not quite right
-            decoded = format_.decode(data, frame, limit)
-        void = _void(decoded)
-        _check_range(decoded.samples if void is None else decoded.samples[~void])
-    except ImageError as error:
-        raise type(error)(f"{path}: {error}") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{path}: too many pixels; cut it into smaller images") from None
-    except NotImplementedError as error:
-        raise ImageError(f"{path}: this kind of {format_.name} is not read: {error}") from None
-    except DECODER_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DamagedImageError(f"{path}: damaged {format_.name} file: {reason}") from None
-    return ImageFile(
-        path,
-        to_pixels(decoded.samples),
-        decoded.alpha,
-        decoded.samples.dtype.name,
-        format_.name,
-        decoded.metadata,
-        decoded.notes,
-        void,
-        decoded.frames,
-        decoded.axes,
-    )
-
-
-def _void(decoded: Decoded) -> NDArray[np.bool_] | None:
-    """Pixels that are transparent or hold no data; transparency that leaves nothing is none."""
-    void = np.zeros(decoded.samples.shape[:2], bool)
-    if decoded.alpha is not None and decoded.alpha.any():
-        void |= decoded.alpha == 0
-    if decoded.no_data is not None:
-        void |= decoded.no_data
-    return void if void.any() else None
-
-
-def _check_range(samples: NDArray[Any]) -> None:
-    """Refuse float64 files that would have to be rescaled first."""
-    if samples.dtype != np.float64:
-        return
-    largest = float(np.abs(samples[np.isfinite(samples)]).max(initial=0))
-    if largest > MOST_LARGEST:
-        raise ImageError("values are too large for float32; rescale the image")
-    if 0 < largest < LEAST_LARGEST:
-        raise ImageError("values are too small for float32; rescale the image")
+    with errors_explained(str(path), format_.name):
+        decoded = format_.decode(data, frame, pixel_limit(max_pixels))
+        return as_image_file(path, format_.name, decoded)
 
 
 def check_readable(path: Path) -> None:
@@ -196,7 +138,7 @@ def encode_image(
     """
     format_ = BY_NAME[like.format] if suffix is None else format_of_suffix(suffix)
     check_fit(format_, like)
-    metadata = _stripped(like.metadata) if strip else like.metadata
+    metadata = like.metadata.stripped if strip else like.metadata
     try:
         return format_.encode(quantised(pixels, like.sample_type), like.alpha, metadata)
     except (OSError, ValueError) as error:  # Pillow's encoders
@@ -234,9 +176,3 @@ def write_image(
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     write_atomically(path, data)
-
-
-def _stripped(metadata: Metadata) -> Metadata:
-    """Nothing but how the pixels are stored."""
-    layout = replace(metadata.tiff, tags=())
-    return Metadata(jpeg_tables=metadata.jpeg_tables, tiff=layout)

@@ -6,9 +6,10 @@ import io
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,14 @@ def refuse_existing(paths: Iterable[Path]) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a hidden neighbour, then rename: readers see the old file or the new one.
+    """Write a file in one go; see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A hidden neighbour to write to, renamed in the end: readers see the old file or the new one.
 
     Missing folders are made. A file that is replaced leaves its owner, mode and extended
     attributes to the new one. If that is not allowed, or the file has further names (hard links),
@@ -70,14 +78,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
+        with temporary.open("x+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if not target.exists() or _inherits(temporary, target):
             temporary.replace(target)
         else:
-            _refill(target, temporary, data)
+            _refill(target, temporary)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
@@ -109,11 +117,11 @@ def _inherits(new: Path, old: Path) -> bool:
     return True
 
 
-def _refill(path: Path, complete: Path, data: bytes) -> None:
+def _refill(path: Path, complete: Path) -> None:
     """Put new content into a file that stays the same one."""
-    with path.open("r+b") as file:
+    with path.open("r+b") as file, complete.open("rb") as source:
         try:
-            file.write(data)
+            shutil.copyfileobj(source, file)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())

@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
-from denoise.files.axes import described_axes
+from denoise.files.axes import described_axes, fitting_axes, named_axes
 from denoise.files.image_file import Decoded
 from denoise.files.limits import check_frame
 from denoise.files.tiff import (
@@ -49,15 +49,19 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
 
 
 class TiffPages:
-    """The images of a TIFF file, read one at a time; see `files.series.Pages`.
+    """The images of a TIFF file, read one at a time; see `files.pages.Pages`.
+
+    Parameters
+    ----------
+    axes : names of the axes along which they lie, by the user; see `named_axes`
 
     Raises
     ------
     ImageError
-        If it is a camera's raw file, or damaged.
+        If it is a camera's raw file, or damaged, or its axes are others.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, axes: str | None = None) -> None:
         self._data = _contents(file)
         if self._data[4:12] in CANON_RAW:
             raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
@@ -72,6 +76,12 @@ class TiffPages:
             raise ImageError("holds only previews, as a camera's raw file does; convert it first")
         self._numbers = list(self._tags)
         self._tiff = TiffFile(file)
+        first = {tag.code: tag.data for tag in self._tags[self._numbers[0]]}
+        self.axes = described_axes(first.get(DESCRIPTION, b""))
+        if len(self) > 1:
+            self.axes = fitting_axes(self.axes, len(self))
+        if axes is not None:
+            self.axes = named_axes(axes, tuple(length for _, length in self.axes))
 
     def __enter__(self) -> TiffPages:
         return self
@@ -83,12 +93,6 @@ class TiffPages:
 
     def __len__(self) -> int:
         return max(len(self._tags), self._in_one_piece)
-
-    @cached_property
-    def axes(self) -> tuple[tuple[str, int], ...]:
-        """Names and lengths of the axes along which images lie, as the first one says."""
-        first = {tag.code: tag.data for tag in self._tags[self._numbers[0]]}
-        return described_axes(first.get(DESCRIPTION, b""))
 
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
         """Image `number`, from 0; `whole_file` if all others are wanted, too.

@@ -6,6 +6,7 @@ It is written here since tifffile refuses EXIF directories, and Pillow deep colo
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from fractions import Fraction
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from denoise.files import ifd
 from denoise.files.image_file import Metadata, TiffLayout
+from denoise.files.pages import Axes
 from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
@@ -39,31 +41,34 @@ LARGEST_FILE = 2**32 - 2**24
 def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
     """A TIFF file of one page, in the byte order and with the compression of its source."""
     file = io.BytesIO()
-    TiffWriter(file, samples.nbytes + (0 if alpha is None else alpha.nbytes)).write(
-        samples, alpha, metadata
-    )
+    TiffWriter(file, ()).write(samples, alpha, metadata)
     return file.getvalue()
 
 
 class TiffWriter:
     """Writes pages one after the other, in the byte order and with the compression of the first.
 
+    Samples of 4 GiB and more make it a BigTIFF file.
+
     Parameters
     ----------
     file : new and empty, can be searched; after each page it is a whole TIFF file
-    size : of all samples in bytes; from 4 GiB on it becomes a BigTIFF file
+    axes : along which all images will lie
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, axes: Axes) -> None:
         self._file = file
-        self._big = size > LARGEST_FILE
+        self._count = math.prod(length for _, length in axes)
+        self._big = False
         self._link: int | None = None  # where the offset of the next directory belongs
         self._order = "<"
 
     def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
         """Append a page: samples (height, width) or (height, width, 3), alpha (height, width)."""
         layout = metadata.tiff
+        array = join_alpha(samples, alpha)
         if self._link is None:
+            self._big = self._count * array.nbytes > LARGEST_FILE
             exif = metadata.exif if not layout.tags else b""
             self._order = ifd.byte_order(exif) if exif else layout.byte_order
             head = ifd.header(self._order, 0, big=self._big)
@@ -71,7 +76,6 @@ class TiffWriter:
             self._link = len(head) - (8 if self._big else 4)
         tags = layout.tags or _new_tags(metadata, self._order)
         at = self._file.tell()
-        array = join_alpha(samples, alpha)
         body, storage = _stored(array, alpha is not None, layout, self._order, at, big=self._big)
         directory, link = ifd.write_directory(
             [*tags, *storage], self._order, at + len(body), big=self._big

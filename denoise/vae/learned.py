@@ -64,7 +64,7 @@ class LearnedVAE:
 
 
 def learn_vae(
-    image: Tensor,
+    images: Sequence[Tensor],
     sigma: float,
     patch_size: int,
     *,
@@ -72,11 +72,11 @@ def learn_vae(
     seed: int,
     on_epoch: Callable[[EpochStats], None],
 ) -> LearnedVAE:
-    """Train a VAE on the patches of an image.
+    """Train a VAE on the patches of an image, or of several alike.
 
     Parameters
     ----------
-    image : (height, width, C) float64, NaN where missing; its device is the run's
+    images : (height, width, C) float64, NaN where missing; their device is the run's
     sigma : standard deviation of the noise
 
     Raises
@@ -85,12 +85,9 @@ def learn_vae(
         If the ELBO leaves the finite numbers.
     """
     scale = sigma if options.model.pixel_scale is None else options.model.pixel_scale
-    pixels = _to_model_units(image, scale)
-    grid = PatchGrid.of(pixels, patch_size)
     generator = torch.Generator().manual_seed(seed % 2**63)
-    chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
-    index = chosen.to(pixels.device)
-    patches = Patches.from_raw(grid.extract(pixels, index), index)
+    pixels = [_to_model_units(image, scale) for image in images]
+    patches, count = _drawn_patches(pixels, patch_size, options.training.patch_budget, generator)
     model, learner, states = untrained(options, patches, sigma / scale, generator, seed)
     history = []
     for stats in train(
@@ -106,9 +103,26 @@ def learn_vae(
         history.append(stats)
         on_epoch(stats)
     pool = most_used_states(states, options.inference.pool_size)
-    # If only some patches were trained on, their states are not reused: all patches start alike.
-    first = StartStates(pool, states, index) if len(index) == len(grid) else StartStates(pool)
-    return LearnedVAE(model, patch_size, image.shape[2], scale, first, tuple(history))
+    # The states are reused if they are those of all patches of the image; else all start alike.
+    own = len(images) == 1 and len(patches) == count
+    first = StartStates(pool, states, patches.index) if own else StartStates(pool)
+    return LearnedVAE(model, patch_size, images[0].shape[2], scale, first, tuple(history))
+
+
+def _drawn_patches(
+    images: Sequence[Tensor], patch_size: int, most: int, generator: torch.Generator
+) -> tuple[Patches, int]:
+    """At most this many patches of all images, drawn at random, and how many there are."""
+    grids = [PatchGrid.of(image, patch_size) for image in images]
+    count = sum(len(grid) for grid in grids)
+    index = torch.randperm(count, generator=generator)[:most].to(images[0].device)
+    values = images[0].new_empty(len(index), patch_size**2 * images[0].shape[2])
+    start = 0
+    for image, grid in zip(images, grids, strict=True):
+        inside = (start <= index) & (index < start + len(grid))
+        values[inside] = grid.extract(image, index[inside] - start)
+        start += len(grid)
+    return Patches.from_raw(values, index), count
 
 
 def apply_vae(

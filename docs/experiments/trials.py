@@ -102,7 +102,7 @@ def learned_vae(sample: Sample, options: DenoiseOptions) -> LearnedVAE:
     pixels = torch.as_tensor(sample.noisy, dtype=torch.float64).reshape(height, width, -1)
     size = options.model.patch_sizes[0]
     return learn_vae(
-        pixels, sample.sigma, size, options=options, seed=0, on_epoch=lambda stats: None
+        [pixels], sample.sigma, size, options=options, seed=0, on_epoch=lambda stats: None
     )
 
 

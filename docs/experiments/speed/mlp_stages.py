@@ -109,7 +109,7 @@ def _short_training(
         ends.append(time.perf_counter())  # the ELBO is known, so a GPU is done
 
     with on_path(path):
-        vae = learn_vae(image, sigma, size, options=short, seed=0, on_epoch=note_end)
+        vae = learn_vae([image], sigma, size, options=short, seed=0, on_epoch=note_end)
     share = patches / min(patches, budget)
     seconds = (ends[-1] - ends[-2]) * share * options.training.epochs
     return vae, ShortTraining(path, vae.history[-1].elbo, seconds)

@@ -1,0 +1,55 @@
+"""What a format with several images in a file has to offer: one at a time, in and out."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from numpy.typing import NDArray
+
+from denoise.files.image_file import Decoded, Metadata
+
+# Names and lengths of the axes along which images lie, slowest first, such as ("T", 5), ("Z", 3).
+Axes = tuple[tuple[str, int], ...]
+
+
+class Pages(Protocol):
+    """The images of a file that is open; `with` closes it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    @property
+    def axes(self) -> Axes:
+        """The axes along which they lie; empty where the file does not say so."""
+
+    def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
+        """One image.
+
+        Parameters
+        ----------
+        number : from 0
+        max_pixels : larger images are refused
+        whole_file : what the file says of all its images stays true; else it is left out
+
+        Raises
+        ------
+        ImageError
+            If it is too large, or of a kind that cannot be denoised.
+        """
+
+
+class PagesWriter(Protocol):
+    """Writes the images of a file, one after the other."""
+
+    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
+        """Append samples (height, width) or (height, width, 3) and alpha (height, width)."""

@@ -1,0 +1,161 @@
+"""Series: files of several images of one kind, such as stacks and time lapses, image by image."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from denoise.errors import ImageError, OutputError
+from denoise.files.bytes import read_bytes
+from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
+from denoise.files.formats import (
+    BY_NAME,
+    FORMATS,
+    Format,
+    check_fit,
+    format_of_suffix,
+    recognised,
+)
+from denoise.files.image_file import ImageFile
+from denoise.files.images import HEAD
+from denoise.files.pages import Axes, Pages
+from denoise.files.samples import quantised
+
+# Lie along different channels of light, each with its own noise.
+CHANNEL = "C"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The images of a file, read one at a time.
+
+    Attributes
+    ----------
+    format : by content, as of `ImageFile`
+    axes : names and lengths of the axes along which they lie, slowest first
+    """
+
+    path: Path
+    format: str
+    axes: Axes
+    _pages: Pages
+    _max_pixels: int
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    @property
+    def channels(self) -> int:
+        """How many channels lie along an axis of their own; 1 if none do."""
+        return dict(self.axes).get(CHANNEL, 1)
+
+    def channel_of(self, number: int) -> int:
+        """The channel that an image is of; both count from 0."""
+        names, lengths = zip(*self.axes, strict=True)
+        if CHANNEL not in names:
+            return 0
+        return int(np.unravel_index(number, lengths)[names.index(CHANNEL)])
+
+    def read(self, number: int) -> ImageFile:
+        """Image `number`, from 0.
+
+        Raises
+        ------
+        ImageError
+            If it is damaged, cannot be denoised, or is unlike the first one.
+        """
+        name = f"{self.path}: image {number + 1} of {len(self)}"
+        with errors_explained(name, self.format):
+            decoded = self._pages.decode(number, self._max_pixels, whole_file=True)
+            return as_image_file(self.path, self.format, decoded)
+
+
+@contextmanager
+def open_series(
+    source: Path | bytes,
+    *,
+    axes: str | None = None,
+    max_pixels: int | None = None,
+    name: str = "stdin",
+) -> Iterator[Series | None]:
+    """The images of a file; None if it holds one, or is of a format without series.
+
+    Parameters
+    ----------
+    source : a file, or the bytes of one
+    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says
+    max_pixels : larger images are refused; by default as of `read_image`
+    name : of bytes, for messages
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, it is no image, or has other axes.
+    """
+    path = Path(name) if isinstance(source, bytes) else source
+    head = source if isinstance(source, bytes) else read_bytes(source, HEAD)
+    with errors_explained(str(path), "image"):
+        format_ = recognised(head)
+    if format_.open_pages is None:
+        if axes is not None:
+            raise ImageError(f"{path}: {format_.name} holds one image, which has no axes")
+        yield None
+        return
+    file = io.BytesIO(source) if isinstance(source, bytes) else path.open("rb")
+    with file:
+        with errors_explained(str(path), format_.name):
+            pages = format_.open_pages(file, axes)
+        with pages:
+            limit = pixel_limit(max_pixels)
+            several = len(pages) > 1
+            yield Series(path, format_.name, pages.axes, pages, limit) if several else None
+
+
+def series_format(path: Path | None, like: ImageFile) -> Format:
+    """The format of a file that is to hold images like this one.
+
+    Parameters
+    ----------
+    path : decides by its suffix; None means the format of `like`
+
+    Raises
+    ------
+    OutputError
+        If it holds one image only, or none like this.
+    """
+    format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
+    try:
+        if format_.new_pages is None:
+            fit = " or ".join(one.suffixes[0] for one in FORMATS if one.new_pages is not None)
+            raise ImageError(f"{format_.name} holds one image; use {fit} for several")
+        check_fit(format_, like)
+    except ImageError as error:
+        raise OutputError(f"{path or 'stdout'}: {error}") from None
+    return format_
+
+
+class SeriesWriter:
+    """Writes a file of several images, one after the other.
+
+    Parameters
+    ----------
+    file : new and empty
+    axes : along which all of them lie
+    strip : leave out all metadata
+    """
+
+    def __init__(self, file: BinaryIO, format_: Format, axes: Axes, *, strip: bool) -> None:
+        assert format_.new_pages is not None
+        self._pages = format_.new_pages(file, axes)
+        self._strip = strip
+
+    def write(self, image: ImageFile) -> None:
+        """Append an image, of the sample type of the first one."""
+        metadata = image.metadata.stripped if self._strip else image.metadata
+        self._pages.write(quantised(image.pixels, image.sample_type), image.alpha, metadata)

@@ -1,0 +1,148 @@
+"""A series of images of one kind: one model for all of them, so that grain does not jump."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.noise.interface import Noise
+from denoise.noise.white import WhiteImage
+from denoise.options import DenoiseOptions
+from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
+from denoise.results import DenoiseResult, Progress
+from denoise.stages import Stages, on_device, same_bytes
+from denoise.vae.learned import LearnedVAE, for_another_image
+
+
+@dataclass(frozen=True)
+class SeriesModel:
+    """What is learned once for all images of a series.
+
+    Attributes
+    ----------
+    options : all settings
+    models : one VAE for each patch size
+    second : likewise for a second look at the image, where there are few photons; else empty
+    """
+
+    noise: Noise
+    options: DenoiseOptions
+    models: tuple[LearnedVAE, ...]
+    second: tuple[LearnedVAE, ...] = ()
+
+
+# So many parts of a series are looked at twice, to learn from what is seen then.
+SECOND_PARTS = 2
+
+
+@out_of_memory_reported()
+def learn_series(
+    parts: ArrayLike,
+    noise: float | Noise,
+    *,
+    preset: str = DEFAULT_PRESET,
+    overrides: Overrides = NO_OVERRIDES,
+    options: DenoiseOptions | None = None,
+    data_range: float | None = None,
+    models: Sequence[LearnedVAE] = (),
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> SeriesModel:
+    """Learn one model of images of one kind.
+
+    Parameters
+    ----------
+    parts : (count, height, width) or (count, height, width, C), parts of some images of a series;
+        the patches to learn from are drawn at random from all of them
+    models : learned before (`DenoiseResult.models`), to be used instead of learning
+    noise, preset, overrides, options, data_range, seed, device, on_progress : see `denoise_image`
+
+    Raises
+    ------
+    ImageError, OptionError, DeviceError, TrainingError
+        As of `denoise_image`.
+    """
+    stack = np.asarray(parts)
+    white = WhiteImage.of(np.concatenate(stack), noise, data_range)
+    options = options or preset_for(preset, white.sigma, white.data_range, overrides)
+    compute_device = pick_device(device)
+    stages = Stages(options, False, seed, compute_device, on_progress)
+
+    def learned(some: WhiteImage) -> tuple[LearnedVAE, ...]:
+        pixels = on_device(some, compute_device).split(stack.shape[1])
+        vaes = stages.learn(pixels, some.sigma)
+        return tuple(for_another_image(vae, vae.sigma) for vae in vaes)
+
+    with same_bytes(options, compute_device):
+        first = tuple(models) or learned(white)
+        few = WhiteImage.of(np.concatenate(stack[:SECOND_PARTS]), noise, data_range)
+        again = None
+        if not models and few.noise.second_look(few.original, few.original) is not None:
+            again = few.second_look(stages.denoise(few, first)[0])
+        second = () if again is None else learned(again)
+    return SeriesModel(white.noise, options, first, second)
+
+
+def denoise_series(
+    images: Iterable[ArrayLike],
+    model: SeriesModel,
+    *,
+    data_range: float | None = None,
+    with_uncertainty: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Iterator[DenoiseResult]:
+    """Denoise images with one model, one after the other.
+
+    Parameters
+    ----------
+    images : (height, width) or (height, width, C) each
+    data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
+
+    Yields
+    ------
+    DenoiseResult
+        Of each image, in their order.
+
+    Raises
+    ------
+    ImageError, OptionError, DeviceError
+        As of `denoise_image`.
+    """
+    for image in images:
+        yield _denoised(image, model, data_range, with_uncertainty, seed, device, on_progress)
+
+
+@out_of_memory_reported()
+def _denoised(
+    image: ArrayLike,
+    model: SeriesModel,
+    data_range: float | None,
+    with_uncertainty: bool,
+    seed: int,
+    device: str,
+    on_progress: Callable[[Progress], None],
+) -> DenoiseResult:
+    white = WhiteImage.of(image, model.noise, data_range)
+    compute_device = pick_device(device)
+    stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
+    with same_bytes(model.options, compute_device):
+        clean, uncertainty, _ = stages.denoise(white, model.models)
+        second = white.second_look(clean) if model.second else None
+        if second is not None:
+            clean, _, _ = stages.denoise(second, model.second)
+    return DenoiseResult(
+        image=clean,
+        noise=white.noise,
+        uncertainty=uncertainty,
+        seconds=stages.clock.seconds,
+        device=describe_device(compute_device),
+        seed=seed,
+        options=model.options,
+    )

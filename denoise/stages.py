@@ -1,0 +1,155 @@
+"""The stages of a run on one device: learn, rebuild, refine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from denoise.kernels.loops import one_thread_per_operation
+from denoise.noise.white import WhiteImage
+from denoise.options import DenoiseOptions
+from denoise.patches import PatchGrid
+from denoise.refinement.holes import fill_holes
+from denoise.refinement.refine import pass_count, refine_image
+from denoise.results import Clock, Progress
+from denoise.vae.learned import (
+    LearnedVAE,
+    apply_vae,
+    check_models,
+    for_another_image,
+    learn_vae,
+)
+from denoise.vae.reconstruction import Reconstruction, averaged
+from denoise.vae.training import EpochStats
+
+
+def same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContextManager[object]:
+    """Let rounding not depend on the number of threads.
+
+    torch splits sums and products over its threads. The amplitude model spends little time in them:
+    its loops share out pieces of work instead. The networks of the MLP model would wait.
+    """
+    alone = device.type == "cpu" and options.model.decoder != "mlp"
+    return one_thread_per_operation() if alone else nullcontext()
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What stays the same from image to image; see `denoise_image`."""
+
+    options: DenoiseOptions
+    with_uncertainty: bool
+    seed: int
+    device: torch.device
+    on_progress: Callable[[Progress], None]
+    clock: Clock = field(default_factory=Clock)
+
+    def learn(self, images: Sequence[Tensor], sigma: float) -> Iterator[LearnedVAE]:
+        """A VAE for each patch size, learned on images (height, width, C) of one kind."""
+        options = self.options
+        for size in options.model.patch_sizes:
+
+            def report(stats: EpochStats, size: int = size) -> None:
+                self.on_progress(
+                    Progress("train", stats.epoch, options.training.epochs, size, elbo=stats.elbo)
+                )
+
+            yield learn_vae(images, sigma, size, options=options, seed=self.seed, on_epoch=report)
+            self.clock.lap("train")
+
+    def denoise(
+        self, white: WhiteImage, models: Sequence[LearnedVAE] | None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, list[LearnedVAE]]:
+        """Learn, unless models are given, rebuild and refine.
+
+        Returns
+        -------
+        image, uncertainty : in the shape and units of the image as it was given
+        models : one for each patch size
+        """
+        noisy = on_device(white, self.device)
+        learned: Iterable[LearnedVAE]
+        if models is None:  # one at a time: the states of its training patches take the most memory
+            learned = self.learn([noisy], white.sigma)
+        else:
+            check_models(models, noisy, white.sigma)
+            learned = (for_another_image(vae, white.sigma) for vae in models)
+        rebuilt: list[Reconstruction] = []
+        used: list[LearnedVAE] = []
+        for vae in learned:
+            rebuilt.append(
+                apply_vae(
+                    vae,
+                    noisy,
+                    options=self.options,
+                    seed=self.seed,
+                    with_variance=self.with_uncertainty,
+                    on_patches=_report_rebuilding(vae, noisy, self.options, self.on_progress),
+                )
+            )
+            used.append(for_another_image(vae, vae.sigma))
+            self.clock.lap("rebuild")
+        pilot = averaged(rebuilt)
+        denoised = self._refined(white, noisy, pilot.image, used[0].sigma)
+        deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
+        clean, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
+        self.clock.lap("refine")
+        return clean, uncertainty, used
+
+    def _refined(self, white: WhiteImage, noisy: Tensor, pilot: Tensor, sigma: float) -> Tensor:
+        """The non-local stages; without options the pilot itself."""
+        options = self.options.refinement
+        if options is None:
+            return pilot
+        noise, missing = white.noise.stabilised_sigma, noisy.isnan()
+        filling = options.hole_passes if missing.any() else 0
+        denoising = pass_count(options) if noise > 0 else 0
+
+        def report(done: int) -> None:
+            self.on_progress(Progress("refine", done, filling + denoising))
+
+        pilot = pilot.to(noisy.dtype)
+        if filling:
+            noisy = fill_holes(
+                *(noisy, pilot, options),
+                sigma=noise,
+                data_range=white.data_range,
+                on_pass=report,
+            )
+            pilot = torch.where(missing, noisy, pilot)
+        if not denoising:
+            return pilot
+        refined = refine_image(
+            noisy / sigma,
+            pilot / sigma,
+            options,
+            on_pass=lambda done: report(filling + done),
+        )
+        return refined.to(noisy.dtype) * sigma
+
+
+def on_device(white: WhiteImage, device: torch.device) -> Tensor:
+    """The pixels (height, width, C)."""
+    return torch.as_tensor(white.pixels, dtype=_float_type(device), device=device)
+
+
+def _report_rebuilding(
+    vae: LearnedVAE,
+    noisy: Tensor,
+    options: DenoiseOptions,
+    on_progress: Callable[[Progress], None],
+) -> Callable[[int], None]:
+    size = vae.patch_size
+    total = len(PatchGrid.of(noisy, size).every(options.inference.stride))
+    return lambda done: on_progress(Progress("rebuild", done, total, size))
+
+
+def _float_type(device: torch.device) -> torch.dtype:
+    """float64 until pixels have been divided by sigma; MPS has none."""
+    return torch.float32 if device.type == "mps" else torch.float64
