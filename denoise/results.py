@@ -35,8 +35,9 @@ class Progress:
 
     Attributes
     ----------
-    stage : "train" and "rebuild", in turn for each patch size, then "refine"
-    done, total : epochs, patches or passes
+    stage : "train" and "rebuild", in turn for each patch size, then "refine"; of a series, "train"
+        and then "series"
+    done, total : epochs, patches, passes or images
     patch_size : side of the model's patches, in pixels; None when refining
     elbo : mean over training patches, in nats; None but for "train"
     """

@@ -149,7 +149,7 @@ def test_a_file_of_several_frames_is_described_and_one_of_them_measured() -> Non
     assert follow(found["command"])["sigma"] == found["sigma"]
     Path("pages.tif").write_bytes(tiff_bytes(stack, photometric="minisblack"))
     last = facts("pages.tif", "--frame", "12")
-    assert (last["frames"], last["frame"], last["axes"]) == (12, 12, {})
+    assert (last["frames"], last["frame"], last["axes"]) == (12, 12, {"I": 12})
     assert last["sigma"] > 2 * found["sigma"]
     assert follow(last["command"])["sigma"] == last["sigma"]
     code, _, stderr = info("pages.tif", "--frame", "13")

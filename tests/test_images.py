@@ -13,7 +13,7 @@ import tifffile
 from image_samples import pillow_bytes, random_samples, tiff_bytes
 from PIL import Image
 
-from denoise.errors import ImageError
+from denoise.errors import DamagedImageError, ImageError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import (
     check_readable,
@@ -103,22 +103,27 @@ def test_gray_that_counts_from_white_is_turned_over() -> None:
     assert np.array_equal(quantised(image.pixels, "uint16"), 65_535 - array)
 
 
-def test_previews_are_no_pages_and_stacks_without_directories_are_found() -> None:
+def test_previews_are_no_pages_and_stacks_without_directories_are_read() -> None:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         writer.write(pixels(4, 4), subfiletype=1)
         writer.write(pixels(8, 8))
     assert np.array_equal(read_image(buffer.getvalue()).pixels, pixels(8, 8))
-    stack = tiff_bytes(random_samples("uint8", (3, 9, 9)), photometric="minisblack")
+    samples = random_samples("uint8", (3, 9, 9))
+    stack = tiff_bytes(samples, photometric="minisblack")
     first = read_image(stack, frame=1)
     assert 270 not in [tag.code for tag in first.metadata.tiff.tags]  # it describes three images
     flat = bytearray(stack)
     with tifffile.TiffFile(io.BytesIO(stack)) as file:
         end = file.pages.first.offset + 2 + 12 * len(file.pages.first.tags)
+        last = file.pages.first.dataoffsets[0] + samples.nbytes - 1
     flat[end : end + 4] = bytes(4)
-    assert read_image(bytes(flat), frame=1).pixels.shape == (9, 9)
-    with pytest.raises(ImageError, match="X"):
-        read_image(bytes(flat), frame=2)
+    for frame in (1, 2, 3):
+        alone, among_pages = (read_image(data, frame=frame) for data in (bytes(flat), stack))
+        assert np.array_equal(alone.pixels, among_pages.pixels)
+    del flat[last:]
+    with pytest.raises(DamagedImageError, match="truncated image file: image 3 is missing"):
+        read_image(bytes(flat), frame=3)
 
 
 def test_the_content_decides_what_is_read_and_the_name_what_is_written(tmp_path: Path) -> None:

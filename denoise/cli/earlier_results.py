@@ -19,6 +19,7 @@ from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
+from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
 
 
@@ -45,6 +46,28 @@ def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
         raise _not_ours(
             path, f"is {found.description}, no result of this image, {noisy.description}"
         )
+    return True
+
+
+def is_whole_series(
+    path: Path, series: Series, first: ImageFile, *, max_pixels: int | None
+) -> bool:
+    """Whether the result of a series is there; see `is_whole`."""
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return False
+    try:
+        with open_series(path, max_pixels=max_pixels) as found:
+            count = 1 if found is None else len(found)
+            if found is None or count != len(series):
+                raise _not_ours(path, f"holds {count} images, not {len(series)}")
+            shapes = {found.read(number).pixels.shape for number in range(count)}
+    except DamagedImageError:
+        raise _not_ours(path, "is damaged, and not known to be a result of this file") from None
+    except ImageError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise _not_ours(path, f"is no result of this file: {reason}") from None
+    if shapes != {first.pixels.shape}:
+        raise _not_ours(path, f"holds images of other sizes than {first.description}")
     return True
 
 

@@ -36,13 +36,20 @@ class Observed:
     image : gray if its channels are equal, without outliers; what is no picture is filled in
     noise : given or estimated; None if there is none
     outliers : how many pixels were filled in
-    notes : what the user should know
+    remarks : what else the user should know
+    outlier_kind : how the outliers came about
     """
 
     image: ImageFile
     noise: Noise | None
     outliers: int
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+    outlier_kind: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that the user should know."""
+        return (*outlier_notes(self.outliers, self.outlier_kind), *self.remarks)
 
     @property
     def pixels(self) -> NDArray[np.float64]:
@@ -75,13 +82,10 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         return Observed(noisy, None, 0, ("it holds no data at all; written as it is",))
     seen = replace(noisy, pixels=without_equal_channels(noisy.pixels))
     pixels = picture_of(seen)
-    outliers, notes = 0, []
+    notes: list[str] = []
     found = find_outliers(pixels) if settings.fill_outliers else None
     if found is not None:
-        outliers = found.count
         pixels = without_outliers(pixels, found.where)
-        what = "1 outlier was" if outliers == 1 else f"{outliers} outliers ({found.kind}) were"
-        notes.append(f"{what} filled in; --keep-outliers leaves them")
     stripes = find_stripes(pixels)
     if stripes is not None:
         notes.append(f"there are stripes along {stripes}, which are left as they are")
@@ -97,7 +101,7 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         except ImageError as error:
             raise ImageError(f"{error}; give --sigma") from None
         noise = measured.noise
-        filled = outliers > 0 or noisy.has_missing
+        filled = found is not None or noisy.has_missing
         notes += _doubts(seen, picture, measured, settings, filled=filled)
     elif settings.sigma == 0:
         noise = None
@@ -106,7 +110,15 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         if other is not None:
             looks = other.summary(scale_of(noisy))
             notes.append(f"the noise looks like {looks}; without --sigma it is measured")
-    return Observed(seen, noise, outliers, tuple(notes))
+    if found is None:
+        return Observed(seen, noise, 0, tuple(notes))
+    return Observed(seen, noise, found.count, tuple(notes), found.kind)
+
+
+def outlier_notes(count: int, kind: str) -> tuple[str, ...]:
+    """A sentence about this many outliers that were filled in."""
+    what = "1 outlier was" if count == 1 else f"{count} outliers ({kind}) were"
+    return (f"{what} filled in; --keep-outliers leaves them",) if count else ()
 
 
 def picture_of(image: ImageFile) -> NDArray[np.float64]:

@@ -11,22 +11,18 @@ from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
-from denoise.cli.opened import OpenedFile, open_image, read_input
+from denoise.cli.opened import OpenedFile, named, open_image, read_input, source_of
 from denoise.cli.outcome import write_result
 from denoise.cli.pages.image_page import write_page
 from denoise.cli.pages.provenance import sha256
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
+from denoise.cli.series_file import denoise_series_file
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
-from denoise.errors import (
-    DeviceError,
-    ImageError,
-    OptionError,
-    TrainingError,
-)
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK
+from denoise.files.series import open_series
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
@@ -44,7 +40,7 @@ def denoise_file(
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> FileReport:
-    """Denoise a file, write the result and measure it.
+    """Denoise a file of one image, or of several, write the result and measure it.
 
     `FileJob.check` has found no mistake. Quality is that of the pixels as written, rounded and
     clipped; for float images its peak is the range of the reference. An image in which no noise
@@ -56,7 +52,13 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    noisy = read_input(job, settings)
+    source = source_of(job)
+    if settings.frame is None:
+        name, limit = job.input_name, settings.max_pixels
+        with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
+            if series is not None:
+                return denoise_series_file(series, job, settings, started, on_progress)
+    noisy = read_input(source, job, settings)
     kept: frozenset[Path] = frozenset()
     if settings.skip_existing:
         kept = _whole_files(job, noisy, settings)
@@ -91,7 +93,7 @@ def denoise_opened(
     budget = settings.time_budget
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    try:
+    with named(job.input_name):
         models = None
         if job.load_model is not None:
             models = load_models(job.load_model, pick_device(settings.device))
@@ -106,8 +108,6 @@ def denoise_opened(
             on_progress=on_progress,
         )
         return settings.method.denoise(image.pixels, noise, run)
-    except (ImageError, OptionError, DeviceError, TrainingError) as error:
-        raise type(error)(f"{job.input_name}: {error}") from None
 
 
 def write_outputs(

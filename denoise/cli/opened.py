@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from denoise.cli.file_noise import Observed, observe
 from denoise.cli.jobs import FileJob
@@ -11,7 +14,8 @@ from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of
 from denoise.cli.reference import read_reference
 from denoise.cli.settings import Settings
-from denoise.errors import ImageError, OptionError
+from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
+from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
@@ -43,14 +47,20 @@ class OpenedFile:
         return result_of(self.noisy, estimate, strength)
 
 
-def read_input(job: FileJob, settings: Settings) -> ImageFile:
-    """The noisy image of a job, from its file or standard input."""
-    frame, max_pixels = settings.frame, settings.max_pixels
+def source_of(job: FileJob) -> Path | bytes:
+    """What to read a job's image from, as often as need be: a file, or the bytes of a pipe."""
     if job.image is not None:
-        return read_image(job.image, frame=frame, max_pixels=max_pixels)
+        return read_bytes(job.image) if is_pipe(job.image) else job.image
     if sys.stdin is None:
         raise ImageError("stdin: is closed; send an image")
-    return read_image(sys.stdin.buffer.read(), frame=frame, max_pixels=max_pixels)
+    return sys.stdin.buffer.read()
+
+
+def read_input(source: Path | bytes, job: FileJob, settings: Settings) -> ImageFile:
+    """The noisy image of a job."""
+    return read_image(
+        source, frame=settings.frame, max_pixels=settings.max_pixels, name=job.input_name
+    )
 
 
 def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
@@ -66,12 +76,19 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
     noisy = with_missing(noisy, marked, fill=settings.fill_missing)
     reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
-    try:
+    with named(str(noisy.path)):
         seen = observe(noisy, settings)
-    except (ImageError, OptionError) as error:
-        raise type(error)(f"{job.input_name}: {error}") from None
     notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked), *seen.notes)
     return OpenedFile(noisy, reference, seen, notes)
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin the message of an error with the name of what it is about."""
+    try:
+        yield
+    except (ImageError, OptionError, DeviceError, TrainingError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _losses(noisy: ImageFile, job: FileJob, settings: Settings) -> tuple[str, ...]:

@@ -8,12 +8,17 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from denoise.results import Progress
 
-STAGE_NAMES = {"train": "learning", "rebuild": "rebuilding", "refine": "refining"}
+STAGE_NAMES = {
+    "train": "learning",
+    "rebuild": "rebuilding",
+    "refine": "refining",
+    "series": "denoising",
+}
 # A log gets a line when a stage has passed each of these shares.
 LOG_SHARES = 5
 
@@ -52,14 +57,14 @@ def _bar(console: Console, title: str) -> Bar:
 class _BarReporter:
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
-        self._tasks = {
-            stage: bar.add_task(f"{name:10}", total=None, detail="")
-            for stage, name in STAGE_NAMES.items()
-        }
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
+        stage = progress.stage
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(f"{STAGE_NAMES[stage]:10}", detail="")
         self._bar.update(
-            self._tasks[progress.stage],
+            self._tasks[stage],
             completed=progress.done,
             total=progress.total,
             detail=_detail(progress),
@@ -90,5 +95,7 @@ def _detail(progress: Progress) -> str:
     size = "" if progress.patch_size is None else f"{progress.patch_size}x{progress.patch_size}"
     if progress.elbo is not None:
         return f"{size} patches, epoch {progress.done}/{progress.total}, ELBO {progress.elbo:.2f}"
+    if progress.stage == "series":
+        return f"image {progress.done}/{progress.total}"
     share = f"{100 * progress.done // progress.total} %"
     return f"{size} patches, {share}" if size else share

@@ -27,6 +27,8 @@ class FileReport:
     error : one line, why it failed
     traceback : where, if it is a bug of ours; not in the JSON
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
+    images : how many a file of several holds
+    axes : lengths of the axes along which they lie, slowest first
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
     sigma_source : "given" or "estimated"
@@ -50,6 +52,8 @@ class FileReport:
     height: int | None = None
     channels: int | None = None
     dtype: str | None = None
+    images: int | None = None
+    axes: dict[str, int] | None = None
     noise: Noise | None = None
     sigma_source: Literal["given", "estimated"] | None = None
     learned_sigma: float | None = None
@@ -74,6 +78,9 @@ class FileReport:
         if self.status == "skipped":
             return f"{self.input}: skipped, {self.output} is there"
         parts = [f"{self.input}: {self.width}x{self.height} {COLOUR_NAMES[self.channels or 1]}"]
+        if self.images is not None:
+            axes = "".join(f" {name}{length}" for name, length in (self.axes or {}).items())
+            parts.append(f"{self.images} images ({axes.strip()})")
         if self.dtype != "uint8":
             parts.append(str(self.dtype))
         if self.device is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
 from denoise.cli.values import (
     complete_noise,
+    parse_axes,
     parse_noise,
     parse_sensor,
     parse_share,
@@ -41,7 +42,19 @@ class Settings:
         FILES, False, "--skip-existing", help="Resume a run: skip images whose result exists."
     )
     frame: int | None = option(
-        FILES, None, min=1, metavar="N", help="Read page or frame N, from 1, of a file of several."
+        FILES,
+        None,
+        min=1,
+        metavar="N",
+        help="Denoise page or frame N alone, from 1, of a file of several.",
+    )
+    axes: str | None = option(
+        FILES,
+        None,
+        metavar="NAMES",
+        parser=parse_axes,
+        help="What the images of a file are, slowest first, such as TCYX for time and channels"
+        " (default: as the file says). Each channel is denoised on its own.",
     )
     max_pixels: int | None = option(
         FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
@@ -118,6 +131,12 @@ class Settings:
         "--model",
         metavar="NAME",
         help=f"{OWN_MODEL} is ours; to compare, one of {', '.join(OTHERS)}.",
+    )
+    model_per_frame: bool = option(
+        LEARNING,
+        False,
+        "--model-per-frame",
+        help="Measure noise and learn for each image of a file anew, not once for all of them.",
     )
     decoder: Decoder | None = option(
         LEARNING, None, help="mlp for the published model (default: the preset's)."

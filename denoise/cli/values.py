@@ -55,6 +55,14 @@ def parse_time(text: str) -> float:
     return float(match[1]) * SECONDS.get(match[2], 1.0)
 
 
+def parse_axes(text: str) -> str:
+    """Letters of the axes of a file, such as TCYX."""
+    names = text.strip().upper()
+    if not re.fullmatch(r"[A-Z]{1,8}", names) or len(set(names)) < len(names):
+        raise typer.BadParameter(f"must be different letters, such as TCYX, got {text!r}")
+    return names
+
+
 def parse_sensor(text: str) -> PoissonGaussianNoise:
     """Gain, read noise and, if given, offset of a sensor."""
     from denoise.noise.poisson_gaussian import (

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,6 +63,11 @@ class Series:
             return 0
         return int(np.unravel_index(number, lengths)[names.index(CHANNEL)])
 
+    @cached_property
+    def first(self) -> ImageFile:
+        """The first image; all others are like it."""
+        return self._read(0)
+
     def read(self, number: int) -> ImageFile:
         """Image `number`, from 0.
 
@@ -70,10 +76,23 @@ class Series:
         ImageError
             If it is damaged, cannot be denoised, or is unlike the first one.
         """
+        image = self._read(number) if number > 0 else self.first
+        if _kind(image) != _kind(self.first):
+            raise ImageError(
+                f"{image.path} is {image.description}, and the first one"
+                f" {self.first.description}; choose one at a time with --frame"
+            )
+        return image
+
+    def _read(self, number: int) -> ImageFile:
         name = f"{self.path}: image {number + 1} of {len(self)}"
         with errors_explained(name, self.format):
             decoded = self._pages.decode(number, self._max_pixels, whole_file=True)
-            return as_image_file(self.path, self.format, decoded)
+            return as_image_file(Path(name), self.format, decoded)
+
+
+def _kind(image: ImageFile) -> tuple[object, ...]:
+    return image.pixels.shape, image.sample_type, image.alpha is None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from denoise.cli.file_noise import scale_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_opened, write_outputs
-from denoise.cli.opened import OpenedFile, open_image, read_input
+from denoise.cli.opened import OpenedFile, open_image, read_input, source_of
 from denoise.cli.progress import STAGE_NAMES
 from denoise.cli.report import FileReport
 from denoise.cli.residual import residual
@@ -136,7 +136,7 @@ class Image:
 
     def _look(self, settings: Settings) -> None:
         """Read the file, show it, and find its noise."""
-        noisy = read_input(self.job, settings)
+        noisy = read_input(source_of(self.job), self.job, settings)
         self.turn, self.curve = Turn(noisy), tone_curve(noisy)
         shown = self.turn.upright(noisy.pixels)
         self.height, self.width = shown.shape[:2]

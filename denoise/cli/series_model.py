@@ -1,0 +1,153 @@
+"""What all images of a channel have in common: their noise, and what denoises them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from denoise.cli.file_noise import Observed, observe, units_of
+from denoise.cli.jobs import FileJob
+from denoise.cli.mask import marked_pixels, with_missing
+from denoise.cli.settings import Settings
+from denoise.files.image_file import ImageFile
+from denoise.files.samples import PEAK, with_equal_channels
+from denoise.files.series import Series
+from denoise.methods.run import Run
+from denoise.noise.interface import Noise
+from denoise.results import DenoiseResult, Progress
+from denoise.vae.learned import LearnedVAE
+
+# Noise is measured, and the model learned, on parts of at most so many images of a channel, which
+# have at most so many pixels together.
+MOST_PARTS, MOST_PIXELS = 16, 2**22
+
+
+@dataclass(frozen=True)
+class ChannelModel:
+    """How the images of one channel are denoised.
+
+    Attributes
+    ----------
+    settings : those of an image, with the noise of the channel as if it were given
+    noise : given or found; None if there is none, or if each image has its own
+    remarks : what the user should know of it
+    denoise : from what was observed of an image to the result
+    models : what was learned
+    """
+
+    settings: Settings
+    noise: Noise | None
+    remarks: tuple[str, ...]
+    denoise: Callable[[Observed], DenoiseResult]
+    models: tuple[LearnedVAE, ...] = ()
+
+
+def channel_model(
+    series: Series,
+    channel: int,
+    job: FileJob,
+    settings: Settings,
+    models: Sequence[LearnedVAE],
+    on_progress: Callable[[Progress], None],
+) -> ChannelModel:
+    """Find the noise of a channel and learn a model of it.
+
+    Parameters
+    ----------
+    models : learned before, to be used instead of learning; empty if there are none
+
+    Raises
+    ------
+    DenoiseError
+        With a message that names the file and what to do.
+    """
+    parts = _parts(series, channel, job, settings)
+    first = parts[0]
+    run = Run(
+        data_range=None if first.is_float else PEAK,
+        overrides=settings.overrides,
+        models=models or None,
+        with_uncertainty=job.uncertainty is not None,
+        seed=settings.seed,
+        device=settings.device,
+        on_progress=on_progress,
+    )
+    one_by_one = partial(_alone, settings=settings, run=run)
+    if settings.model_per_frame:
+        return ChannelModel(settings, None, (), one_by_one)
+    seen = observe(_joined(parts), settings)
+    own = replace(settings, sigma=None, sensor=None)
+    if seen.noise is None:
+        own = replace(own, sigma=0.0)
+    else:
+        own = replace(own, noise=(seen.noise, units_of(first)))
+    if seen.to_remove is None or settings.method.kind != "ours":
+        return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
+    from denoise.series import denoise_series, learn_series
+
+    pixels = seen.image.pixels
+    model = learn_series(
+        pixels.reshape(len(parts), -1, *pixels.shape[1:]),
+        seen.to_remove,
+        preset=settings.method.name,
+        overrides=run.overrides,
+        data_range=run.data_range,
+        models=models,
+        seed=run.seed,
+        device=run.device,
+        on_progress=on_progress,
+    )
+
+    def denoise(one: Observed) -> DenoiseResult:
+        image = one.image.pixels
+        if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
+            image = with_equal_channels(image)
+        (result,) = denoise_series(
+            [image],
+            model,
+            data_range=run.data_range,
+            with_uncertainty=run.with_uncertainty,
+            seed=run.seed,
+            device=run.device,
+        )
+        return result
+
+    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models)
+
+
+def _alone(seen: Observed, settings: Settings, run: Run) -> DenoiseResult:
+    noise = seen.to_remove
+    assert noise is not None
+    return settings.method.denoise(seen.image.pixels, noise, run)
+
+
+def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+    """Parts of one size of images of a channel, at places drawn at random."""
+    numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
+    places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()
+    side = math.isqrt(MOST_PIXELS // len(places))
+    random = np.random.default_rng((settings.seed, channel))
+    parts = []
+    for place in places.astype(int):
+        image = series.read(numbers[place])
+        marked = None if job.mask is None else marked_pixels(job.mask, image, settings)
+        image = with_missing(image, marked, fill=settings.fill_missing)
+        height, width = image.pixels.shape[:2]
+        top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))
+        here = slice(top, top + side), slice(left, left + side)
+        void = None if image.void is None else image.void[here]
+        parts.append(replace(image, pixels=image.pixels[here], alpha=None, void=void))
+    return parts
+
+
+def _joined(parts: Sequence[ImageFile]) -> ImageFile:
+    """Images of one size and type, one below the other."""
+    pixels = np.concatenate([part.pixels for part in parts])
+    void = None
+    if any(part.void is not None for part in parts):
+        void = np.concatenate([~part.picture for part in parts])
+    return replace(parts[0], pixels=pixels, void=void)
