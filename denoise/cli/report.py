@@ -14,6 +14,9 @@ from denoise.files.image_file import COLOUR_NAMES
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
 
+# So many noises are told in a line.
+MOST_NOISES = 3
+
 Status = Literal["done", "skipped", "failed"]
 
 
@@ -31,6 +34,8 @@ class FileReport:
     axes : lengths of the axes along which they lie, slowest first
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
+    noises : of a file of several images, the noise of each channel, or of each image if they have
+        models of their own
     sigma_source : "given" or "estimated"
     learned_sigma : the model's own estimate of sigma; None if the model was learned before
     elbo : mean ELBO per training patch in the last epoch, in nats
@@ -55,6 +60,7 @@ class FileReport:
     images: int | None = None
     axes: dict[str, int] | None = None
     noise: Noise | None = None
+    noises: tuple[Noise | None, ...] = ()
     sigma_source: Literal["given", "estimated"] | None = None
     learned_sigma: float | None = None
     elbo: float | None = None
@@ -97,13 +103,17 @@ class FileReport:
     def noise_text(self) -> str:
         """The noise in a few words, and whether it was estimated."""
         scale = "" if str(self.dtype).startswith("float") else " of 255"
-        text = f"sigma 0{scale}" if self.noise is None else self.noise.summary(scale)
-        return text + (" (estimated)" if self.sigma_source == "estimated" else "")
+        noises = list(self.noises or [self.noise])
+        texts = [f"sigma 0{scale}" if one is None else one.summary(scale) for one in noises]
+        if len(texts) > MOST_NOISES:
+            texts[1:-1] = ["..."]
+        return " / ".join(texts) + (" (estimated)" if self.sigma_source == "estimated" else "")
 
     def json(self) -> str:
         """One line of JSON; quality is flattened, null where unknown or infinite."""
         fields = asdict(self)
         del fields["traceback"], fields["noise"]
+        fields["noises"] = [noise_fields(one, known=True) for one in self.noises] or None
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
         noise = noise_fields(self.noise, known=self.status == "done")
         return json.dumps(_finite(fields | noise | quality), allow_nan=False)

@@ -22,6 +22,7 @@ from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
 from denoise.files.series import Series
 from denoise.metrics import Quality
+from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
 from denoise.results import DenoiseResult, Progress
@@ -98,12 +99,14 @@ class _Done:
         self._outliers, self._kind = 0, ""
         self._qualities: list[Quality] = []
         self._last: DenoiseResult | None = None
+        self._noises: list[Noise | None] = []
 
     def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
         """Count an image."""
         seen, reference = opened.seen, opened.reference
         outliers = outlier_notes(seen.outliers, seen.outlier_kind)
         self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
+        self._noises.append(seen.noise)
         self._outliers += seen.outliers
         self._kind = seen.outlier_kind or self._kind
         if reference is not None and (opened.noisy.picture & reference.picture).any():
@@ -112,10 +115,16 @@ class _Done:
 
     def reported(self, report: FileReport, seconds: float) -> FileReport:
         """The report with all that was counted."""
+        noises = report.noises or tuple(self._noises)
         last, notes = self._last, dict.fromkeys(report.notes) | self._notes
         more = outlier_notes(self._outliers, self._kind)
         report = replace(
-            report, seconds=seconds, notes=(*more, *notes), quality=_mean(self._qualities)
+            report,
+            noise=noises[0],
+            noises=noises,
+            seconds=seconds,
+            notes=(*more, *notes),
+            quality=_mean(self._qualities),
         )
         if last is None:
             return report
@@ -182,7 +191,7 @@ def _report(
         dtype=first.sample_type,
         images=len(series),
         axes=dict(series.axes),
-        noise=channels[0].noise,
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
         sigma_source="given" if is_given(settings) else "estimated",
         model=OWN_MODEL if is_preset else name,
         preset=name if is_preset else None,
