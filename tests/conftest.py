@@ -146,7 +146,8 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
         return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)
 
-    monkeypatch.setattr("denoise.pipeline.preset_for", tiny)
+    for module in ("pipeline", "series"):
+        monkeypatch.setattr(f"denoise.{module}.preset_for", tiny)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

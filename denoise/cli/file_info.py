@@ -17,6 +17,7 @@ from denoise.cli.settings import Settings
 from denoise.devices import describe_device, pick_device
 from denoise.errors import ImageError, OptionError, TrainingError
 from denoise.files import ifd, png
+from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
 from denoise.files.images import read_image
 from denoise.files.samples import PEAK, quantised
@@ -63,6 +64,11 @@ class FileInfo:
         """What the user should know: of how the file was read, and of the noise."""
         return self.image.notes + (() if self.seen is None else self.seen.notes)
 
+    @property
+    def is_series(self) -> bool:
+        """Whether all images of the file can be denoised together."""
+        return self.image.frames > 1 and BY_NAME[self.image.format].open_pages is not None
+
     def lines(self, command: str | None) -> list[tuple[str, str]]:
         """Names and values for people.
 
@@ -88,7 +94,8 @@ class FileInfo:
         for name, expected in self.forecasts.items():
             lines.append((name, _expected_text(name, expected)))
         if self.forecasts:
-            lines.append(("device", f"{self.device}, as busy as now; times are without start-up"))
+            what = "for one image, " * (image.frames > 1) + "without start-up"
+            lines.append(("device", f"{self.device}, as busy as now; times are {what}"))
         return lines if command is None else [*lines, ("run", command)]
 
     def fields(self, command: str | None) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
     words = ["denoise", as_argument(str(options.image))]
     if found.missing:
         words.append("--fill-missing")
-    if found.image.frames > 1:
+    if found.image.frames > 1 and (options.frame is not None or not found.is_series):
         words += ["--frame", str(found.frame)]
     if options.max_pixels is not None:
         words += ["--max-pixels", str(options.max_pixels)]

@@ -131,8 +131,7 @@ def write_directory(
     """
     pointer, count_code = ("Q", "Q") if big else ("I", "H")
     width = struct.calcsize(pointer)
-    known = {tag.code: tag for tag in tags if tag.data or tag.children}
-    entries = [known[code] for code in sorted(known)]
+    entries = sorted((tag for tag in tags if tag.data or tag.children), key=lambda tag: tag.code)
     head, values = bytearray(struct.pack(order + count_code, len(entries))), bytearray()
     link = len(head) + len(entries) * (4 + 2 * width)
     for tag in entries:

@@ -33,6 +33,9 @@ from denoise.files.tiff import (
 )
 from denoise.files.tiff_writer import DESCRIPTION, LZW
 
+# tifffile's remark on a stack in one piece.
+TRUNCATED = b', "truncated": true'
+
 
 def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
     """Samples, alpha and tags of one image; see `Format.decode`.
@@ -110,6 +113,10 @@ class TiffPages:
         page = self._tiff.pages[directory]
         assert isinstance(page, TiffPage)
         check_page(page, max_pixels)
+        if self._in_one_piece > 1:
+            tags = tuple(
+                tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags
+            )  # it will be in several
         if not own:
             tags = tuple(tag for tag in tags if tag.code not in STACK)
             array = self._piece(page, number)
