@@ -98,6 +98,8 @@ def test_advice_about_files_of_several_images_and_folders_of_none(
         arguments = [str(path)]
         if command == "denoise benchmark":
             arguments = ["--images", str(path), "--methods", "noisy"]
+        if command == "denoise":  # which there is of one image only
+            arguments += ["--figure", str(tmp_path / "figure.png")]
         result = CliRunner().invoke(COMMANDS[command], arguments)
         assert result.exit_code != 0
         assert options_in(result.stderr) <= options_of(command), result.stderr
@@ -106,5 +108,6 @@ def test_advice_about_files_of_several_images_and_folders_of_none(
 def test_the_advice_helps(tmp_path: Path) -> None:
     stack = tmp_path / "stack.tif"
     stack.write_bytes(tiff_bytes(np.zeros((3, 24, 24), np.uint8), photometric="minisblack"))
-    assert "choose one with --frame" in run_cli(str(stack))[2]
-    assert run_cli(str(stack), "--frame", "2")[0] == 0
+    figure = ["--figure", str(tmp_path / "figure.png")]
+    assert "choose it with --frame" in run_cli(str(stack), *figure)[2]
+    assert run_cli(str(stack), *figure, "--frame", "2")[0] == 0
