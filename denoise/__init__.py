@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from denoise.pipeline import denoise_image
     from denoise.presets import preset
     from denoise.results import DenoiseResult, Progress
+    from denoise.series import SeriesModel, denoise_series, learn_series
 
 __version__ = "0.1.0"
 
@@ -25,9 +26,12 @@ __all__ = [
     "Noise",
     "PoissonGaussianNoise",
     "Progress",
+    "SeriesModel",
     "__version__",
     "denoise_image",
+    "denoise_series",
     "estimate_noise",
+    "learn_series",
     "preset",
 ]
 
@@ -39,8 +43,11 @@ _HOMES = {
     "Noise": "noise.interface",
     "PoissonGaussianNoise": "noise.poisson_gaussian",
     "Progress": "results",
+    "SeriesModel": "series",
     "denoise_image": "pipeline",
+    "denoise_series": "series",
     "estimate_noise": "noise.estimate",
+    "learn_series": "series",
     "preset": "presets",
 }
 
