@@ -89,9 +89,9 @@ class Image:
             with suppress(DenoiseError):  # as of a part without any data; the rest may have some
                 self._preview(part)
         self.result = denoise_opened(
-            self.opened, self.job, settings, time.perf_counter(), self._reporter()
+            self.opened, self.job, settings, self.started, self._reporter()
         )
-        report = self._write(settings.strength)
+        report = self._write(settings.strength).with_lateness(settings.time_budget)
         denoised = self.opened.denoised(self.result, strength=1.0)
         self.views = views_of(self.screen, self.opened, denoised, self.result)
         del self.views["before"]  # it has been written
