@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
+from denoise.budget import Speed
 from denoise.cli.main import app
 from denoise.files.images import write_image
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
@@ -31,6 +32,9 @@ from denoise.presets import NO_OVERRIDES, Overrides, override
 from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.mlp import MLP
 from denoise.vae.mlp_vae import MLPVAE
+
+if TYPE_CHECKING:
+    from page_server import PageServer
 
 # Without a GPU, Triton's kernels run in its interpreter, which it decides when they are imported.
 if not torch.cuda.is_available():
@@ -177,6 +181,51 @@ def noisy_file(path: Path, *, clean: Path | None = None, seed: int = 0) -> None:
     write_image(path, add_gaussian_noise(step_image(), 20, generator=generator), overwrite=False)
     if clean is not None:
         write_image(clean, step_image(), overwrite=False)
+
+
+@pytest.fixture
+def known_speed(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A machine on which every piece of work of a forecast takes so many seconds."""
+    seconds = 1e-5
+    speed = Speed(seconds, seconds, seconds)
+    monkeypatch.setattr("denoise.forecast.measure_speed", lambda *_, **__: speed)
+    return seconds
+
+
+@pytest.fixture
+def report_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_preset: None) -> Path:
+    """A working folder with noisy images, one with a clean one."""
+    monkeypatch.chdir(tmp_path)
+    noisy_file(Path("in/a.png"), clean=Path("ref/a.png"))
+    noisy_file(Path("in/sub/b.png"), seed=1)
+    return tmp_path
+
+
+@pytest.fixture
+def batch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_preset: None) -> Path:
+    """Three noisy images, in a folder and its subfolder, with clean ones beside."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("a.png", "b.png", "sub/c.png")):
+        noisy_file(Path("in") / name, clean=Path("clean") / name, seed=seed)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A noisy image with a space in its name."""
+    path = tmp_path_factory.mktemp("image") / "noisy photo.png"
+    noisy_file(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A server that was started without an image."""
+    from page_server import PageServer  # which needs this module
+
+    running = PageServer(tmp_path_factory.mktemp("private"), [])
+    yield running
+    assert running.end() == ""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The benchmark: its protocol, resuming, reports, and every method on tiny images."""
+"""The benchmark: its protocol, resuming and reports, and every method on tiny images."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED_DATA, step_image
-from skimage.restoration import denoise_tv_chambolle
+from conftest import step_image
 from typer.testing import CliRunner
 
-from denoise.benchmark.datasets import clean_images, sample_images
+from denoise.benchmark.datasets import clean_images
 from denoise.benchmark.protocol import Damage, Protocol, sha256
-from denoise.benchmark.published import PUBLISHED, published_mean
-from denoise.benchmark.registry import NAMED_SETS, NamedSet, download, known_name
-from denoise.benchmark.runner import Benchmark, Cell
-from denoise.benchmark.tables import means, where_we_lose
+from denoise.benchmark.runner import Benchmark
 from denoise.cli.benchmark import BenchmarkOptions, app
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
@@ -27,8 +23,7 @@ from denoise.methods import classic
 from denoise.methods.other_vaes import DEFAULTS
 from denoise.methods.run import Run
 from denoise.methods.table import METHODS, Method, methods_by_name
-from denoise.methods.zs_n2n import ZSN2NOptions, halves, zs_n2n
-from denoise.metrics import psnr
+from denoise.methods.zs_n2n import ZSN2NOptions
 from denoise.noise.gaussian import GaussianNoise
 from denoise.results import DenoiseResult
 
@@ -140,52 +135,6 @@ def test_a_method_that_fails_is_reported_as_failed(
     assert "| bm3d | failed |" in stdout
 
 
-def test_a_filter_is_what_its_library_gives_by_hand() -> None:
-    noisy = step_image(40, 48) + np.random.default_rng(0).normal(0, 20, (40, 48))
-    chosen = classic.total_variation(noisy, 20, 0)
-    by_hand = [denoise_tv_chambolle(noisy, weight=w * 20) for w in classic.TV_WEIGHTS]
-    assert any(np.array_equal(chosen, one) for one in by_hand)
-    errors = [psnr(step_image(40, 48), one) for one in by_hand]
-    assert psnr(step_image(40, 48), chosen) > max(errors) - 0.5  # chosen without the clean one
-
-
-def test_the_table_has_all_filters() -> None:
-    names = [name for name, method in METHODS.items() if method.kind == "classic"]
-    assert names == [*classic.FILTERS]
-
-
-@pytest.mark.parametrize("name", ["blur", "tv", "nl-means", "wavelet"])
-def test_a_filter_gives_the_same_picture_in_any_units(name: str) -> None:
-    if name == "wavelet":
-        pytest.importorskip("pywt")
-    noisy = step_image(40, 48) + np.random.default_rng(0).normal(0, 20, (40, 48))
-    first = METHODS[name].denoise(noisy, 20).image
-    second = METHODS[name].denoise(noisy / 255 - 3, 20 / 255).image
-    np.testing.assert_allclose(255 * (second + 3), first, atol=0.01)
-    known = METHODS[name].denoise(noisy, 20, Run(data_range=255)).image
-    by_hand = classic.FILTERS[name](noisy, 20, 0)
-    assert np.array_equal(known, by_hand.astype(np.float32))
-
-
-def test_halves_are_means_of_diagonals() -> None:
-    import torch
-
-    image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    first, second = halves(image)
-    assert first.flatten().tolist() == [(1 + 4) / 2, (3 + 6) / 2, (9 + 12) / 2, (11 + 14) / 2]
-    assert second.flatten().tolist() == [(0 + 5) / 2, (2 + 7) / 2, (8 + 13) / 2, (10 + 15) / 2]
-
-
-@pytest.mark.parametrize("channels", [None, 3])
-def test_zs_n2n_learns_and_repeats_itself(channels: int | None) -> None:
-    clean = step_image(40, 48) if channels is None else np.stack([step_image(40, 48)] * 3, -1)
-    noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
-    options = ZSN2NOptions(width=8, steps=150, learning_rate=5e-3)
-    result = zs_n2n(noisy, 0, options=options)
-    assert psnr(clean, result) > psnr(clean, noisy) + 2
-    assert np.array_equal(result, zs_n2n(noisy, 0, options=options))
-
-
 def test_unknown_names_are_usage_mistakes(folder: Path) -> None:
     code, _, stderr = run("--methods", "magic")
     assert (code, "there is no method 'magic'; choose from fast" in " ".join(stderr.split())) == (
@@ -198,58 +147,6 @@ def test_unknown_names_are_usage_mistakes(folder: Path) -> None:
     code, _, stderr = run("--images", "empty")
     assert code == 1
     assert stderr.startswith("error: empty: holds no image")
-
-
-def test_sample_images_have_no_file_and_the_right_size() -> None:
-    assert [one.pixels.shape for one in sample_images()] == [
-        (256, 256),
-        (256, 256, 3),
-        (256, 256, 3),
-    ]
-    assert len(methods_by_name(["tv", "tv", "fast"])) == 2
-
-
-def test_files_of_a_known_set_are_recognised() -> None:
-    digest = NAMED_SETS["set12"].files["02.png"]
-    assert known_name(digest) == "set12/02.png"
-    assert known_name("0" * 64) is None
-    path = SHARED_DATA / "set12" / "02.png"
-    if not path.exists():
-        pytest.skip("needs ../shared/data, which only some checkouts have")
-    assert sha256(path.read_bytes()) == digest
-
-
-def test_a_set_is_downloaded_once_and_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import threading
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
-    served = tmp_path / "served"
-    write_image(served / "a.png", step_image(), overwrite=False)
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    base = f"http://127.0.0.1:{server.server_port}/"
-    good = NamedSet(base, {"a.png": sha256((served / "a.png").read_bytes())})
-    monkeypatch.setitem(NAMED_SETS, "mini", good)
-    try:
-        (path,) = download("mini", folder=tmp_path / "cache")
-        assert path.read_bytes() == (served / "a.png").read_bytes()
-        monkeypatch.setitem(NAMED_SETS, "other", NamedSet(base, {"a.png": "0" * 64}))
-        with pytest.raises(ImageError, match="--images other: cannot be downloaded from http"):
-            download("other", folder=tmp_path / "other")
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert download("mini", folder=tmp_path / "cache") == [path]  # without the server
-    with pytest.raises(ImageError, match="give a folder"):
-        download("mini", folder=tmp_path / "new")
 
 
 @pytest.fixture
@@ -324,39 +221,3 @@ def test_images_of_one_name_in_several_folders_are_told_apart(folder: Path) -> N
     assert len(list(Path("kept").iterdir())) == 2
     _, stdout, _ = run(*arguments, "--resume")
     assert all(f"{cell['psnr']:.2f}" in stdout for cell in cells)
-
-
-def test_losses_are_told_in_plain_words() -> None:
-    def cell(method: str, quality: float, seconds: float) -> Cell:
-        return Cell("x.png", method, "classic", 25.0, 0, psnr=quality, seconds=seconds)
-
-    cells = [
-        cell("noisy", 20, 0),
-        cell("tv", 27, 0.2),
-        cell("balanced", 32.9, 20),
-        cell("x", 33, 30),
-    ]
-    assert where_we_lose(cells, {"x.png": "set12/02.png"}) == [
-        "At sigma 25 `balanced` has 32.90 dB in 20.0 s. Better: x (measured) by 0.10 dB, WNNM"
-        " (published) by 0.32 dB, DnCNN-S (trained on other images) (published) by 0.16 dB."
-        " Faster: tv 27.00 dB in 0.2 s.",
-        "",
-    ]
-    (line, _) = where_we_lose(cells[2:3], {"x.png": None})
-    assert line.endswith("Better: none of these. Faster: none of these.")
-    assert where_we_lose(cells[:2], {"x.png": None}) == []
-
-
-def test_published_values_stand_beside_measured_ones_of_the_same_images() -> None:
-    cells = [Cell("x.png", "noisy", "classic", 25.0, 0, psnr=20.0, seconds=0.1)]
-    table = means(cells, {"x.png": "set12/02.png"})
-    assert "| *BM3D, published* | 32.85 | | | |" in table
-    assert "published" not in means(cells, {"x.png": None})
-    assert (
-        published_mean("ZS-NCD (one image)", Damage(25), ["set12/02.png", "set12/08.png"]) is None
-    )
-    # The means over all twelve, as printed by ADNet's authors.
-    twelve = [f"set12/{number:02}.png" for number in range(1, 13)]
-    for method, mean in (("BM3D", 29.97), ("WNNM", 30.26), ("DnCNN-S", 30.43)):
-        (name,) = (one for one in PUBLISHED if one.startswith(method))
-        assert published_mean(name, Damage(25), twelve) == pytest.approx(mean, abs=0.02)

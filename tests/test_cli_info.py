@@ -16,25 +16,19 @@ from test_images_metadata import source
 from test_spectrum import smooth_noise
 from typer.testing import CliRunner
 
-from denoise import GaussianNoise, PoissonGaussianNoise, preset
-from denoise.budget import Speed
 from denoise.cli.main import app
 from denoise.files.axes import described_axes
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
-from denoise.forecast import expected_gigabytes, forecast
 from denoise.presets import PRESETS
 
 QUICK = ("--preset", "fast", "--epochs", "1", "--training-patches", "512", "--json")
-SECONDS = 1e-5
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_speed: float) -> Path:
     """An empty folder, and a machine of known speed."""
     monkeypatch.chdir(tmp_path)
-    speed = Speed(SECONDS, SECONDS, SECONDS)
-    monkeypatch.setattr("denoise.forecast.measure_speed", lambda *_, **__: speed)
     return tmp_path
 
 
@@ -282,27 +276,3 @@ def test_the_figure_shows_the_noise_and_replaces_no_file() -> None:
         blue = (picture[tile][..., 2] > picture[tile][..., 0] + 40).reshape(9, 23, 208)
         assert blue.any((1, 2)).sum() >= np.sqrt(cells)
         assert (blue.sum() > 600) == (cells > 1)
-
-
-def test_forecasts_add_up_and_grow_with_the_image() -> None:
-    small, large = (forecast(noisy_image(side), 12.0, device="cpu") for side in (48, 96))
-    assert list(small) == list(PRESETS)
-    for name in PRESETS:
-        assert 0 < small[name].seconds < large[name].seconds
-        assert small[name].gigabytes is not None and large[name].gigabytes is not None
-        assert 0.3 < small[name].gigabytes <= large[name].gigabytes
-    assert expected_gigabytes(preset("fast"), 10**8, 3) > 10 * large["fast"].gigabytes
-    # Four epochs, one look at every patch, five passes.
-    assert small["fast"].seconds == pytest.approx(48 * 48 * (4 + 1 + 5) * SECONDS)
-
-
-def test_few_photons_are_denoised_twice_and_without_noise_only_holes_are_filled_in() -> None:
-    image = noisy_image().astype(float)
-
-    def seconds(noise: float | PoissonGaussianNoise | GaussianNoise) -> float:
-        return forecast(image, noise, device="cpu", presets=["fast"])["fast"].seconds
-
-    assert seconds(PoissonGaussianNoise(50, 1)) == 2 * seconds(PoissonGaussianNoise(0.1, 10))
-    noisy = seconds(10.0)
-    image[20, 20] = np.nan
-    assert seconds(0.0) < noisy < seconds(10.0)

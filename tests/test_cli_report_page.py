@@ -4,75 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROCESS_ENVIRONMENT, contents, noisy_file, step_image
+from conftest import PROCESS_ENVIRONMENT, noisy_file, step_image
 from conftest import run_cli as run
+from html_page import Page
 from PIL import Image
 
 from denoise.cli.pages import provenance, views
-from denoise.cli.pages.markup import joined, read_data, tag
+from denoise.cli.pages.markup import joined, tag
 from denoise.files.images import read_image, write_image
 from denoise.views import residual_limit, residual_view
 
-pytestmark = pytest.mark.usefixtures("tiny_preset")
+pytestmark = pytest.mark.usefixtures("report_folder")
+
 SIGMA = ("--sigma", "20")
-EMPTY = {"meta", "img", "br", "input", "link"}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with noisy images, one with a clean one, and a broken one."""
-    monkeypatch.chdir(tmp_path)
-    noisy_file(Path("in/a.png"), clean=Path("ref/a.png"))
-    noisy_file(Path("in/sub/b.png"), seed=1)
-    return tmp_path
-
-
-class Page(HTMLParser):
-    """What a browser finds in a page; it has to be well-formed."""
-
-    def __init__(self, path: str | Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.view = ""
-        self.pictures: dict[str, Image.Image] = {}
-        self._open: list[str] = []
-        self.source = Path(path).read_text("utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        self.elements.append((tag, attributes))
-        self.view = attributes.get("data-view") or self.view
-        if tag == "img":
-            data = str(attributes["src"]).removeprefix("data:image/png;base64,")
-            picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
-            self.pictures.setdefault(self.view, picture)
-        if tag not in EMPTY:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if self._open and self._open[-1] not in ("style", "script") else ""
-
-    def links(self) -> list[str]:
-        return [str(attributes["href"]) for tag, attributes in self.elements if tag == "a"]
 
 
 def pixels(path: str) -> np.ndarray:
@@ -145,67 +99,6 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     inner = tag("b", "1 < 2 & 3")
     assert joined("<i>", inner) == "&lt;i&gt;<b>1 &lt; 2 &amp; 3</b>"
     assert tag("p", inner, title="\"a'") == ('<p title="&quot;a&#x27;"><b>1 &lt; 2 &amp; 3</b></p>')
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_the_list_names_every_image_and_why_it_failed(jobs: str) -> None:
-    Path("in/broken.png").write_bytes(Path("in/a.png").read_bytes()[:100])
-    options = ("--reference", "ref", "--report", "pages", "--jobs", jobs)
-    assert run("in", "-r", "-o", "out", *SIGMA, *options)[0] == 1
-    index = Page("pages/index.html")
-    assert index.links() == ["./a.html", "./sub/b.html"]
-    assert [name for name, _ in index.elements].count("img") == 6
-    assert "2 done, 0 skipped, 1 failed" in index.text
-    assert "in/broken.png: " in index.text
-    data = read_data(Path("pages/a.html"))
-    assert data is not None
-    assert f"{data['psnr_noisy']:.2f} → {data['psnr']:.2f} dB" in index.text
-
-
-def test_nothing_that_exists_is_replaced() -> None:
-    for name in ("pages/a.html", "pages/index.html"):
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text("mine")
-        before = contents(Path.cwd())
-        code, _, stderr = run("in", "-o", "out", *SIGMA, "--report", "pages")
-        assert code == 1
-        assert f"error: {name}: exists already; use --overwrite" in stderr
-        assert contents(Path.cwd()).items() >= before.items()
-        Path(name).unlink()
-        Path("pages/index.html").unlink(missing_ok=True)
-    Path("pages/index.html").write_text("mine")
-    assert run("in", "-o", "out", *SIGMA, "--report", "pages", "--overwrite")[0] == 0
-    assert Page("pages/index.html").links() == ["./a.html"]
-
-
-def test_a_run_that_is_resumed_lists_what_earlier_ones_did() -> None:
-    again = ("in", "-r", "-o", "out", *SIGMA, "--report", "pages", "--skip-existing")
-    assert run(*again)[0] == 0
-    first = Page("pages/index.html")
-    Path("pages/sub/b.html").unlink()
-    before = Path("pages/a.html").stat().st_mtime_ns
-    assert "1 done, 1 skipped" in run(*again)[1]
-    assert Path("pages/a.html").stat().st_mtime_ns == before
-    second = Page("pages/index.html")
-    assert second.links() == first.links()
-    assert [name for name, _ in second.elements].count("img") == 6
-
-
-def test_an_interrupted_run_lists_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    from denoise.cli import batch
-
-    whole = batch.denoise_file
-
-    def stopped(job: batch.FileJob, *rest: object, **more: object) -> object:
-        if job.input_name == "in/sub/b.png":
-            raise KeyboardInterrupt
-        return whole(job, *rest, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(batch, "denoise_file", stopped)
-    assert run("in", "-r", "-o", "out", *SIGMA, "--report", "pages")[0] == 130
-    index = Page("pages/index.html")
-    assert index.links() == ["./a.html"]
-    assert "1 done, 0 skipped, 0 failed, 1 not tried" in index.text
 
 
 def test_a_report_changes_neither_the_result_nor_the_json() -> None:

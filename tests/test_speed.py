@@ -64,6 +64,7 @@ def test_one_command_prints_and_writes_all_numbers(tmp_path: Path) -> None:
         "sums": {"kernels", "plain"},
         "solve": {"plain"},
         "means": {"kernels", "plain"},
+        "variances": {"kernels", "plain"},
         "match": {"kernels", "plain"},
         "filter": {"plain"},
         "merge": {"plain"},
@@ -195,7 +196,7 @@ def test_work_is_counted_for_the_states_that_are_there() -> None:
     )
 
 
-def test_sums_and_means_are_counted_for_all_places() -> None:
+def test_sums_means_and_variances_are_counted_for_all_places() -> None:
     model = make_amplitude_vae(10, 6)
     sets = no_latents_on(2, 10, 4, torch.zeros(3))  # so that only the matrix products are left
     lists = 2 * 2 * 4 + 4 * 2
@@ -204,6 +205,9 @@ def test_sums_and_means_are_counted_for_all_places() -> None:
     )
     assert amplitude_stages._means_work(model, sets) == Work(
         3, 3 * 2 * 10 * 6, 3 * (8 * 6 + 12 * 10 + lists)
+    )
+    assert amplitude_stages._variances_work(model, sets) == Work(
+        3, 3 * 2 * 10 * 6, 3 * (16 * 6 + 12 * 10 + 2 * lists)
     )
     assert amplitude_stages._solve_work(model) == Work(
         0, 1000 / 3 + 2 * 100 * 6, 4 * 10 * (10 + 2 * 6)

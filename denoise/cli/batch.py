@@ -107,7 +107,8 @@ def _try(
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> FileReport:
     try:
-        return _with_lateness(denoise_file(job, settings, on_progress=on_progress), settings)
+        report = denoise_file(job, settings, on_progress=on_progress)
+        return report.with_lateness(settings.time_budget)
     except DenoiseError as error:
         return _failure(job, str(error))
     except MemoryError:
@@ -129,15 +130,6 @@ def _interruption_before(error: BaseException) -> KeyboardInterrupt | None:
     while before is not None and not isinstance(before, KeyboardInterrupt):
         before = before.__context__
     return before
-
-
-def _with_lateness(report: FileReport, settings: Settings) -> FileReport:
-    """The report, with a note if the time budget was not kept."""
-    budget, seconds = settings.time_budget, report.seconds
-    if budget is None or seconds is None or seconds <= budget:
-        return report
-    late = f"took {seconds:.1f} s, {seconds - budget:.1f} s over the time budget"
-    return replace(report, notes=(*report.notes, late))
 
 
 def _failure(job: FileJob, reason: str) -> FileReport:

@@ -9,6 +9,7 @@ import typer
 
 from denoise.benchmark import ProtocolName, Task
 from denoise.cli.parser import FILES, METHODS, NOISE, REPORTS, Command, option, takes_options
+from denoise.cli.shared_options import DEVICE, SEED
 from denoise.errors import OptionError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -66,8 +67,8 @@ class BenchmarkOptions:
     presets: str | None = option(
         METHODS, None, metavar="LIST", help="Our presets, added to --methods or to cheap ones."
     )
-    seed: int = option(METHODS, 0, metavar="N", min=0, help="Seed of the methods.")
-    device: str = option(METHODS, "auto", metavar="NAME", help="auto, cpu or cuda.")
+    seed: int = SEED
+    device: str = DEVICE
     json: Path | None = option(
         REPORTS, None, metavar="FILE", help="Write all numbers, after every cell."
     )

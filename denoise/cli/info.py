@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from denoise.cli.loading import modules_kept
-from denoise.cli.parser import FILES, QUALITY, REPORTS, Command, option, takes_options
+from denoise.cli.parser import REPORTS, Command, option, takes_options
+from denoise.cli.shared_options import DEVICE, FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
 from denoise.errors import OutputError
 
 if TYPE_CHECKING:
@@ -29,26 +30,11 @@ NAME_WIDTH = 11
 class InfoOptions:
     """Which image to look at, and what to write; None: not given."""
 
-    image: Path = field(
-        metadata={
-            "typer": typer.Argument(
-                metavar="IMAGE", rich_help_panel=FILES, help="The image: a file."
-            )
-        }
-    )
-    overwrite: bool = option(FILES, False, "--overwrite", help="Replace a figure that exists.")
-    frame: int | None = option(
-        FILES, None, min=1, metavar="N", help="Look at page or frame N, from 1 (the default)."
-    )
-    max_pixels: int | None = option(
-        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
-    )
-    device: str = option(
-        QUALITY,
-        "auto",
-        metavar="NAME",
-        help="Where a run is timed: auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
-    )
+    image: Path = IMAGE
+    overwrite: bool = OVERWRITE
+    frame: int | None = FRAME
+    max_pixels: int | None = MAX_PIXELS
+    device: str = DEVICE
     figure: Path | None = option(
         REPORTS,
         None,
@@ -56,7 +42,7 @@ class InfoOptions:
         help="Draw the noise: how strong it is where the image is bright or dark, and how it is"
         " correlated.",
     )
-    json: bool = option(REPORTS, False, "--json", help="Print a JSON object, for programs.")
+    json: bool = JSON
 
 
 @app.command(cls=Command)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from denoise.cli.parser import FILES, NOISE, REPORTS, Command, option, takes_options
+from denoise.cli.parser import FILES, NOISE, Command, option, takes_options
+from denoise.cli.shared_options import FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
 from denoise.cli.values import KindOfNoise, parse_kind
 from denoise.errors import ImageError
 
@@ -18,13 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 class NoiseOptions:
     """What to measure on which image, and what to write; None: not given."""
 
-    image: Path = field(
-        metadata={
-            "typer": typer.Argument(
-                metavar="IMAGE", rich_help_panel=FILES, help="The image: a file."
-            )
-        }
-    )
+    image: Path = IMAGE
     output: Path | None = option(
         FILES,
         None,
@@ -33,13 +28,9 @@ class NoiseOptions:
         metavar="FILE.json",
         help="Write the noise to this file, for `denoise IMAGES --noise FILE.json`.",
     )
-    overwrite: bool = option(FILES, False, "--overwrite", help="Replace a file that exists.")
-    frame: int | None = option(
-        FILES, None, min=1, metavar="N", help="Read page or frame N, from 1, of a file of several."
-    )
-    max_pixels: int | None = option(
-        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
-    )
+    overwrite: bool = OVERWRITE
+    frame: int | None = FRAME
+    max_pixels: int | None = MAX_PIXELS
     kind: KindOfNoise = option(
         NOISE,
         "auto",
@@ -48,7 +39,7 @@ class NoiseOptions:
         metavar="KIND",
         help="auto, gaussian or poisson-gaussian: what sort of noise to look for.",
     )
-    json: bool = option(REPORTS, False, "--json", help="Print the noise as JSON.")
+    json: bool = JSON
 
 
 @app.command(cls=Command)

@@ -11,6 +11,7 @@ import typer
 from denoise import __version__
 from denoise.cli.parser import FILES, GENERAL, LEARNING, REPORTS, option
 from denoise.cli.settings import Settings
+from denoise.cli.shared_options import JSON
 from denoise.errors import OptionError
 from denoise.options import OWN_MODEL
 from denoise.presets import check_decoder
@@ -121,9 +122,7 @@ class Files:
 class RunOptions:
     """How a command works through its images, and what it prints."""
 
-    json: bool = option(
-        REPORTS, False, "--json", help="Print a JSON object for each image, for programs."
-    )
+    json: bool = JSON
     quiet: bool = option(
         REPORTS, False, "--quiet", "-q", help="Print errors only: no progress, no summary."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -76,6 +76,13 @@ class FileReport:
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
     traceback: str | None = None
+
+    def with_lateness(self, budget: float | None) -> FileReport:
+        """The report, with a note if a time budget, in seconds, was not kept."""
+        if budget is None or self.seconds is None or self.seconds <= budget:
+            return self
+        late = f"took {self.seconds:.1f} s, {self.seconds - budget:.1f} s over the time budget"
+        return replace(self, notes=(*self.notes, late))
 
     def summary(self) -> str:
         """One line for people."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
+from denoise.cli.shared_options import DEVICE, FRAME, MAX_PIXELS, OVERWRITE, SEED
 from denoise.cli.values import (
     complete_noise,
     parse_axes,
@@ -37,17 +38,11 @@ OTHERS = [name for name in METHODS if name not in PRESETS]
 class Settings:
     """The settings of every image, as the help explains them; None leaves a choice open."""
 
-    overwrite: bool = option(FILES, False, "--overwrite", help="Replace results that exist.")
+    overwrite: bool = OVERWRITE
     skip_existing: bool = option(
         FILES, False, "--skip-existing", help="Resume a run: skip images whose result exists."
     )
-    frame: int | None = option(
-        FILES,
-        None,
-        min=1,
-        metavar="N",
-        help="Denoise page or frame N alone, from 1, of a file of several.",
-    )
+    frame: int | None = FRAME
     axes: str | None = option(
         FILES,
         None,
@@ -56,9 +51,7 @@ class Settings:
         help="What the images of a file are, slowest first, such as TCYX for time and channels"
         " (default: as the file says). Each channel is denoised on its own.",
     )
-    max_pixels: int | None = option(
-        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
-    )
+    max_pixels: int | None = MAX_PIXELS
     strip: bool = option(
         FILES, False, "--strip", help="Write no metadata, colour profile or orientation."
     )
@@ -118,12 +111,6 @@ class Settings:
         parser=parse_time,
         help="Do the best that fits into TIME for each image, such as 30s or 5min.",
     )
-    device: str = option(
-        QUALITY,
-        "auto",
-        metavar="NAME",
-        help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
-    )
     model: ModelName = option(
         QUALITY,
         OWN_MODEL,
@@ -150,9 +137,8 @@ class Settings:
     learn_sigma: bool | None = option(
         LEARNING, None, "--learn-sigma/--fix-sigma", help="Let the model correct sigma, or not."
     )
-    seed: int = option(
-        LEARNING, 0, min=0, max=2**31 - 1, metavar="N", help="The same seed gives the same file."
-    )
+    seed: int = SEED
+    device: str = DEVICE
 
     @property
     def method(self) -> Method:

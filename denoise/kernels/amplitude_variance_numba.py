@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels import constants
-from denoise.kernels.gram_numba import count_active, fill_rows, is_complete, look_at, solve
+from denoise.kernels.gram_numba import (
+    count_active,
+    fill_rows,
+    is_complete,
+    look_at,
+    share_out,
+    solve,
+)
 from denoise.kernels.loops import compile_loop, part_of_loop
-
-LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 
 
 @part_of_loop
@@ -56,23 +60,19 @@ def spread(
     rows = np.empty((max_active, values), np.float32)
     own_gram = np.empty((number if len(observed) > 0 else 0, number), np.float32)
     sums, lengths = np.empty(number, np.float32), np.empty(number, np.float32)
-    known = np.empty(number, np.bool_)
+    known, shares = np.empty(number, np.bool_), np.empty(size, np.float32)
     work = np.empty(values, np.float32)
     for n in range(patches):
-        largest = weights[n].max()
-        kept = np.float32(0)
-        for s in range(size):
-            if weights[n, s] >= LEAST_WEIGHT * largest:
-                kept += weights[n, s]
+        share_out(weights[n], shares)
         complete = is_complete(observed, n)
         own = gram if complete else own_gram
         if not complete:
             look_at(observed[n], vectors, free_mean, sums, lengths, known)
         variances[n] = 0
         for s in range(size):
-            if weights[n, s] < LEAST_WEIGHT * largest:
+            if shares[s] == 0:
                 continue
-            state, weight = active[n, s], weights[n, s] / kept
+            state, weight = active[n, s], shares[s]
             count = count_active(state, number)
             if not complete:
                 fill_rows(state, count, observed[n], vectors, sums, known, own_gram)

@@ -8,7 +8,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from denoise.kernels import constants
 from denoise.kernels.loops import part_of_loop
+
+LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
+
+
+@part_of_loop
+def share_out(weights, shares):
+    """Let `shares` be the weights (S,) of one patch with sum 1, those too small to matter 0.
+
+    Returns
+    -------
+    Whether there are any; NaN weights have none
+    """
+    least = LEAST_WEIGHT * weights.max()
+    kept = np.float32(0)
+    for s in range(len(weights)):
+        if weights[s] >= least:
+            kept += weights[s]
+    for s in range(len(weights)):
+        shares[s] = np.float32(0)
+        if weights[s] >= least:
+            shares[s] = weights[s] / kept
+    return kept != np.float32(0)
 
 
 @part_of_loop

@@ -15,7 +15,8 @@ from pathlib import Path
 import typer
 
 from denoise.cli.interruption import exit_code, raise_on_sigterm, terminate_on_hangup
-from denoise.cli.parser import FILES, GENERAL, QUALITY, Command, option, takes_options
+from denoise.cli.parser import FILES, GENERAL, Command, option, takes_options
+from denoise.cli.shared_options import DEVICE, MAX_PIXELS
 from denoise.errors import DenoiseError, PlanError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -37,15 +38,8 @@ class ServeOptions:
             )
         }
     )
-    max_pixels: int | None = option(
-        FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."
-    )
-    device: str = option(
-        QUALITY,
-        "auto",
-        metavar="NAME",
-        help="auto (a GPU if there is one), cpu, cuda, cuda:N, mps.",
-    )
+    max_pixels: int | None = MAX_PIXELS
+    device: str = DEVICE
     browser: bool = option(
         GENERAL, True, "--browser/--no-browser", help="Open the page in a browser, or not."
     )

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from denoise.cli.file_noise import scale_of
 from denoise.cli.jobs import FileJob
@@ -18,33 +17,20 @@ from denoise.cli.one_file import denoise_opened, write_outputs
 from denoise.cli.opened import OpenedFile, open_image, read_input, source_of
 from denoise.cli.progress import STAGE_NAMES
 from denoise.cli.report import FileReport
-from denoise.cli.residual import residual
 from denoise.cli.settings import Settings
+from denoise.cli.shown import Screen, View, views_of
 from denoise.errors import DenoiseError
-from denoise.files.image_file import ImageFile
 from denoise.files.images import result_suffix
 from denoise.files.outputs import write_atomically
-from denoise.files.samples import to_8bit
 from denoise.methods.run import DEFAULT_RUN
 from denoise.methods.table import METHODS
 from denoise.noise.estimate import measure_noise
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.pixels import as_pixels
-from denoise.pictures import draw_models
 from denoise.presets import PRESETS
 from denoise.results import DenoiseResult, Progress
 from denoise.serve.choices import settings_of
-from denoise.views import (
-    Turn,
-    as_png,
-    residual_limit,
-    residual_view,
-    tone_curve,
-    uncertainty_view,
-)
 
-# Views of a result, each a PNG file of this name in the folder once it has been asked for.
-RESULT_VIEWS = ("after", "residual", "uncertainty", "model")
 # Side of the part that is denoised first, in pixels, and the preset for it.
 PREVIEW_SIDE = 256
 QUICKEST = next(iter(PRESETS))
@@ -68,10 +54,12 @@ class Image:
     settings: Settings
     opened: OpenedFile
     result: DenoiseResult | None
+    views: dict[str, Callable[[], View]]
     started: float
 
     def __init__(self, send: Callable[..., None]) -> None:
         self.send = send
+        self.views = {}
 
     def open(self, file: str, options: Sequence[str]) -> None:
         """Read the image in the current folder and find its noise."""
@@ -91,8 +79,9 @@ class Image:
         """
         self.started = time.perf_counter()
         settings = settings_of(options)
-        for name in (*RESULT_VIEWS, "preview"):
+        for name in (*self.views, "preview"):
             Path(f"{name}.png").unlink(missing_ok=True)
+        self.views = {}
         if any(getattr(settings, one) != getattr(self.settings, one) for one in SEEN_BY):
             self._look(settings)
         self.settings = settings
@@ -100,29 +89,32 @@ class Image:
             with suppress(DenoiseError):  # as of a part without any data; the rest may have some
                 self._preview(part)
         self.result = denoise_opened(
-            self.opened, self.job, settings, time.perf_counter(), self._reporter()
+            self.opened, self.job, settings, self.started, self._reporter()
         )
-        report = self._write(settings.strength)
+        report = self._write(settings.strength).with_lateness(settings.time_budget)
+        denoised = self.opened.denoised(self.result, strength=1.0)
+        self.views = views_of(self.screen, self.opened, denoised, self.result)
+        del self.views["before"]  # it has been written
         self.send(
             "done",
             notes=[self.plain(note) for note in report.notes],
             seconds=report.seconds,
             device=report.device,
             noise=report.noise_text(),
-            views=self._views(),
+            views=list(self.views),
         )
 
     def view(self, name: str) -> None:
-        """Write a view of the result.
+        """Write a view of the result, a PNG file of this name in the folder.
 
         Raises
         ------
         DenoiseError
             If there is none of this name.
         """
-        if name not in self._views():
+        if name not in self.views:
             raise DenoiseError(f"there is no view {name!r} of this result")
-        write_atomically(Path(f"{name}.png"), self._view(name))
+        self._show(name, self.views[name]())
         self.send("answer", file=f"{name}.png")
 
     def save(self, strength: float) -> None:
@@ -137,10 +129,10 @@ class Image:
     def _look(self, settings: Settings) -> None:
         """Read the file, show it, and find its noise."""
         noisy = read_input(source_of(self.job), self.job, settings)
-        self.turn, self.curve = Turn(noisy), tone_curve(noisy)
-        shown = self.turn.upright(noisy.pixels)
-        self.height, self.width = shown.shape[:2]
-        write_atomically(Path("before.png"), self._png(self.curve.shown(shown), noisy))
+        self.screen = Screen(noisy)
+        before = self.screen.photograph("", noisy.pixels)
+        self.height, self.width = before.picture.shape[:2]
+        self._show("before", before)
         self.send(
             "read",
             width=self.width,
@@ -165,7 +157,7 @@ class Image:
         left, width = _middle(part[0], part[2], self.width)
         top, height = _middle(part[1], part[3], self.height)
         shape = (self.height, self.width)
-        rows, columns = self.turn.box_in_file(top, left, height, width, shape)
+        rows, columns = self.screen.turn.box_in_file(top, left, height, width, shape)
         seen = self.opened.seen
         void = None if seen.image.void is None else seen.image.void[rows, columns]
         cut = replace(seen.image, pixels=seen.image.pixels[rows, columns], alpha=None, void=void)
@@ -178,8 +170,7 @@ class Image:
         )
         if result is None:
             return
-        shown = self.curve.shown(self.turn.upright(result.image))
-        write_atomically(Path("preview.png"), self._png(shown, seen.image))
+        self._show("preview", self.screen.photograph("", result.image))
         self.send("preview", left=left, top=top, width=width, height=height)
 
     def _write(self, strength: float) -> FileReport:
@@ -188,33 +179,8 @@ class Image:
         job = replace(self.job, uncertainty=None)
         return write_outputs(self.opened, self.result, job, settings, self.started)
 
-    def _views(self) -> list[str]:
-        """The names of the views that there are of the result."""
-        result = self.result
-        has = {
-            "after": True,
-            "residual": True,
-            "uncertainty": result is not None and result.uncertainty is not None,
-            "model": result is not None and bool(result.models),
-        }
-        return [name for name in RESULT_VIEWS if has[name]]
-
-    def _view(self, name: str) -> bytes:
-        noisy, result = self.opened.noisy, self.result
-        if name == "model" and result is not None:
-            return as_png(draw_models(result.models))
-        if name == "uncertainty" and result is not None and result.uncertainty is not None:
-            return as_png(to_8bit(self.turn.upright(uncertainty_view(result.uncertainty))))
-        denoised = self.opened.denoised(result, strength=1.0)
-        if name == "residual":
-            removed = residual(noisy, denoised)
-            picture = residual_view(removed, residual_limit(removed))
-            return as_png(to_8bit(self.turn.upright(picture)))
-        return self._png(self.curve.shown(self.turn.upright(denoised.pixels)), noisy)
-
-    def _png(self, picture: NDArray[np.uint8], like: ImageFile) -> bytes:
-        """A PNG file with the colour profile of the image."""
-        return as_png(picture, like.metadata.icc_profile)
+    def _show(self, name: str, view: View) -> None:
+        write_atomically(Path(f"{name}.png"), view.png())
 
     def _reporter(self) -> Callable[[Progress], None]:
         """Reports progress, but not more often than anybody can read it."""

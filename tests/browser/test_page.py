@@ -23,13 +23,8 @@ pytestmark = pytest.mark.browser
 # An image of 24×24 takes a second or two with this preset.
 QUICK = "fast"
 SECONDS = 60_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    running = PageServer(tmp_path_factory.mktemp("private"), [])
-    yield running
-    assert running.end() == ""
+# Seconds that a run may take.
+BUDGET = 15
 
 
 @pytest.fixture
@@ -49,10 +44,18 @@ def opened(page: Any, server: PageServer) -> Any:
     wait_for(lambda: server.left_over() == [])
 
 
-def drop(page: Any, path: Path) -> None:
-    """Drop a file on the page, as a file manager would."""
+@pytest.fixture
+def requested(page: Any) -> list[str]:
+    """The addresses of all requests of the page, also of those to come."""
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    return addresses
+
+
+def transfer_of(page: Any, path: Path) -> Any:
+    """A file on its way to the page, as a file manager or another program would hand it over."""
     data = base64.b64encode(path.read_bytes()).decode()
-    transfer = page.evaluate_handle(
+    return page.evaluate_handle(
         """([data, name]) => {
             const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
             const transfer = new DataTransfer();
@@ -61,6 +64,11 @@ def drop(page: Any, path: Path) -> None:
         }""",
         [data, path.name],
     )
+
+
+def drop(page: Any, path: Path) -> None:
+    """Drop a file on the page."""
+    transfer = transfer_of(page, path)
     page.dispatch_event("main", "dragover", {"dataTransfer": transfer})
     page.dispatch_event("main", "drop", {"dataTransfer": transfer})
 
@@ -107,6 +115,54 @@ def test_drop_look_and_save(opened: Any, image: Path, tmp_path: Path) -> None:
         opened.check(f"[name=view][value={name}]", force=True)
         visible = opened.locator(f".viewer-layers img.viewer-{name}")
         assert name == "split" or visible.is_visible()
+
+
+def test_a_pasted_image_is_opened(opened: Any, image: Path, tmp_path: Path) -> None:
+    opened.evaluate(
+        """(clipboardData) => document.body.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData, bubbles: true }))""",
+        transfer_of(opened, image),
+    )
+    until_all_is_shown(opened)
+    assert opened.inner_text("#name") == "noisy.png"
+    save(opened, tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == command_bytes(image)
+
+
+def test_nothing_is_requested_from_elsewhere(
+    requested: list[str], opened: Any, server: PageServer, image: Path, tmp_path: Path
+) -> None:
+    drop(opened, image)
+    until_all_is_shown(opened)
+    save(opened, tmp_path / "saved.png")
+    opened.click("#copy")
+    until_status(opened, "^denoise ")
+    own = f"http://{server.host}:{server.port}/"
+    # Pictures have addresses that the page makes itself, blob:http://127.0.0.1:...
+    assert [url for url in requested if not url.removeprefix("blob:").startswith(own)] == []
+    paths = {url.removeprefix(own).partition("#")[0] for url in requested}
+    assert {"", "page.js", "viewer.js", "page.css", "offers", "command"} <= paths
+
+
+def test_a_time_budget_is_kept_and_part_of_the_command(opened: Any, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    opened.select_option("[name=preset]", "best")
+    opened.fill("[name=sigma]", "20")
+    opened.fill("[name=time_budget]", f"{BUDGET}s")
+    opened.set_input_files("#file", tmp_path / "large.png")
+    until_status(opened, "^done in ")
+    seconds = float(opened.inner_text("#status").split()[2])
+    assert seconds < 2 * BUDGET
+    opened.click("#copy")
+    until_status(opened, f"^denoise large.png --preset=best --sigma=20 --time-budget={BUDGET}s$")
+
+
+def test_a_time_budget_that_is_too_small_is_said(opened: Any, image: Path) -> None:
+    opened.fill("[name=time_budget]", "0.1s")
+    drop(opened, image)
+    until_status(opened, "^done in ")
+    assert "over the time budget" in opened.inner_text("#notes")
 
 
 def test_strength_mixes_in_the_browser_and_is_saved(

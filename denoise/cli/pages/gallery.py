@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from denoise.cli.pages.markup import Markup, picture, tag
-from denoise.cli.pages.views import Views
+from denoise.cli.pages.views import COMPRESSION, Views
 
 HINT = (
     "Space flickers, the wheel zooms, a double click is 100 %, 0 fits, keys 1 to 7 choose a view."
@@ -29,11 +29,11 @@ def still_views(views: Views) -> Markup:
     figures = (
         tag(
             "figure",
-            picture(view.png, view.name, width=f"{width}", height=f"{height}"),
+            picture(view.png(COMPRESSION), name, width=f"{width}", height=f"{height}"),
             tag("figcaption", view.caption),
-            data_view=view.name,
+            data_view=name,
         )
-        for view in views.views
+        for name, view in views.views.items()
     )
     title = (tag("h2", views.title),) if views.title else ()
     sizes = {"data_title": views.title, "data_width": f"{width}", "data_height": f"{height}"}

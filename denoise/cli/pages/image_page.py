@@ -24,14 +24,15 @@ from denoise.cli.pages.markup import (
     table,
     tag,
 )
-from denoise.cli.pages.views import all_views, thumbnails
+from denoise.cli.pages.views import fitted, thumbnails
 from denoise.cli.report import FileReport
+from denoise.cli.shown import Screen, View, views_of
 from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.files.samples import with_equal_channels
 from denoise.metrics import Quality
 from denoise.noise_picture import draw_noise
-from denoise.pictures import draw_curves, draw_models
+from denoise.pictures import draw_curves
 from denoise.results import DenoiseResult
 from denoise.views import as_png
 
@@ -63,12 +64,15 @@ def write_page(
     if not overwrite:
         refuse_existing([job.report])  # that has appeared since the job was checked
     name = Path(job.input_name).name
-    views = all_views(opened.noisy, denoised, opened.reference, result)
+    drawing = views_of(Screen(opened.noisy), opened, denoised, result)
+    drawn = {view: draw() for view, draw in drawing.items()}
+    learned = drawn.pop("model", None)
+    views = fitted(drawn)
     sections = [
         *_quality(report.quality),
         *_noise(report, opened),
         *_uncertainty(opened, result, report.quality),
-        *_learned(result),
+        *_learned(learned, result),
         *_notes(report),
         _provenance(job, report, input_sha256),
         *_settings(report.settings),
@@ -167,14 +171,11 @@ def coverage(
     return float(np.mean(error <= deviation)), float(np.mean(error <= 2 * deviation))
 
 
-def _learned(result: DenoiseResult | None) -> Iterator[Markup]:
-    if result is None or not result.models:
+def _learned(learned: View | None, result: DenoiseResult | None) -> Iterator[Markup]:
+    if result is None or learned is None:
         return
-    patches = picture(
-        as_png(draw_models(result.models)), "learned patches", id="patches", class_="pixelated"
-    )
-    caption = "What each latent adds to a patch, the most used first; gray is no change."
-    figures = [tag("figure", patches, tag("figcaption", caption))]
+    patches = picture(learned.png(), "learned patches", id="patches", class_="pixelated")
+    figures = [tag("figure", patches, tag("figcaption", learned.caption))]
     if result.elbo_history:
         curve = picture(as_png(draw_curves(result.models)), "ELBO over epochs")
         figures.append(tag("figure", curve, class_="plot"))

@@ -36,15 +36,15 @@
 
   const choose = (set) => {
     const views = {};
-    captions = {
-      split: "Before on the left, after on the right.",
-      model: "The learned patches, the most used first.",
-    };
+    captions = { split: "Before on the left, after on the right." };
     for (const figure of set.querySelectorAll("figure")) {
       views[figure.dataset.view] = figure.querySelector("img").src;
       captions[figure.dataset.view] = figure.querySelector("figcaption").textContent;
     }
-    if (patches) views.model = patches.src;
+    if (patches) {
+      views.model = patches.src;
+      captions.model = patches.nextElementSibling.textContent;
+    }
     viewer.show({ views, width: +set.dataset.width, height: +set.dataset.height });
     setButtons.forEach((one, number) => one.setAttribute("aria-pressed", sets[number] === set));
     update();

@@ -3,10 +3,10 @@
 With H latents, S states a patch, a latents on in each on average, and D values, M^-1, M^-1 c and
 the evidence of a state (`amplitude_vae.py`) take 2a^3 + 4a operations, and the gains of all its H
 neighbours H (a^2 + 4a + 6) more, for as many states as may be expanded (often fewer are within
-reach); the posterior sums 3a^2 a state, <a r^T> and the posterior mean 2HD a patch. Memory moves
-what has to: patches, projections, states and log joints once in, and states and log joints, or
-the amplitudes (8 bytes each while they are added up), once out. Rows of the Gram matrix stay in a
-cache.
+reach); the posterior sums 3a^2 a state, <a r^T> and the posterior mean 2HD a patch; the variances
+2a^2 D + 4aD a state, after the means. Memory moves what has to: patches, projections, states and
+log joints once in, and states and log joints, or the amplitudes (8 bytes each while they are added
+up), once out. Rows of the Gram matrix stay in a cache.
 """
 
 from __future__ import annotations
@@ -79,6 +79,14 @@ def amplitude_stages(
         paths,
         kernels=kernels,
     )
+    stages += time_stage(
+        "variances",
+        lambda: model.posterior_variance(patches, found),
+        _variances_work(model, found),
+        device,
+        paths,
+        kernels=implementation(patches.values, "numba") != "plain",
+    )
     return stages
 
 
@@ -112,6 +120,16 @@ def _means_work(model: AmplitudeVAE, found: SparseStates) -> Work:
     operations = size * (2 * on**3 + 4 * on) + 2 * latents * width
     moved = 8 * width + 12 * latents + _bytes_per_patch(found)
     return Work(len(found), len(found) * operations, len(found) * moved)
+
+
+def _variances_work(model: AmplitudeVAE, found: SparseStates) -> Work:
+    """The means, then M^-1 W and W^T M^-1 W, of which the diagonal, for each state."""
+    means, width = _means_work(model, found), _shape(model)[1]
+    on, size = _mean_active(found), found.log_joints.shape[1]
+    operations = size * (2 * on**3 + 4 * on + 2 * on**2 * width + 4 * on * width)
+    moved = 8 * width + _bytes_per_patch(found)
+    count = len(found)
+    return Work(count, means.operations + count * operations, means.moved + count * moved)
 
 
 def _solve_work(model: AmplitudeVAE) -> Work:
