@@ -40,6 +40,7 @@ class FileReport:
     quality : only if there is a reference
     diagnostics : what other methods report of their training, by name
     settings : all settings of the method, nested
+    shard : the part of the images to which this one belongs, such as "3/64", if they were shared
     """
 
     input: str
@@ -65,6 +66,7 @@ class FileReport:
     quality: Quality | None = None
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
+    shard: str | None = None
     traceback: str | None = None
 
     def summary(self) -> str:
