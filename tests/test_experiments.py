@@ -32,6 +32,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("search_operators", {"patches": 64}),
     ("search_reach", {"count": 32}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
+    ("throughput", {"copies": 1, "ways": "--jobs 1"}),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What `--skip-existing` finds: results that are whole, damaged ones, and files of the user's.
+"""What `--skip-existing` and `denoise finish` find: whole results, damaged ones, and others' files.
 
 A damaged file is made anew only if it can be a result of this image: it is of the image's size,
 as far as its header says, or empty. Whatever else is there is the user's and stays.
@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
-from denoise.errors import DamagedImageError, ImageError, OutputError
+from denoise.cli.jobs import FileJob
+from denoise.cli.opened import read_input
+from denoise.cli.report import FileReport
+from denoise.cli.settings import Settings
+from denoise.errors import DamagedImageError, DenoiseError, ImageError, OutputError
 from denoise.files import ifd
 from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
@@ -21,6 +26,32 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
+
+
+def look_for_results(job: FileJob, settings: Settings) -> FileReport:
+    """What a run with `--skip-existing` would find: "skipped" if all files are there and whole.
+
+    Otherwise the report is "failed" and says which files are not.
+    """
+    report = FileReport(job.input_name, job.output_name, "skipped")
+    try:
+        if job.in_place:
+            raise OutputError(f"{job.output}: is the input; nothing tells whether it is denoised")
+        noisy = read_input(job, settings)
+        faults = [
+            f"{path} is {'damaged' if os.path.exists(path) else 'missing'}"
+            for path in job.outputs
+            if not (
+                is_whole(path, noisy, max_pixels=settings.max_pixels)
+                if path == job.output
+                else is_whole_extra(path)
+            )
+        ]
+    except DenoiseError as error:
+        return replace(report, status="failed", error=str(error))
+    if not faults:
+        return report
+    return replace(report, status="failed", error=f"{job.input_name}: {', '.join(faults)}")
 
 
 def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from denoise.cli.settings import Settings
@@ -84,6 +84,11 @@ class FileJob:
     def without_extras(self, paths: Collection[Path]) -> FileJob:
         """The same job, but for these files besides the image."""
         return replace(self, **{name: None for name in EXTRAS if getattr(self, name) in paths})
+
+    def absolute(self) -> FileJob:
+        """The same job for a process in another folder."""
+        paths = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: path.absolute() for name, path in paths.items() if path})
 
     @property
     def in_place(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.options import PIPE, Files
+from denoise.cli.shards import Shard
 from denoise.errors import PlanError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
@@ -30,16 +31,30 @@ class Plan:
     problems : one line for each input in which there is no image
     warnings : what will be left out
     index : where to list the pages about several images
+    part : what to say if the jobs are those of a shard; None if they are all
     """
 
     jobs: list[FileJob]
     problems: list[str]
     warnings: list[str]
     index: Path | None = None
+    part: str | None = None
+
+    def part_of(self, shard: Shard) -> Plan:
+        """What one of several machines will do; none of them writes the list of all pages."""
+        jobs = shard.part(self.jobs)
+        warnings = list(self.warnings)
+        if self.index is not None:
+            warnings.append(
+                f"{self.index}: is not written by parts; `denoise finish` with the same options"
+                " but --shard writes it"
+            )
+        part = f"part {shard.number} of {shard.count}: {len(jobs)} of {len(self.jobs)} images"
+        return replace(self, jobs=jobs, warnings=warnings, index=None, part=part)
 
 
-def plan_jobs(files: Files) -> Plan:
-    """One job for each image that a command means.
+def plan_jobs(files: Files, shard: Shard | None = None) -> Plan:
+    """One job for each image that a command means, or for those of a shard; all are checked.
 
     Raises
     ------
@@ -58,7 +73,7 @@ def plan_jobs(files: Files) -> Plan:
         raise PlanError("one image at a time goes through a pipe")
     plan = _piped(files, extras) if files.piped else _found(files, extras, several=several)
     _check_collisions(plan)
-    return plan
+    return plan if shard is None else plan.part_of(shard)
 
 
 def _piped(files: Files, extras: dict[str, str]) -> Plan:

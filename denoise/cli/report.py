@@ -47,6 +47,7 @@ class FileReport:
     quality : only if there is a reference
     diagnostics : what other methods report of their training, by name
     settings : all settings of the method, nested
+    shard : the part of the images to which this one belongs, such as "3/64", if they were shared
     """
 
     input: str
@@ -75,6 +76,7 @@ class FileReport:
     quality: Quality | None = None
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
+    shard: str | None = None
     traceback: str | None = None
 
     def with_lateness(self, budget: float | None) -> FileReport:
