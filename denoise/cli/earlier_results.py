@@ -15,8 +15,9 @@ from PIL import Image
 from tifffile import TiffFile, TiffPage
 
 from denoise.cli.jobs import FileJob
-from denoise.cli.opened import read_input
+from denoise.cli.opened import open_input
 from denoise.cli.report import FileReport
+from denoise.cli.series_parts import SeriesParts
 from denoise.cli.settings import Settings
 from denoise.errors import DamagedImageError, DenoiseError, ImageError, OutputError
 from denoise.files import ifd
@@ -26,6 +27,9 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
+
+# So many images of a file are listed.
+MOST_NUMBERS = 20
 
 
 def look_for_results(job: FileJob, settings: Settings) -> FileReport:
@@ -37,21 +41,50 @@ def look_for_results(job: FileJob, settings: Settings) -> FileReport:
     try:
         if job.in_place:
             raise OutputError(f"{job.output}: is the input; nothing tells whether it is denoised")
-        noisy = read_input(job, settings)
+        with open_input(job, settings) as noisy:
+            whole = whole_files(job, noisy, settings)
+            images = _images_left(job, noisy)
         faults = [
             f"{path} is {'damaged' if os.path.exists(path) else 'missing'}"
             for path in job.outputs
-            if not (
-                is_whole(path, noisy, max_pixels=settings.max_pixels)
-                if path == job.output
-                else is_whole_extra(path)
-            )
+            if path not in whole
         ]
+        if faults and images:
+            faults.append(f"images {images} of it are not done")
     except DenoiseError as error:
         return replace(report, status="failed", error=str(error))
     if not faults:
         return report
     return replace(report, status="failed", error=f"{job.input_name}: {', '.join(faults)}")
+
+
+def _images_left(job: FileJob, noisy: ImageFile | Series) -> str:
+    """Which images of a series are not done, from 1; empty if it was not shared out."""
+    if not isinstance(noisy, Series) or job.output is None:
+        return ""
+    parts = SeriesParts(job.output, noisy)
+    numbers = [str(number + 1) for number in parts.missing()] if parts.folder.exists() else []
+    shown = numbers if len(numbers) <= MOST_NUMBERS else [*numbers[:MOST_NUMBERS], "..."]
+    return ", ".join(shown)
+
+
+def whole_files(job: FileJob, noisy: ImageFile | Series, settings: Settings) -> frozenset[Path]:
+    """The files of a job that are there and whole; they stay as they are.
+
+    Raises
+    ------
+    OutputError
+        If there is a file in the place of the result that is none.
+    """
+    whole = {path for path in job.extras if is_whole_extra(path)}
+    output, limit = job.output, settings.max_pixels
+    if output is None:
+        return frozenset(whole)
+    if isinstance(noisy, Series):
+        found = is_whole_series(output, noisy, max_pixels=limit)
+    else:
+        found = is_whole(output, noisy, max_pixels=limit)
+    return frozenset({*whole, output} if found else whole)
 
 
 def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
@@ -80,9 +113,7 @@ def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
     return True
 
 
-def is_whole_series(
-    path: Path, series: Series, first: ImageFile, *, max_pixels: int | None
-) -> bool:
+def is_whole_series(path: Path, series: Series, *, max_pixels: int | None) -> bool:
     """Whether the result of a series is there; see `is_whole`."""
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         return False
@@ -97,8 +128,8 @@ def is_whole_series(
     except ImageError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise _not_ours(path, f"is no result of this file: {reason}") from None
-    if shapes != {first.pixels.shape}:
-        raise _not_ours(path, f"holds images of other sizes than {first.description}")
+    if shapes != {series.first.pixels.shape}:
+        raise _not_ours(path, f"holds images of other sizes than {series.first.description}")
     return True
 
 

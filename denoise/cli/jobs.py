@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from denoise.cli.settings import Settings
+from denoise.cli.shards import Shard
 from denoise.errors import ModelFileError, OutputError
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.images import check_readable
@@ -46,6 +47,7 @@ class FileJob:
     save_model : also write the models
     show_model : also draw the models
     report : also write a page about the image and its result
+    shard : do this part of the images of a file of several; None is all of them
     """
 
     image: Path | None
@@ -60,6 +62,7 @@ class FileJob:
     save_model: Path | None = None
     show_model: Path | None = None
     report: Path | None = None
+    shard: Shard | None = None
 
     @property
     def input_name(self) -> str:

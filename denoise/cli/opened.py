@@ -19,6 +19,7 @@ from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
+from denoise.files.series import Series, open_series
 from denoise.results import DenoiseResult
 
 
@@ -56,11 +57,22 @@ def source_of(job: FileJob) -> Path | bytes:
     return sys.stdin.buffer.read()
 
 
-def read_input(source: Path | bytes, job: FileJob, settings: Settings) -> ImageFile:
-    """The noisy image of a job."""
-    return read_image(
-        source, frame=settings.frame, max_pixels=settings.max_pixels, name=job.input_name
-    )
+@contextmanager
+def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series]:
+    """The noisy image of a job, or the images of its file if there are several and all are meant.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    source, name, limit = source_of(job), job.input_name, settings.max_pixels
+    if settings.frame is None:
+        with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
+            if series is not None:
+                yield series
+                return
+    yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
 
 
 def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:

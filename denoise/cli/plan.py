@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.options import PIPE, Files
@@ -14,6 +15,7 @@ from denoise.errors import PlanError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.files.inputs import Source, find_images, is_folder, is_pattern
+from denoise.files.series import holds_series
 
 # Lists all pages of a report.
 INDEX = "index.html"
@@ -41,8 +43,15 @@ class Plan:
     part: str | None = None
 
     def part_of(self, shard: Shard) -> Plan:
-        """What one of several machines will do; none of them writes the list of all pages."""
-        jobs = shard.part(self.jobs)
+        """What one of several machines will do; none of them writes the list of all pages.
+
+        Jobs are shared out in the order of their results, since a shell sorts `*.png` by its
+        locale, and a single file of several images by its images.
+        """
+        if len(self.jobs) == 1 and holds_series(self.jobs[0].image):
+            jobs = [replace(self.jobs[0], shard=shard)]
+            return replace(self, jobs=jobs, part=f"part {shard.number} of {shard.count}")
+        jobs = list(shard.part(sorted(self.jobs, key=lambda job: job.output_name)))
         warnings = list(self.warnings)
         if self.index is not None:
             warnings.append(
@@ -86,10 +95,7 @@ def _piped(files: Files, extras: dict[str, str]) -> Plan:
         _path(files.reference),
         mask=_path(files.mask),
         load_model=_path(files.load_model),
-        **{
-            name: _extra(name, value, name_of_extras, several=False)
-            for name, value in extras.items()
-        },
+        **_placed(extras, name_of_extras, several=False),
     )
     return Plan([job], [], [])
 
@@ -115,10 +121,7 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
             _of_same_name(source, reference),
             mask=_of_same_name(source, mask),
             load_model=_path(files.load_model),
-            **{
-                name: _extra(name, value, source.relative, several=several)
-                for name, value in extras.items()
-            },
+            **_placed(extras, source.relative, several=several),
         )
         for source, output in pairs
     ]
@@ -174,11 +177,14 @@ def _without_results(pairs: Sequence[tuple[Source, Path]]) -> list[tuple[Source,
     ]
 
 
-def _extra(name: str, place: str, image: Path, *, several: bool) -> Path:
-    """Another file about an image: the one that is named, or of the image's name in a folder."""
-    if not several and name != "report":
-        return Path(place)
-    return (Path(place) / image).with_suffix(EXTRAS[name][0])
+def _placed(extras: dict[str, str], image: Path, *, several: bool) -> dict[str, Any]:
+    """Other files about an image: those that are named, or of the image's name in folders."""
+    return {
+        name: (Path(place) / image).with_suffix(EXTRAS[name][0])
+        if several or name == "report"
+        else Path(place)
+        for name, place in extras.items()
+    }
 
 
 def _of_same_name(source: Source, place: Path | None) -> Path | None:

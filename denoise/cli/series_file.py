@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from statistics import fmean
 
-from denoise.cli.earlier_results import is_whole_series
 from denoise.cli.file_noise import is_given, outlier_notes
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.opened import OpenedFile, named, open_image
@@ -15,6 +15,7 @@ from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel, channel_model
 from denoise.cli.series_output import check_series_output, series_output
+from denoise.cli.series_parts import SeriesParts
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
@@ -54,12 +55,7 @@ def denoise_series_file(
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    first = series.first
-    _check_possible(series, first, job, settings)
-    if settings.skip_existing and job.output is not None:
-        limit = settings.max_pixels
-        if is_whole_series(job.output, series, first, max_pixels=limit):
-            return FileReport(job.input_name, job.output_name, "skipped")
+    _check_possible(series, job, settings)
     with named(job.input_name):
         models: tuple[LearnedVAE, ...] = ()
         if job.load_model is not None:
@@ -69,26 +65,54 @@ def denoise_series_file(
             for channel in range(series.channels)
         ]
     done = _Done()
-    with series_output(job, series, first, settings) as write:
-        for number in range(len(series)):
-            channel = channels[series.channel_of(number)]
-            opened = open_image(
-                series.read(number), job, replace(channel.settings, frame=number + 1)
-            )
-            result = None
-            if opened.seen.to_remove is not None:
-                with named(str(opened.noisy.path)):
-                    result = channel.denoise(opened.seen)
-            denoised = opened.denoised(result, settings.strength)
-            write(opened.noisy, denoised, result)
-            done.add(opened, denoised, result)
-            on_progress(Progress("series", number + 1, len(series)))
-    if job.save_model is not None:
-        if not settings.may_replace:
-            refuse_existing([job.save_model])
-        save_models(job.save_model, channels[0].models)
-    report = _report(series, first, channels, job, settings)
+    images = partial(_denoised, series, channels, job, settings, done, on_progress)
+    if job.shard is not None:
+        assert job.output is not None
+        parts = SeriesParts(job.output, series)
+        parts.agree(channels, settings)
+        mine = set(job.shard.part(range(len(series))))
+        for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
+            parts.write(number, denoised)
+        left = len(parts.missing())
+        if left:
+            done.note(f"{left} of {len(series)} images are not done yet by this or other parts")
+        else:
+            with series_output(job, series, settings) as write:
+                parts.join(lambda image: write(image, image, None))
+            parts.remove()
+    else:
+        with series_output(job, series, settings) as write:
+            for _, noisy, denoised, result in images(range(len(series))):
+                write(noisy, denoised, result)
+        if job.save_model is not None:
+            if not settings.may_replace:
+                refuse_existing([job.save_model])
+            save_models(job.save_model, channels[0].models)
+    report = _report(series, channels, job, settings)
     return done.reported(report, time.perf_counter() - started)
+
+
+def _denoised(
+    series: Series,
+    channels: Sequence[ChannelModel],
+    job: FileJob,
+    settings: Settings,
+    done: _Done,
+    on_progress: Callable[[Progress], None],
+    numbers: Sequence[int],
+) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
+    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it."""
+    for count, number in enumerate(numbers, start=1):
+        channel = channels[series.channel_of(number)]
+        opened = open_image(series.read(number), job, replace(channel.settings, frame=number + 1))
+        result = None
+        if opened.seen.to_remove is not None:
+            with named(str(opened.noisy.path)):
+                result = channel.denoise(opened.seen)
+        denoised = opened.denoised(result, settings.strength)
+        yield number, opened.noisy, denoised, result
+        done.add(opened, denoised, result)
+        on_progress(Progress("series", count, len(numbers)))
 
 
 class _Done:
@@ -113,6 +137,10 @@ class _Done:
             self._qualities.append(quality_of(opened.noisy, denoised, reference))
         self._last = result or self._last
 
+    def note(self, text: str) -> None:
+        """Say something of all images."""
+        self._notes[text] = None
+
     def reported(self, report: FileReport, seconds: float) -> FileReport:
         """The report with all that was counted."""
         noises = report.noises or tuple(self._noises)
@@ -132,7 +160,7 @@ class _Done:
         return replace(report, device=last.device, settings=settings)
 
 
-def _check_possible(series: Series, first: ImageFile, job: FileJob, settings: Settings) -> None:
+def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
     """Refuse what only a single image can have."""
     for name in EXTRAS:
         if getattr(job, name) is not None and name not in POSSIBLE:
@@ -151,7 +179,12 @@ def _check_possible(series: Series, first: ImageFile, job: FileJob, settings: Se
             f"{job.input_name}: holds {len(series)} images, and --time-budget is about one; choose"
             " it with --frame, or a --preset"
         )
-    check_series_output(job, first)
+    if job.shard is not None and (job.output is None or job.extras or job.reference):
+        raise OutputError(
+            f"{job.input_name}: its parts are joined to one file; leave out --reference and what"
+            " else is to be written"
+        )
+    check_series_output(job, series.first)
 
 
 def _mean(qualities: Sequence[Quality]) -> Quality | None:
@@ -172,11 +205,11 @@ def _mean(qualities: Sequence[Quality]) -> Quality | None:
 
 def _report(
     series: Series,
-    first: ImageFile,
     channels: Sequence[ChannelModel],
     job: FileJob,
     settings: Settings,
 ) -> FileReport:
+    first = series.first
     height, width = first.pixels.shape[:2]
     name = settings.method.name
     is_preset = name in PRESETS

@@ -36,7 +36,7 @@ class ChannelModel:
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
     denoise : from what was observed of an image to the result
-    models : what was learned
+    models, second : what was learned, for a first look at an image and for a second one
     """
 
     settings: Settings
@@ -44,6 +44,7 @@ class ChannelModel:
     remarks: tuple[str, ...]
     denoise: Callable[[Observed], DenoiseResult]
     models: tuple[LearnedVAE, ...] = ()
+    second: tuple[LearnedVAE, ...] = ()
 
 
 def channel_model(
@@ -116,7 +117,7 @@ def channel_model(
         )
         return result
 
-    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models)
+    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models, model.second)
 
 
 def _alone(seen: Observed, settings: Settings, run: Run) -> DenoiseResult:

@@ -35,9 +35,7 @@ def check_series_output(job: FileJob, like: ImageFile) -> None:
 
 
 @contextmanager
-def series_output(
-    job: FileJob, series: Series, like: ImageFile, settings: Settings
-) -> Iterator[Write]:
+def series_output(job: FileJob, series: Series, settings: Settings) -> Iterator[Write]:
     """Opens all files of a job; yields the function that appends an image to each.
 
     Raises
@@ -55,6 +53,7 @@ def series_output(
             return SeriesWriter(files.enter_context(file), format_, series.axes, strip=strip).write
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
+        like = series.first
         write_result = appends(job.output, like, strip=settings.strip)
         more = {
             path: appends(path, _exact(path, _differences(like)), strip=True)

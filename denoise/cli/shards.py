@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from denoise.cli.jobs import FileJob
+Unit = TypeVar("Unit")
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,9 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    def part(self, jobs: Sequence[FileJob]) -> list[FileJob]:
-        """Every `count`-th job by the names of the results, which are the same on any machine.
-
-        The order in which they were given is not: a shell sorts `*.png` by its locale.
-        """
-        by_name = sorted(jobs, key=lambda job: job.output_name)
-        return by_name[self.number - 1 :: self.count]
+    def part(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Every `count`-th of the units of work, which are in the same order on any machine."""
+        return units[self.number - 1 :: self.count]
 
 
 def parse_shard(text: str) -> Shard:

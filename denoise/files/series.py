@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError, OutputError
-from denoise.files.bytes import read_bytes
+from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import (
     BY_NAME,
@@ -134,6 +134,17 @@ def open_series(
             limit = pixel_limit(max_pixels)
             several = len(pages) > 1
             yield Series(path, format_.name, pages.axes, pages, limit) if several else None
+
+
+def holds_series(path: Path | None) -> bool:
+    """Whether a file holds several images; not if it cannot be read, or is standard input."""
+    if path is None or is_pipe(path):
+        return False
+    try:
+        with open_series(path) as series:
+            return series is not None
+    except ImageError:
+        return False
 
 
 def series_format(path: Path | None, like: ImageFile) -> Format:
