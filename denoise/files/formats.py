@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
@@ -98,6 +99,11 @@ def format_of_suffix(suffix: str) -> Format:
     except KeyError:
         known = " ".join(IMAGE_SUFFIXES)
         raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
+
+
+def holds_floats(path: Path) -> bool:
+    """Whether the format of a file's name holds values as they are, not only a picture of them."""
+    return "float32" in format_of_suffix(path.suffix).sample_types
 
 
 def check_fit(format_: Format, image: ImageFile) -> None:

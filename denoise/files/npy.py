@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -140,7 +141,10 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise ImageError(f"is of version {version[0]}.{version[1]} of NPY; use 1.0, 2.0 or 3.0")
     # Version 3.0 differs from 2.0 only in the names of fields, which no image has.
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    lengths, fortran, dtype = read(file)
+    try:
+        lengths, fortran, dtype = read(file)
+    except TokenError:
+        raise DamagedImageError("damaged image file: its header has no end") from None
     if any(length < 0 for length in lengths):
         raise DamagedImageError(f"damaged image file: its size is {lengths}")
     return tuple(map(int, lengths)), fortran, dtype

@@ -57,10 +57,9 @@ class Series:
 
     def channel_of(self, number: int) -> int:
         """The channel that an image is of; both count from 0."""
-        names, lengths = zip(*self.axes, strict=True)
-        if CHANNEL not in names:
-            return 0
-        return int(np.unravel_index(number, lengths)[names.index(CHANNEL)])
+        places = np.unravel_index(number, tuple(length for _, length in self.axes))
+        names = (name for name, _ in self.axes)
+        return int(dict(zip(names, places, strict=True)).get(CHANNEL, 0))
 
     def read(self, number: int) -> ImageFile:
         """Image `number`, from 0.
@@ -84,12 +83,13 @@ def open_series(
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> Iterator[Series | None]:
-    """The images of a file; None if it holds one, or is of a format without series.
+    """The images of a file; None if it is of a format without series, or holds one as usual.
 
     Parameters
     ----------
     source : a file, or the bytes of one
-    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says
+    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says.
+        With them, a file of one image is a series of one.
     max_pixels : larger images are refused; by default as of `read_image`
     name : of bytes, for messages
 
@@ -113,8 +113,8 @@ def open_series(
             pages = format_.open_pages(file, axes)
         with pages:
             limit = pixel_limit(max_pixels)
-            several = len(pages) > 1
-            yield Series(path, format_.name, pages.axes, pages, limit) if several else None
+            is_series = len(pages) > 1 or axes is not None
+            yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
 
 
 def series_format(path: Path | None, like: ImageFile) -> Format:
