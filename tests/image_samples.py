@@ -62,6 +62,13 @@ def tiff_bytes(array: np.ndarray, **arguments: object) -> bytes:
     return buffer.getvalue()
 
 
+def npy_bytes(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
+    """A .npy file as NumPy writes it."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, version)
+    return buffer.getvalue()
+
+
 def rewritten(
     data: bytes, axes: str | None = None, *, suffix: str | None = None, strip: bool = False
 ) -> bytes:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import step_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_samples import image_file, random_samples, rewritten, stored
 
+from denoise.cli.jobs import FileJob
+from denoise.cli.one_file import denoise_file
+from denoise.cli.settings import Settings
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import fits as fits_format
 from denoise.files.formats import BY_NAME, lost_metadata
@@ -293,3 +297,32 @@ def test_a_file_that_breaks_off_anywhere_is_refused() -> None:
         with pytest.raises(ImageError):
             read_image(data[:end], frame=1)
     assert read_image(data, frame=1).frames == 3
+
+
+@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.parametrize("sample_type", ["float32", "uint16"])
+def test_a_whole_run_changes_pixels_with_data_alone(tmp_path: Path, sample_type: str) -> None:
+    generator = np.random.default_rng(0)
+    clean = step_image() * (1 if sample_type == "float32" else 257)
+    array = (
+        (clean + generator.normal(0, 0.08 * clean.max(), clean.shape)).clip(1).astype(sample_type)
+    )
+    missing = np.zeros(array.shape, bool)
+    missing[3:6, 8:20] = True
+    array[missing] = np.nan if sample_type == "float32" else 0
+    unit = sky(array, fits.ImageHDU)
+    if sample_type == "uint16":
+        unit.header["BLANK"] = -(2**15)
+    unit.add_checksum()
+    (tmp_path / "in.fits").write_bytes(fits_bytes(sky(None), unit, table()))
+    denoise_file(FileJob(tmp_path / "in.fits", tmp_path / "out.fits"), Settings(device="cpu"))
+    before, after = (opened((tmp_path / name).read_bytes()) for name in ("in.fits", "out.fits"))
+    pixels = read_image(tmp_path / "out.fits")
+    assert np.array_equal(pixels.void, missing)
+    errors = [(one - clean)[~missing].std() for one in (array.astype(float), stored(pixels))]
+    assert errors[1] < 0.85 * errors[0]
+    texts = [
+        [str(card) for card in units[1].header.cards if card.keyword not in ("CHECKSUM", "DATASUM")]
+        for units in (before, after)
+    ]
+    assert texts[0] == texts[1]

@@ -11,22 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_samples import image_file, random_samples, rewritten, stored, tiff_bytes
+from image_samples import image_file, npy_bytes, random_samples, rewritten, stored, tiff_bytes
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.images import check_writable, encode_image, read_image
+from denoise.files.images import encode_image, read_image
 from denoise.files.outputs import atomic_file
 from denoise.files.samples import SAMPLE_TYPES
 from denoise.files.series import SeriesWriter, open_series, series_format
 
 TYPES = sorted(SAMPLE_TYPES)
 LENGTHS = {"T": 5, "Z": 2, "C": 6, "Y": 8, "X": 7, "S": 3}
-
-
-def npy_bytes(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, version)
-    return buffer.getvalue()
 
 
 def random_array(sample_type: str, letters: str, order: str, *, fortran: bool) -> np.ndarray:
@@ -231,8 +225,3 @@ def test_only_the_image_that_is_read_counts_for_the_limit_of_pixels() -> None:
         pytest.raises(ImageError, match="image 50 of 50: 30x20 is more than 599 pixels"),
     ):
         series.read(49)
-
-
-def test_what_pixels_show_and_an_array_has_no_place_for_is_known(tmp_path: Path) -> None:
-    image = image_file(random_samples("float16", (4, 5, 3)))
-    check_writable(tmp_path / "a.NPY", image)

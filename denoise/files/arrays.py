@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files.axes import UNNAMED
+from denoise.files.bytes import contents
 from denoise.files.limits import check_size
 from denoise.files.pages import Axes
 from denoise.files.samples import join_alpha, with_equal_channels
@@ -110,7 +111,7 @@ def array_shape(lengths: tuple[int, ...], usual: str, names: str | None) -> Arra
     return shape
 
 
-def array_in(
+def _array_in(
     buffer: bytes | memoryview | mmap.mmap,
     start: int,
     dtype: np.dtype[Any],
@@ -123,17 +124,34 @@ def array_in(
 
 
 class ArrayPages:
-    """The images of an array; formats add `decode` (see `files.pages.Pages`)."""
+    """The images of an array; formats add `decode` (see `files.pages.Pages`).
 
-    def __init__(self, array: NDArray[Any], shape: ArrayShape) -> None:
-        self._array, self._shape = array, shape
+    Parameters
+    ----------
+    file : stays open
+    start : of the array, in bytes
+    dtype : of the numbers in the file
+    fortran : the first axis is the fastest one
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        start: int,
+        dtype: np.dtype[Any],
+        shape: ArrayShape,
+        *,
+        fortran: bool = False,
+    ) -> None:
+        self._file, self._start, self._dtype, self._shape = file, start, dtype, shape
+        self._fortran = fortran
         self.axes = tuple(axis for axis in shape.outer if axis[1] > 1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self._array  # and with it the memory map
+        """Nothing is open but the file."""
 
     def __len__(self) -> int:
         return len(self._shape)
@@ -142,7 +160,10 @@ class ArrayPages:
         """Numbers of this machine, (height, width) or (height, width, samples)."""
         height, width = self._shape.size
         check_size(width, height, max_pixels)
-        stored = self._array[self._shape.index(number)]
+        # Mapped for each image anew, so that what is read does not stay in memory.
+        data = contents(self._file)
+        array = _array_in(data, self._start, self._dtype, self._shape, fortran=self._fortran)
+        stored = array[self._shape.index(number)]
         inner = self._shape.inner
         image = stored.transpose([inner.index(one) for one in INNER if one in inner])
         return image.astype(image.dtype.newbyteorder("="), order="C")
@@ -211,7 +232,7 @@ class ArrayWriter:
             for start in range(0, self.nbytes, PIECE):
                 self._file.write(bytes(min(PIECE, self.nbytes - start)))
             self._file.flush()
-        array = array_in(
+        array = _array_in(
             _writable(self._file), self._start, self._dtype, self._shape, fortran=self._fortran
         )
         array[self._shape.index(self._written)] = stored

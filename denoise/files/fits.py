@@ -19,7 +19,6 @@ from denoise.files.arrays import (
     ArrayPages,
     ArrayShape,
     ArrayWriter,
-    array_in,
     array_shape,
     joined,
     letters_like,
@@ -96,7 +95,7 @@ class FitsPages(ArrayPages):
             raise ImageError(f"is an array of {len(lengths)} axes; 2 to {MOST_AXES} can be read")
         shape = array_shape(lengths, _usual_letters(header), axes)
         dtype = np.dtype(STORED[header.whole("BITPIX")]).newbyteorder(">")
-        super().__init__(array_in(data, unit.data, dtype, shape), shape)
+        super().__init__(file, unit.data, dtype, shape)
         whole = np.dtype(self._type).kind != "f"
         offset = OFFSETS.get(self._type, (0, 0))[1]
         blank = header.whole("BLANK") + offset if whole and "BLANK" in header else None

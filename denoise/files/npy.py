@@ -20,7 +20,6 @@ from denoise.files.arrays import (
     ArrayPages,
     ArrayShape,
     ArrayWriter,
-    array_in,
     array_shape,
     joined,
     letters_like,
@@ -68,21 +67,21 @@ class NpyPages(ArrayPages):
     """
 
     def __init__(self, file: BinaryIO, axes: str | None = None) -> None:
-        lengths, self._fortran, dtype = _read_header(file)
+        lengths, fortran, dtype = _read_header(file)
         if dtype.name not in (*SAMPLE_TYPES, "bool"):
             raise refused_type(8 * dtype.itemsize, dtype.name)
         if not 2 <= len(lengths) <= MOST_AXES:
             raise ImageError(f"is an array of {len(lengths)} axes; 2 to {MOST_AXES} can be read")
         shape = array_shape(lengths, _usual_letters(lengths), axes)
-        start, data = file.tell(), contents(file)
-        size, needed = len(data) - start, math.prod(lengths) * dtype.itemsize
+        start = file.tell()
+        size, needed = len(contents(file)) - start, math.prod(lengths) * dtype.itemsize
         if size < needed:
             raise DamagedImageError(f"truncated image file: {size} of {needed} bytes")
         if size > needed:
             raise ImageError(
                 f"holds {size - needed} bytes after its array; save the array in a file of its own"
             )
-        super().__init__(array_in(data, start, dtype, shape, fortran=self._fortran), shape)
+        super().__init__(file, start, dtype, shape, fortran=fortran)
 
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
         """Image `number`, from 0; `whole_file` if all others are wanted, too.
@@ -99,7 +98,7 @@ class NpyPages(ArrayPages):
             notes = ("1-bit pixels are written as 8-bit gray",)
         samples, alpha = split_alpha(image)
         letters = self._shape.letters if whole_file else ""
-        layout = NpyLayout(self._array.dtype.str[0], letters, self._fortran)
+        layout = NpyLayout(self._dtype.str[0], letters, self._fortran)
         return Decoded(samples, alpha, Metadata(npy=layout), notes)
 
 
