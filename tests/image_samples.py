@@ -15,8 +15,6 @@ from denoise.files.images import encode_image, read_image
 from denoise.files.samples import join_alpha, quantised, to_pixels
 from denoise.files.series import SeriesWriter, open_series, series_format
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
-
 
 def random_samples(sample_type: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Values over the whole range of an integer type; floats that float32 holds exactly."""

@@ -78,6 +78,12 @@ class ArrayShape:
         return tuple(zip(self.letters, self.lengths, strict=True))
 
 
+def check_axes(lengths: tuple[int, ...]) -> None:
+    """Raise an ImageError if there are fewer axes than those of an image, or too many."""
+    if not 2 <= len(lengths) <= MOST_AXES:
+        raise ImageError(f"is an array of {len(lengths)} axes; 2 to {MOST_AXES} can be read")
+
+
 def array_shape(lengths: tuple[int, ...], usual: str, names: str | None) -> ArrayShape:
     """The axes of an array in a file.
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files.arrays import (
-    MOST_AXES,
     ArrayPages,
     ArrayShape,
     ArrayWriter,
     array_shape,
+    check_axes,
     joined,
     letters_like,
 )
@@ -91,8 +91,7 @@ class FitsPages(ArrayPages):
         if self._type not in SAMPLE_TYPES:
             raise refused_type(abs(header.whole("BITPIX")), self._type)
         lengths = header.lengths
-        if not 2 <= len(lengths) <= MOST_AXES:
-            raise ImageError(f"is an array of {len(lengths)} axes; 2 to {MOST_AXES} can be read")
+        check_axes(lengths)
         shape = array_shape(lengths, _usual_letters(header), axes)
         dtype = np.dtype(STORED[header.whole("BITPIX")]).newbyteorder(">")
         super().__init__(file, unit.data, dtype, shape)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files.arrays import (
-    MOST_AXES,
     ArrayPages,
     ArrayShape,
     ArrayWriter,
     array_shape,
+    check_axes,
     joined,
     letters_like,
 )
@@ -70,8 +70,7 @@ class NpyPages(ArrayPages):
         lengths, fortran, dtype = _read_header(file)
         if dtype.name not in (*SAMPLE_TYPES, "bool"):
             raise refused_type(8 * dtype.itemsize, dtype.name)
-        if not 2 <= len(lengths) <= MOST_AXES:
-            raise ImageError(f"is an array of {len(lengths)} axes; 2 to {MOST_AXES} can be read")
+        check_axes(lengths)
         shape = array_shape(lengths, _usual_letters(lengths), axes)
         start = file.tell()
         size, needed = len(contents(file)) - start, math.prod(lengths) * dtype.itemsize
