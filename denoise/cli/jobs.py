@@ -15,12 +15,14 @@ from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
 from denoise.vae.saved import MODEL_SUFFIXES
 
+# Of measurements, which formats for floats hold as they are.
+_VALUES = tuple(dict.fromkeys((".npy", *IMAGE_SUFFIXES)))
 # The files about an image besides the result, and their types; the first is that in a folder.
 EXTRAS = {
     "figure": IMAGE_SUFFIXES,
     "curve": (".csv", ".png"),
-    "residual": (".npy", *IMAGE_SUFFIXES),
-    "uncertainty": (".npy", *IMAGE_SUFFIXES),
+    "residual": _VALUES,
+    "uncertainty": _VALUES,
     "save_model": MODEL_SUFFIXES,
     "show_model": IMAGE_SUFFIXES,
     "report": (".html",),
@@ -38,10 +40,10 @@ class FileJob:
     reference : clean image of the same size, to measure PSNR and SSIM
     figure : also write a picture of noisy, denoised, reference and difference
     curve : also write the ELBO of every epoch, as .csv or as a picture
-    residual : also write what was removed; .npy and .tif hold it in the units of sigma, other
-        formats a picture of it
-    uncertainty : also write the posterior standard deviation of every pixel; .npy holds it in
-        the units of sigma, an image format a picture of it, white for the largest
+    residual : also write what was removed; formats for floats (.npy, .tif, .fits) hold it in the
+        units of sigma, others a picture of it
+    uncertainty : also write the posterior standard deviation of every pixel, likewise; in pictures,
+        white is the largest
     mask : image of the same size, which marks pixels that are to be filled in
     load_model : use the models in this file instead of learning
     save_model : also write the models

@@ -70,7 +70,7 @@ def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series]
     if settings.frame is None:
         with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
             if series is not None:
-                yield series
+                yield series if len(series) > 1 else series.first
                 return
     yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
 

@@ -97,7 +97,8 @@ class Files:
         REPORTS, "write what was removed: its values as .npy or .tif, or a picture of it"
     )
     uncertainty: str | None = _also(
-        REPORTS, "write the model's standard deviation of every pixel, as .npy or as an image"
+        REPORTS,
+        "write the model's standard deviation of every pixel, as .npy or .tif, or a picture of it",
     )
     curve: str | None = _also(REPORTS, "write the ELBO of every epoch, as .csv or .png")
     show_model: str | None = _also(REPORTS, "draw the learned patches, the most used first")

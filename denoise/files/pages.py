@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from numpy.typing import NDArray
 
 from denoise.files.image_file import Decoded, Metadata
+from denoise.files.limits import check_frame
 
 # Names and lengths of the axes along which images lie, slowest first, such as ("T", 5), ("Z", 3).
 Axes = tuple[tuple[str, int], ...]
@@ -53,3 +54,16 @@ class PagesWriter(Protocol):
 
     def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
         """Append samples (height, width) or (height, width, 3) and alpha (height, width)."""
+
+
+def decode_frame(pages: Pages, frame: int | None, max_pixels: int) -> Decoded:
+    """One image of a file; see `Format.decode`.
+
+    Raises
+    ------
+    ImageError
+        If there are several to choose from, or it is refused by `Pages.decode`.
+    """
+    number = check_frame(frame, len(pages))
+    decoded = pages.decode(number, max_pixels, whole_file=len(pages) == 1)
+    return decoded._replace(frames=len(pages), axes=pages.axes)

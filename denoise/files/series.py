@@ -58,10 +58,9 @@ class Series:
 
     def channel_of(self, number: int) -> int:
         """The channel that an image is of; both count from 0."""
-        names, lengths = zip(*self.axes, strict=True)
-        if CHANNEL not in names:
-            return 0
-        return int(np.unravel_index(number, lengths)[names.index(CHANNEL)])
+        places = np.unravel_index(number, tuple(length for _, length in self.axes))
+        names = (name for name, _ in self.axes)
+        return int(dict(zip(names, places, strict=True)).get(CHANNEL, 0))
 
     @cached_property
     def first(self) -> ImageFile:
@@ -85,7 +84,8 @@ class Series:
         return image
 
     def _read(self, number: int) -> ImageFile:
-        name = f"{self.path}: image {number + 1} of {len(self)}"
+        place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
+        name = f"{self.path}{place}"
         with errors_explained(name, self.format):
             decoded = self._pages.decode(number, self._max_pixels, whole_file=True)
             return as_image_file(Path(name), self.format, decoded)
@@ -103,12 +103,13 @@ def open_series(
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> Iterator[Series | None]:
-    """The images of a file; None if it holds one, or is of a format without series.
+    """The images of a file; None if it is of a format without series, or holds one as usual.
 
     Parameters
     ----------
     source : a file, or the bytes of one
-    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says
+    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says.
+        With them, a file of one image is a series of one.
     max_pixels : larger images are refused; by default as of `read_image`
     name : of bytes, for messages
 
@@ -132,8 +133,8 @@ def open_series(
             pages = format_.open_pages(file, axes)
         with pages:
             limit = pixel_limit(max_pixels)
-            several = len(pages) > 1
-            yield Series(path, format_.name, pages.axes, pages, limit) if several else None
+            is_series = len(pages) > 1 or axes is not None
+            yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
 
 
 def holds_series(path: Path | None) -> bool:
@@ -142,7 +143,7 @@ def holds_series(path: Path | None) -> bool:
         return False
     try:
         with open_series(path) as series:
-            return series is not None
+            return series is not None and len(series) > 1
     except ImageError:
         return False
 
