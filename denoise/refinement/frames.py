@@ -131,9 +131,12 @@ def fuse(frames: Sequence[Frame], at: int) -> Fused | None:
         merger.add(values, places[at], torch.ones_like(weights[:, 0, 0]))
         return merger.image().to(like)
 
-    means = [merged((weights * values).sum(1), estimate) for values in (noisy, estimates)]
     variances = weights.square().sum(1).expand(-1, grid.patch_size**2)
-    return Fused(*means, merged(variances, torch.ones_like(estimate[..., :1]))[..., 0])
+    return Fused(
+        noisy=merged((weights * noisy).sum(1), estimate),
+        estimate=merged((weights * estimates).sum(1), estimate),
+        variance=merged(variances, torch.ones_like(estimate[..., :1]))[..., 0],
+    )
 
 
 def mismatch(
@@ -168,4 +171,5 @@ def mismatch(
     beyond[:, at] = 0
     scale = (beyond.clamp(min=0) / squares.clamp(min=torch.finfo(squares.dtype).tiny)).sqrt()
     errors = errors * scale[:, :, None]
-    return errors @ errors.mT / pixels + brightness @ brightness.mT
+    products: Tensor = errors @ errors.mT / pixels + brightness @ brightness.mT
+    return products

@@ -9,6 +9,7 @@ independent noise; the middle one is refined by itself and with the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
@@ -69,7 +70,7 @@ def with_object(image: Image) -> list[Image]:
     ]
 
 
-SCENES = {
+SCENES: dict[str, Callable[[Image], list[Image]]] = {
     "still": lambda image: [image] * len(STEPS),
     "drift": drifting,
     "object": with_object,
