@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.errors import OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
+from denoise.refinement.frames import Frame, refine_frames
 from denoise.results import DenoiseResult, Progress
 from denoise.stages import Stages, on_device, same_bytes
 from denoise.vae.learned import LearnedVAE, for_another_image
@@ -92,6 +96,7 @@ def denoise_series(
     images: Iterable[ArrayLike],
     model: SeriesModel,
     *,
+    temporal: int = 0,
     data_range: float | None = None,
     with_uncertainty: bool = False,
     seed: int = 0,
@@ -102,7 +107,10 @@ def denoise_series(
 
     Parameters
     ----------
-    images : (height, width) or (height, width, C) each
+    images : (height, width) or (height, width, C) each, taken as they are needed
+    temporal : so many images before and after an image help it, which have to be frames of one
+        scene, in their order; takes a little over twice the time of refinement, and holds
+        2 · temporal + 1 images
     data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
 
     Yields
@@ -115,34 +123,62 @@ def denoise_series(
     ImageError, OptionError, DeviceError
         As of `denoise_image`.
     """
-    for image in images:
-        yield _denoised(image, model, data_range, with_uncertainty, seed, device, on_progress)
-
-
-@out_of_memory_reported()
-def _denoised(
-    image: ArrayLike,
-    model: SeriesModel,
-    data_range: float | None,
-    with_uncertainty: bool,
-    seed: int,
-    device: str,
-    on_progress: Callable[[Progress], None],
-) -> DenoiseResult:
-    white = WhiteImage.of(image, model.noise, data_range)
     compute_device = pick_device(device)
     stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
-    with same_bytes(model.options, compute_device):
+    whites = (WhiteImage.of(image, model.noise, data_range) for image in images)
+    denoised = (
+        _one_by_one(whites, model, stages)
+        if temporal == 0
+        else _with_others(whites, model, stages, temporal)
+    )
+    while True:
+        with out_of_memory_reported(), same_bytes(model.options, compute_device):
+            found = next(denoised, None)
+        if found is None:
+            return
+        clean, uncertainty = found
+        yield DenoiseResult(
+            image=clean,
+            noise=model.noise,
+            uncertainty=uncertainty,
+            seconds=stages.clock.take(),
+            device=describe_device(compute_device),
+            seed=seed,
+            options=model.options,
+        )
+
+
+# An image and its standard deviation, as it was given.
+Denoised = tuple[NDArray[np.floating], NDArray[np.floating] | None]
+
+
+def _one_by_one(
+    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages
+) -> Iterator[Denoised]:
+    for white in whites:
         clean, uncertainty, _ = stages.denoise(white, model.models)
         second = white.second_look(clean) if model.second else None
         if second is not None:
             clean, _, _ = stages.denoise(second, model.second)
-    return DenoiseResult(
-        image=clean,
-        noise=white.noise,
-        uncertainty=uncertainty,
-        seconds=stages.clock.seconds,
-        device=describe_device(compute_device),
-        seed=seed,
-        options=model.options,
-    )
+        yield clean, uncertainty
+
+
+def _with_others(
+    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages, radius: int
+) -> Iterator[Denoised]:
+    """Frames that help each other; there is no second look, since there are more photons."""
+    refinement = model.options.refinement
+    if refinement is None:
+        raise OptionError("frames help each other in the refinement, which these settings lack")
+    waiting: deque[tuple[WhiteImage, Tensor, Tensor | None]] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for white in whites:
+            noisy, pilot, _ = stages.rebuild(white, model.models)
+            noisy, image = stages.filled(white, noisy, pilot.image, lambda done: None)
+            waiting.append((white, noisy, pilot.variance))
+            yield Frame(noisy / white.sigma, image / white.sigma)
+
+    for refined in refine_frames(frames(), radius, refinement):
+        white, noisy, variance = waiting.popleft()
+        yield stages.restored(white, refined.to(noisy.dtype) * white.sigma, variance)

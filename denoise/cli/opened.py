@@ -96,10 +96,12 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Begin the message of an error with the name of what it is about."""
+    """Begin the message of an error with the name of what it is about, unless it does so."""
     try:
         yield
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
+        if str(error).startswith(f"{name}: "):
+            raise
         raise type(error)(f"{name}: {error}") from None
 
 

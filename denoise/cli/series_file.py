@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from statistics import fmean
 
-from denoise.cli.file_noise import is_given, outlier_notes
+from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.opened import OpenedFile, named, open_image
-from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel, channel_model
 from denoise.cli.series_output import check_series_output, series_output
 from denoise.cli.series_parts import SeriesParts
+from denoise.cli.series_report import Tally, series_report
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
 from denoise.files.series import Series
-from denoise.metrics import Quality
-from denoise.noise.interface import Noise
-from denoise.options import OWN_MODEL
-from denoise.presets import PRESETS
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models, save_models
@@ -64,7 +60,7 @@ def denoise_series_file(
             channel_model(series, channel, job, settings, models, on_progress)
             for channel in range(series.channels)
         ]
-    done = _Done()
+    done = Tally()
     images = partial(_denoised, series, channels, job, settings, done, on_progress)
     if job.shard is not None:
         assert job.output is not None
@@ -88,7 +84,7 @@ def denoise_series_file(
             if not settings.may_replace:
                 refuse_existing([job.save_model])
             save_models(job.save_model, channels[0].models)
-    report = _report(series, channels, job, settings)
+    report = series_report(series, channels, job, settings)
     return done.reported(report, time.perf_counter() - started)
 
 
@@ -97,67 +93,54 @@ def _denoised(
     channels: Sequence[ChannelModel],
     job: FileJob,
     settings: Settings,
-    done: _Done,
+    done: Tally,
     on_progress: Callable[[Progress], None],
     numbers: Sequence[int],
 ) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
-    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it."""
+    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
+
+    Sequences are denoised side by side, so that images come in the order of the file.
+    """
+    by_sequence: dict[tuple[int, ...], list[int]] = {}
+    for number in numbers:
+        by_sequence.setdefault(series.sequence_of(number), []).append(number)
+    streams = {
+        place: _Stream(series, channels[series.channel_of(some[0])], job, some)
+        for place, some in by_sequence.items()
+    }
     for count, number in enumerate(numbers, start=1):
-        channel = channels[series.channel_of(number)]
-        opened = open_image(series.read(number), job, replace(channel.settings, frame=number + 1))
-        result = None
-        if opened.seen.to_remove is not None:
-            with named(str(opened.noisy.path)):
-                result = channel.denoise(opened.seen)
+        opened, result = next(streams[series.sequence_of(number)])
         denoised = opened.denoised(result, settings.strength)
         yield number, opened.noisy, denoised, result
         done.add(opened, denoised, result)
         on_progress(Progress("series", count, len(numbers)))
 
 
-class _Done:
-    """Adds up what there is to say of the images of a series."""
+class _Stream:
+    """Images of a sequence, as they were opened, and what the method makes of them, in their order.
 
-    def __init__(self) -> None:
-        self._notes: dict[str, None] = {}
-        self._outliers, self._kind = 0, ""
-        self._qualities: list[Quality] = []
-        self._last: DenoiseResult | None = None
-        self._noises: list[Noise | None] = []
+    They are opened as the method needs them, which may be some ahead.
+    """
 
-    def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-        """Count an image."""
-        seen, reference = opened.seen, opened.reference
-        outliers = outlier_notes(seen.outliers, seen.outlier_kind)
-        self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
-        self._noises.append(seen.noise)
-        self._outliers += seen.outliers
-        self._kind = seen.outlier_kind or self._kind
-        if reference is not None and (opened.noisy.picture & reference.picture).any():
-            self._qualities.append(quality_of(opened.noisy, denoised, reference))
-        self._last = result or self._last
+    def __init__(
+        self, series: Series, channel: ChannelModel, job: FileJob, numbers: Sequence[int]
+    ) -> None:
+        self._name = job.input_name
+        self._opened: deque[OpenedFile] = deque()
+        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers))
 
-    def note(self, text: str) -> None:
-        """Say something of all images."""
-        self._notes[text] = None
+    def __next__(self) -> tuple[OpenedFile, DenoiseResult | None]:
+        with named(self._name):
+            result = next(self._results)
+        return self._opened.popleft(), result
 
-    def reported(self, report: FileReport, seconds: float) -> FileReport:
-        """The report with all that was counted."""
-        noises = report.noises or tuple(self._noises)
-        last, notes = self._last, dict.fromkeys(report.notes) | self._notes
-        more = outlier_notes(self._outliers, self._kind)
-        report = replace(
-            report,
-            noise=noises[0],
-            noises=noises,
-            seconds=seconds,
-            notes=(*more, *notes),
-            quality=_mean(self._qualities),
-        )
-        if last is None:
-            return report
-        settings = None if last.options is None else asdict(last.options)
-        return replace(report, device=last.device, settings=settings)
+    def _seen(
+        self, series: Series, settings: Settings, job: FileJob, numbers: Sequence[int]
+    ) -> Iterator[Observed]:
+        for number in numbers:
+            opened = open_image(series.read(number), job, replace(settings, frame=number + 1))
+            self._opened.append(opened)
+            yield opened.seen
 
 
 def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
@@ -184,51 +167,14 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
             f"{job.input_name}: its parts are joined to one file; leave out --reference and what"
             " else is to be written"
         )
+    if job.shard is not None and settings.temporal > 0:
+        raise OptionError(
+            f"{job.input_name}: its images help each other with --temporal, so that they are not"
+            " shared out; leave out one of --shard and --temporal"
+        )
+    if settings.temporal > 0 and (settings.model_per_frame or settings.method.kind != "ours"):
+        raise OptionError(
+            f"{job.input_name}: images with one model help each other with --temporal; leave out"
+            " --model-per-frame and other methods"
+        )
     check_series_output(job, series.first)
-
-
-def _mean(qualities: Sequence[Quality]) -> Quality | None:
-    if not qualities:
-        return None
-
-    def mean(values: Iterable[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return fmean(known) if len(known) == len(qualities) else None
-
-    return Quality(
-        psnr_noisy=fmean(one.psnr_noisy for one in qualities),
-        psnr=fmean(one.psnr for one in qualities),
-        ssim_noisy=mean(one.ssim_noisy for one in qualities),
-        ssim=mean(one.ssim for one in qualities),
-    )
-
-
-def _report(
-    series: Series,
-    channels: Sequence[ChannelModel],
-    job: FileJob,
-    settings: Settings,
-) -> FileReport:
-    first = series.first
-    height, width = first.pixels.shape[:2]
-    name = settings.method.name
-    is_preset = name in PRESETS
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    return FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=width,
-        height=height,
-        channels=first.channels,
-        dtype=first.sample_type,
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-        notes=tuple(remarks),
-    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denoise.cli.file_noise import Observed, observe, units_of
 from denoise.cli.jobs import FileJob
@@ -35,14 +37,15 @@ class ChannelModel:
     settings : those of an image, with the noise of the channel as if it were given
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
-    denoise : from what was observed of an image to the result
+    denoise : from what was observed of images, in their order, to the result of each; None where
+        there is nothing to remove or fill in
     models, second : what was learned, for a first look at an image and for a second one
     """
 
     settings: Settings
     noise: Noise | None
     remarks: tuple[str, ...]
-    denoise: Callable[[Observed], DenoiseResult]
+    denoise: Callable[[Iterable[Observed]], Iterator[DenoiseResult | None]]
     models: tuple[LearnedVAE, ...] = ()
     second: tuple[LearnedVAE, ...] = ()
 
@@ -77,7 +80,7 @@ def channel_model(
         device=settings.device,
         on_progress=on_progress,
     )
-    one_by_one = partial(_alone, settings=settings, run=run)
+    one_by_one = partial(_one_by_one, settings=settings, run=run)
     if settings.model_per_frame:
         return ChannelModel(settings, None, (), one_by_one)
     seen = observe(_joined(parts), settings)
@@ -103,27 +106,36 @@ def channel_model(
         on_progress=on_progress,
     )
 
-    def denoise(one: Observed) -> DenoiseResult:
-        image = one.image.pixels
+    def pixels_of(seen: Observed) -> NDArray[np.floating]:
+        image = seen.image.pixels
         if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
-            image = with_equal_channels(image)
-        (result,) = denoise_series(
-            [image],
-            model,
-            data_range=run.data_range,
-            with_uncertainty=run.with_uncertainty,
-            seed=run.seed,
-            device=run.device,
-        )
-        return result
+            return with_equal_channels(image)
+        return image
+
+    def denoise(images: Iterable[Observed]) -> Iterator[DenoiseResult | None]:
+        for is_done, some in groupby(images, lambda seen: seen.to_remove is None):
+            if is_done:
+                yield from (None for _ in some)
+                continue
+            yield from denoise_series(
+                map(pixels_of, some),
+                model,
+                temporal=settings.temporal,
+                data_range=run.data_range,
+                with_uncertainty=run.with_uncertainty,
+                seed=run.seed,
+                device=run.device,
+            )
 
     return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models, model.second)
 
 
-def _alone(seen: Observed, settings: Settings, run: Run) -> DenoiseResult:
-    noise = seen.to_remove
-    assert noise is not None
-    return settings.method.denoise(seen.image.pixels, noise, run)
+def _one_by_one(
+    images: Iterable[Observed], settings: Settings, run: Run
+) -> Iterator[DenoiseResult | None]:
+    for seen in images:
+        noise = seen.to_remove
+        yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
 def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:

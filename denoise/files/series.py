@@ -28,8 +28,8 @@ from denoise.files.images import HEAD
 from denoise.files.pages import Axes, Pages
 from denoise.files.samples import quantised
 
-# Lie along different channels of light, each with its own noise.
-CHANNEL = "C"
+# The axes of time, and of channels of light, each with its own noise.
+TIME, CHANNEL = "T", "C"
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,21 @@ class Series:
 
     def channel_of(self, number: int) -> int:
         """The channel that an image is of; both count from 0."""
+        return self._place(number).get(CHANNEL, 0)
+
+    def sequence_of(self, number: int) -> tuple[int, ...]:
+        """The place of an image along all axes but time: the frames of a sequence share it.
+
+        Without an axis T, the slowest one stands for time, but for channels.
+        """
+        names = [name for name, _ in self.axes if name != CHANNEL]
+        time = TIME if TIME in names else next(iter(names), TIME)
+        return tuple(place for name, place in self._place(number).items() if name != time)
+
+    def _place(self, number: int) -> dict[str, int]:
+        """Where an image lies along each axis."""
         places = np.unravel_index(number, tuple(length for _, length in self.axes))
-        names = (name for name, _ in self.axes)
-        return int(dict(zip(names, places, strict=True)).get(CHANNEL, 0))
+        return {name: int(place) for (name, _), place in zip(self.axes, places, strict=True)}
 
     @cached_property
     def first(self) -> ImageFile:
