@@ -62,8 +62,7 @@ def test_a_part_that_was_killed_goes_on(expected: bytes, monkeypatch: pytest.Mon
     assert found.exit_code == 1
     assert "out.tif is missing, images 2, 4, 5, 6, 7, 8 of it are not done" in found.stdout
     times = {path: path.stat().st_mtime_ns for path in Path("out.tif.parts").glob("0*")}
-    stderr = do_part("1/2")[2]
-    assert "note: stack.tif: 4 of 8 images are not done yet by this or other parts" in stderr
+    assert ", 4 images left to other parts -> out.tif" in do_part("1/2")[1]
     assert {path: path.stat().st_mtime_ns for path in times} == times  # these were not done again
     assert do_part("2/2")[0] == 0
     assert Path("out.tif").read_bytes() == expected
@@ -95,6 +94,17 @@ def test_a_damaged_part_is_named(expected: bytes) -> None:
     part.unlink()
     assert do_part("1/2")[0] == 0
     assert Path("out.tif").read_bytes() == expected
+
+
+def test_processes_share_out_the_images_of_a_single_file() -> None:
+    options = ["stack.tif", *SIGMA, "--method", "blur", "--json"]
+    assert run_cli(*options, "-o", "one.tif")[0] == 0
+    code, stdout, stderr = run_cli(*options, "-o", "two.tif", "--jobs", "2")
+    assert code == 0, stderr
+    (report,) = [json.loads(line) for line in stdout.splitlines()]
+    assert (report["images"], report["images_left"]) == (8, 0)
+    assert Path("two.tif").read_bytes() == Path("one.tif").read_bytes()
+    assert not Path("two.tif.parts").exists()
 
 
 @pytest.mark.parametrize("option", ["--reference", "--residual"])

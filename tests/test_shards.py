@@ -179,7 +179,8 @@ def test_finish_lists_what_the_same_command_would_do() -> None:
     assert stdout.splitlines() == [
         "in/a.png: out/a.png is damaged",
         "out/b-e.png: exists already and is no result of this image: not an image that can be"
-        " read; expected PNG, JPEG, TIFF, WebP, BMP, PNM; use --overwrite or another name",
+        " read; expected PNG, JPEG, TIFF, WebP, BMP, PNM, NPY, FITS; use --overwrite or another"
+        " name",
         "in/f.png: f/f.png is damaged",
         "in/b/c.png: out/b/c.png is missing",
         "1 of 5 images are done",

@@ -14,11 +14,15 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
 from denoise.cli.options import RunOptions
 from denoise.cli.report import FileReport
+from denoise.cli.series_parts import joined, shared_out
 from denoise.cli.settings import Settings
 from denoise.cli.workers import Lost, in_processes
 from denoise.errors import DenoiseError, OutputError
 from denoise.files.outputs import temporary_name
 from denoise.results import Progress
+
+# A file of several images is shared out in so many parts; a worker that dies costs one of them.
+PARTS_ON_A_CLUSTER = 64
 
 # Opens the display of one job's progress.
 ShowProgress = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
@@ -50,8 +54,12 @@ def run_jobs(
             return
     if run.cluster is not None:  # a worker may die when the result is there
         settings = replace(settings, skip_existing=not settings.overwrite)
-    if is_shared_out(possible, run):
-        reports = side_by_side(partial(_try, settings=settings), possible, run)
+    work = partial(_try, settings=settings)
+    parts = _parts_of_one(possible, settings, run)
+    if parts:
+        reports = _by_parts(work, parts, run)
+    elif is_shared_out(possible, run):
+        reports = side_by_side(work, possible, run)
     else:
         reports = _one_by_one(possible, settings, show_progress, seconds_used)
     with closing(reports):
@@ -86,6 +94,24 @@ def _one_by_one(
         with show_progress(title) as on_progress:
             report = _try(job, settings, on_progress)
         yield report
+
+
+def _parts_of_one(
+    jobs: Sequence[FileJob], settings: Settings, run: RunOptions
+) -> Sequence[FileJob]:
+    """The parts of the only file of a run, if several processes can do its images."""
+    count = run.jobs if run.cluster is None else PARTS_ON_A_CLUSTER
+    if len(jobs) != 1 or count == 1 or settings.temporal > 0:
+        return []
+    return shared_out(jobs[0], count)
+
+
+def _by_parts(
+    work: Callable[[FileJob], FileReport], parts: Sequence[FileJob], run: RunOptions
+) -> Generator[FileReport, None, None]:
+    """The report of a file that other processes do in parts."""
+    with closing(side_by_side(work, parts, run)) as reports:
+        yield joined(list(reports))
 
 
 def is_shared_out(jobs: Sequence[FileJob], run: RunOptions) -> bool:

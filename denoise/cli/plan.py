@@ -15,7 +15,7 @@ from denoise.errors import PlanError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.files.inputs import Source, find_images, is_folder, is_pattern
-from denoise.files.series import holds_series
+from denoise.files.series import count_images
 
 # Lists all pages of a report.
 INDEX = "index.html"
@@ -48,7 +48,7 @@ class Plan:
         Jobs are shared out in the order of their results, since a shell sorts `*.png` by its
         locale, and a single file of several images by its images.
         """
-        if len(self.jobs) == 1 and holds_series(self.jobs[0].image):
+        if len(self.jobs) == 1 and count_images(self.jobs[0].image) > 1:
             jobs = [replace(self.jobs[0], shard=shard)]
             return replace(self, jobs=jobs, part=f"part {shard.number} of {shard.count}")
         jobs = list(shard.part(sorted(self.jobs, key=lambda job: job.output_name)))

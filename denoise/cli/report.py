@@ -32,6 +32,7 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
+    images_left : how many of them other parts have yet to do, of a file that is shared out
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
     noises : of a file of several images, the noise of each channel, or of each image if they have
@@ -60,6 +61,7 @@ class FileReport:
     dtype: str | None = None
     images: int | None = None
     axes: dict[str, int] | None = None
+    images_left: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
     sigma_source: Literal["given", "estimated"] | None = None
@@ -107,6 +109,8 @@ class FileReport:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
             parts += _quality_text(self.quality)
+        if self.images_left:
+            parts.append(f"{self.images_left} images left to other parts")
         return ", ".join(parts) + f" -> {self.output}"
 
     def noise_text(self) -> str:

@@ -60,7 +60,7 @@ def denoise_series_file(
             channel_model(series, channel, job, settings, models, on_progress)
             for channel in range(series.channels)
         ]
-    done = Tally()
+    done, report = Tally(), series_report(series, channels, job, settings)
     images = partial(_denoised, series, channels, job, settings, done, on_progress)
     if job.shard is not None:
         assert job.output is not None
@@ -70,12 +70,11 @@ def denoise_series_file(
         for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
             parts.write(number, denoised)
         left = len(parts.missing())
-        if left:
-            done.note(f"{left} of {len(series)} images are not done yet by this or other parts")
-        else:
+        if left == 0:
             with series_output(job, series, settings) as write:
                 parts.join(lambda image: write(image, image, None))
             parts.remove()
+        report = replace(report, images_left=left)
     else:
         with series_output(job, series, settings) as write:
             for _, noisy, denoised, result in images(range(len(series))):
@@ -84,7 +83,6 @@ def denoise_series_file(
             if not settings.may_replace:
                 refuse_existing([job.save_model])
             save_models(job.save_model, channels[0].models)
-    report = series_report(series, channels, job, settings)
     return done.reported(report, time.perf_counter() - started)
 
 

@@ -17,18 +17,47 @@ from pathlib import Path
 from typing import Any
 
 from denoise import __version__
+from denoise.cli.jobs import FileJob
+from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
+from denoise.cli.shards import Shard
 from denoise.errors import ImageError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image, write_image
 from denoise.files.outputs import temporary_name, write_atomically
-from denoise.files.series import Series
+from denoise.files.series import Series, count_images
 from denoise.vae.saved import digest
 
 PLAN = "plan.json"
 # Settings that change no image.
 NO_MATTER = {"overwrite", "skip_existing", "max_pixels", "device", "strip", "frame"}
+
+
+def shared_out(job: FileJob, count: int) -> list[FileJob]:
+    """A job in at most `count` parts, if its file holds several images that can be done apart.
+
+    Returns
+    -------
+    jobs, one for each part; empty if it cannot be shared out
+    """
+    images = count_images(job.image)
+    alone = job.shard is None and not job.extras and job.reference is None
+    if not alone or images == 1 or job.output is None:
+        return []
+    parts = min(count, images)
+    return [replace(job, shard=Shard(number, parts)) for number in range(1, parts + 1)]
+
+
+def joined(reports: Sequence[FileReport]) -> FileReport:
+    """The report of a job by those of its parts."""
+    failed = [report for report in reports if report.status == "failed"]
+    if failed:
+        return failed[0]
+    notes = dict.fromkeys(note for report in reports for note in report.notes)
+    left = min(report.images_left or 0 for report in reports)
+    seconds = max(report.seconds or 0 for report in reports)
+    return replace(reports[-1], notes=tuple(notes), images_left=left, seconds=seconds)
 
 
 class SeriesParts:

@@ -44,10 +44,6 @@ class Tally:
             self._qualities.append(quality_of(opened.noisy, denoised, reference))
         self._last = result or self._last
 
-    def note(self, text: str) -> None:
-        """Say something of all images."""
-        self._notes[text] = None
-
     def reported(self, report: FileReport, seconds: float) -> FileReport:
         """The report with all that was counted."""
         noises = report.noises or tuple(self._noises)

@@ -149,15 +149,15 @@ def open_series(
             yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
 
 
-def holds_series(path: Path | None) -> bool:
-    """Whether a file holds several images; not if it cannot be read, or is standard input."""
+def count_images(path: Path | None) -> int:
+    """How many images a file holds; 1 if it cannot be read, or is a pipe."""
     if path is None or is_pipe(path):
-        return False
+        return 1
     try:
         with open_series(path) as series:
-            return series is not None and len(series) > 1
+            return 1 if series is None else len(series)
     except ImageError:
-        return False
+        return 1
 
 
 def series_format(path: Path | None, like: ImageFile) -> Format:
