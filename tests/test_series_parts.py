@@ -11,8 +11,10 @@ import tifffile
 from conftest import run_cli, step_image
 from typer.testing import CliRunner
 
+from denoise.cli.jobs import FileJob
 from denoise.cli.main import app
 from denoise.cli.series_parts import SeriesParts
+from denoise.cli.shards import Shard
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import to_8bit
 
@@ -123,3 +125,8 @@ def test_several_files_are_shared_out_as_a_whole() -> None:
     (report,) = [json.loads(line) for line in stdout.splitlines()]
     assert (report["input"], report["images"], report["shard"]) == ("in/b.tif", 8, "2/2")
     assert [path.name for path in Path("results").iterdir()] == ["b.tif"]
+
+
+def test_a_job_for_another_folder_keeps_its_part() -> None:
+    job = FileJob(Path("stack.tif"), Path("out.tif"), shard=Shard(2, 3)).absolute()
+    assert (job.shard, job.image) == (Shard(2, 3), Path.cwd() / "stack.tif")

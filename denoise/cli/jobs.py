@@ -93,7 +93,10 @@ class FileJob:
     def absolute(self) -> FileJob:
         """The same job for a process in another folder."""
         paths = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: path.absolute() for name, path in paths.items() if path})
+        return replace(
+            self,
+            **{name: path.absolute() for name, path in paths.items() if isinstance(path, Path)},
+        )
 
     @property
     def in_place(self) -> bool:
