@@ -109,7 +109,7 @@ def denoise_series(
     ----------
     images : (height, width) or (height, width, C) each, taken as they are needed
     temporal : so many images before and after an image help it, which have to be frames of one
-        scene, in their order; takes a little over twice the time of refinement, and holds
+        scene, in their order; takes some three times the time of refinement, and holds
         2 · temporal + 1 images
     data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
 

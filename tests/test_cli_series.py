@@ -84,7 +84,7 @@ def test_the_user_may_name_the_axes() -> None:
     assert report("stack.tif", *SIGMA, "--axes", "tzyx", "-o", "z.tif")["axes"] == {"T": 3, "Z": 2}
     code, _, stderr = run_cli("stack.tif", "--axes", "TYX")
     assert code == 1
-    assert "stack.tif: axes TYX do not fit: its images lie along 2 axes of length 3x2" in stderr
+    assert "stack.tif: axes TYX do not fit: it holds 3x2 images, one letter for each" in stderr
     for wrong in ("", "T1", "TTYX"):
         assert run_cli("stack.tif", "--axes", wrong)[0] == 2
 
@@ -121,7 +121,7 @@ def test_quality_is_the_mean_over_images() -> None:
     Path("short.tif").write_bytes(tiff_bytes(np.stack([clean] * 5), photometric="minisblack"))
     code, _, stderr = run_cli("stack.tif", *SIGMA, "--reference", "short.tif", "-o", "c.tif")
     assert (code, Path("c.tif").exists()) == (1, False)
-    assert "has no frame 6; --frame must lie in 1..5" in stderr
+    assert "short.tif: holds 5 images, but stack.tif 6; give a reference of as many" in stderr
 
 
 def test_residual_and_uncertainty_hold_as_many_images() -> None:
@@ -256,10 +256,79 @@ def test_frames_help_each_other_within_their_channel_and_depth() -> None:
     )
 
 
-def test_what_does_not_go_with_frames_that_help_each_other_is_refused() -> None:
-    for more in (["--model-per-frame"], ["--method", "nl-means"], ["--shard", "1/2"]):
-        code, _, stderr = run_cli("stack.tif", *SIGMA, "--temporal", "1", *more)
-        assert code != 0
-        assert "stack.tif: " in stderr
-        assert "help each other with --temporal" in stderr
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--model-per-frame"], "--model-per-frame cannot be used with --temporal"),
+        (["--frame", "2"], "--frame cannot be used with --temporal"),
+        (["--method", "nl-means"], "--temporal cannot be used with --method nl-means"),
+        (["--preset", "paper"], "--temporal works in the refinement, which paper lacks; use an"),
+        (["--shard", "1/2"], "stack.tif: its images help each other with --temporal, so that th"),
+    ],
+)
+def test_what_does_not_go_with_frames_that_help_each_other_is_refused(
+    more: list[str], reason: str
+) -> None:
+    code, _, stderr = run_cli("stack.tif", *SIGMA, "--temporal", "1", *more)
+    assert code != 0
+    assert reason in " ".join(stderr.replace("│", "").split())
     assert run_cli("stack.tif", "--temporal", "17")[0] == 2
+    assert [path.name for path in Path().iterdir()] == ["stack.tif"]
+
+
+def test_an_image_that_no_other_can_help_is_told() -> None:
+    Path("one.tif").write_bytes(tiff_bytes(noisy_stack()))
+    (note,) = report("one.tif", *SIGMA, "--temporal", "1")["notes"]
+    assert note.startswith("it is one image, which no other can help")
+
+
+def test_files_of_the_user_beside_a_result_stay() -> None:
+    for name in ("r.tif", "m.npz"):
+        Path(name).write_bytes(b"mine")
+    Path("t.tif").write_bytes(tiff_bytes(noisy_stack(3), photometric="minisblack"))
+    extras = ["--residual", "r.npy", "--save-model", "m.npz"]
+    np.save("r.npy", np.zeros((3, 4)))
+    before = Path("r.npy").read_bytes()
+    options = ["t.tif", *SIGMA, *extras, "--skip-existing"]
+    assert report(*options)["status"] == "done"
+    assert (Path("r.npy").read_bytes(), Path("m.npz").read_bytes()) == (before, b"mine")
+    assert report(*options)["status"] == "skipped"
+    Path("r.npy").unlink()
+    written = Path("t_denoised.tif").stat().st_mtime_ns
+    assert report(*options)["status"] == "done"
+    assert Path("t_denoised.tif").stat().st_mtime_ns == written
+    assert np.load("r.npy").shape == (3, 24, 24)
+
+
+def test_a_damaged_result_is_made_anew() -> None:
+    stack = tiff_bytes(noisy_stack(3), compression="zlib", photometric="minisblack")
+    Path("t.tif").write_bytes(stack)
+    assert report("t.tif", *SIGMA)["status"] == "done"
+    whole = Path("t_denoised.tif").read_bytes()
+    with tifffile.TiffFile("t_denoised.tif") as file:
+        start = file.pages[1].dataoffsets[0]  # type: ignore[union-attr]
+    damaged = bytearray(whole)
+    damaged[start : start + 40] = bytes(40)
+    Path("t_denoised.tif").write_bytes(damaged)
+    assert report("t.tif", *SIGMA, "--skip-existing")["status"] == "done"
+    assert Path("t_denoised.tif").read_bytes() == whole
+
+
+def test_images_of_one_value_take_no_part_in_the_noise() -> None:
+    stack = noisy_stack(5, sigma=10)
+    Path("all.tif").write_bytes(tiff_bytes(stack, photometric="minisblack"))
+    with_flat = np.insert(stack, [0, 3], 50, axis=0)
+    Path("flat.tif").write_bytes(tiff_bytes(with_flat, photometric="minisblack"))
+    assert report("flat.tif")["sigma"] == report("all.tif")["sigma"]
+    np.testing.assert_array_equal(tifffile.imread("flat_denoised.tif")[[0, 4]], 50)
+
+
+def test_axes_named_by_the_user_hold_for_one_image_and_for_the_result() -> None:
+    stack = noisy_stack(5)[:, :20]
+    np.save("yxt.npy", np.moveaxis(stack, 0, -1))
+    options = ["yxt.npy", *SIGMA, "--axes", "YXT"]
+    report(*options, "--frame", "2", "-o", "second.npy")
+    assert np.load("second.npy").shape == (20, 24)
+    report(*options, "-o", "all.npy")
+    assert np.load("all.npy").shape == (20, 24, 5)
+    assert report(*options, "-o", "all.npy", "--skip-existing")["status"] == "skipped"

@@ -155,3 +155,11 @@ def test_no_more_frames_are_taken_than_are_needed() -> None:
     assert list(near) == [([0, 1, 2], 1), ([1, 2, 3], 1), ([2, 3, 4], 1), ([3, 4], 1)]
     assert list(neighbourhoods([7], 2)) == [([7], 0)]
     assert list(neighbourhoods([7, 8], 0)) == [([7], 0), ([8], 0)]
+
+
+def test_images_lower_than_a_step_between_blocks_are_covered() -> None:
+    scene = np.linspace(50, 200, 7 * 40).reshape(7, 40)
+    frames = series([scene] * 3)
+    for image in refine_frames(frames, 1, SMALL):
+        assert image.isfinite().all()
+        assert image.shape == (7, 40, 1)

@@ -138,7 +138,7 @@ def test_axes_are_named_by_the_user_or_else_by_the_file() -> None:
     assert named_axes("zc", (4, 2)) == (("Z", 4), ("C", 2))
     assert named_axes("TYXS", (4,)) == (("T", 4),)
     for wrong in ("TZCYX", "YX", "TTYX", "TXYX"):
-        with pytest.raises(ImageError, match="do not fit: its images lie along 2 axes of length 2"):
+        with pytest.raises(ImageError, match="do not fit: it holds 2x3 images, one"):
             named_axes(wrong, (2, 3))
     # OME counts the samples of a colour pixel; a description may be wrong altogether.
     assert fitting_axes((("T", 5), ("C", 3)), 5) == (("T", 5),)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import run_cli, step_image
+from image_samples import tiff_bytes
 from typer.testing import CliRunner
 
 from denoise.cli.jobs import FileJob
@@ -43,7 +44,7 @@ def test_parts_in_any_order_give_the_same_bytes(count: int, expected: bytes) -> 
         code, _, stderr = do_part(f"{number}/{count}")
         assert code == 0, stderr
     assert Path("out.tif").read_bytes() == expected
-    assert not Path("out.tif.parts").exists()
+    assert not Path(".out.tif.parts").exists()
 
 
 def test_a_part_that_was_killed_goes_on(expected: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_a_part_that_was_killed_goes_on(expected: bytes, monkeypatch: pytest.Mon
     found = CliRunner().invoke(app, ["finish", *options])
     assert found.exit_code == 1
     assert "out.tif is missing, images 2, 4, 5, 6, 7, 8 of it are not done" in found.stdout
-    times = {path: path.stat().st_mtime_ns for path in Path("out.tif.parts").glob("0*")}
+    times = {path: path.stat().st_mtime_ns for path in Path(".out.tif.parts").glob("0*")}
     assert ", 4 images left to other parts -> out.tif" in do_part("1/2")[1]
     assert {path: path.stat().st_mtime_ns for path in times} == times  # these were not done again
     assert do_part("2/2")[0] == 0
@@ -72,7 +73,7 @@ def test_a_part_that_was_killed_goes_on(expected: bytes, monkeypatch: pytest.Mon
 
 def test_all_parts_have_to_agree() -> None:
     assert do_part("1/2", "--json")[0] == 0
-    plan = Path("out.tif.parts/plan.json")
+    plan = Path(".out.tif.parts/plan.json")
     before = plan.read_bytes()
     code, _, stderr = run_cli("stack.tif", "--sigma", "9", "-o", "out.tif", "--shard", "2/2")
     assert code == 1
@@ -81,12 +82,12 @@ def test_all_parts_have_to_agree() -> None:
     plan.write_text("{}")
     code, _, stderr = do_part("2/2")
     assert code == 1
-    assert "plan.json: cannot be used: 'images'; remove out.tif.parts" in stderr
+    assert "plan.json: cannot be used: 'files'; remove .out.tif.parts" in stderr
 
 
 def test_a_damaged_part_is_named(expected: bytes) -> None:
     do_part("1/2")
-    part = Path("out.tif.parts/000003.tif")
+    part = Path(".out.tif.parts/000003.tif")
     part.write_bytes(part.read_bytes()[:100])
     code, _, stderr = do_part("2/2")
     assert code == 1
@@ -106,7 +107,51 @@ def test_processes_share_out_the_images_of_a_single_file() -> None:
     (report,) = [json.loads(line) for line in stdout.splitlines()]
     assert (report["images"], report["images_left"]) == (8, 0)
     assert Path("two.tif").read_bytes() == Path("one.tif").read_bytes()
-    assert not Path("two.tif.parts").exists()
+    assert not Path(".two.tif.parts").exists()
+
+
+def test_parts_of_other_files_are_not_joined() -> None:
+    options = [*SIGMA, "--method", "blur", "-o", "out.tif"]
+    assert run_cli("stack.tif", *options, "--shard", "1/2")[0] == 0
+    stack = tifffile.imread("stack.tif")
+    tifffile.imwrite("stack.tif", 255 - stack, imagej=True, metadata={"axes": "TCYX"})
+    code, _, stderr = run_cli("stack.tif", *options, "--shard", "2/2")
+    assert code == 1
+    assert "images were done with other files; use the same file" in stderr
+
+
+def test_images_without_a_plan_are_of_another_time(expected: bytes) -> None:
+    folder = Path(".out.tif.parts")
+    folder.mkdir()
+    (folder / "000001.tif").write_bytes(tiff_bytes(np.zeros((24, 24), np.uint8)))
+    assert do_part("1/1")[0] == 0
+    assert Path("out.tif").read_bytes() == expected
+
+
+def test_a_part_that_comes_late_finds_the_result(expected: bytes) -> None:
+    write, joined = SeriesParts.write, []
+
+    def late(self: SeriesParts, number: int, denoised: ImageFile) -> None:
+        if not joined:  # another machine does all of it meanwhile
+            joined.append(number)
+            assert do_part("1/1")[0] == 0
+        write(self, number, denoised)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SeriesParts, "write", late)
+        code, stdout, stderr = do_part("1/2")
+    assert code == 0, stderr
+    assert "left to other parts" not in stdout
+    assert Path("out.tif").read_bytes() == expected
+    assert not Path(".out.tif.parts").exists()
+
+
+def test_the_input_is_not_replaced_by_parts() -> None:
+    code, _, stderr = run_cli(
+        "stack.tif", *SIGMA, "-o", "stack.tif", "--overwrite", "--shard", "1/2"
+    )
+    assert code == 1
+    assert "stack.tif: is the input; --shard needs another output" in stderr
 
 
 @pytest.mark.parametrize("option", ["--reference", "--residual"])

@@ -81,7 +81,7 @@ def whole_files(job: FileJob, noisy: ImageFile | Series, settings: Settings) -> 
     if output is None:
         return frozenset(whole)
     if isinstance(noisy, Series):
-        found = is_whole_series(output, noisy, max_pixels=limit)
+        found = is_whole_series(output, noisy, axes=settings.axes, max_pixels=limit)
     else:
         found = is_whole(output, noisy, max_pixels=limit)
     return frozenset({*whole, output} if found else whole)
@@ -113,16 +113,22 @@ def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
     return True
 
 
-def is_whole_series(path: Path, series: Series, *, max_pixels: int | None) -> bool:
+def is_whole_series(
+    path: Path, series: Series, *, axes: str | None, max_pixels: int | None
+) -> bool:
     """Whether the result of a series is there; see `is_whole`."""
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         return False
+    same_format = path.suffix.lower() == series.path.suffix.lower()
     try:
-        with open_series(path, max_pixels=max_pixels) as found:
+        with open_series(path, axes=axes if same_format else None, max_pixels=max_pixels) as found:
             count = 1 if found is None else len(found)
             if found is None or count != len(series):
                 raise _not_ours(path, f"holds {count} images, not {len(series)}")
-            shapes = {found.read(number).pixels.shape for number in range(count)}
+            try:
+                shapes = {found.read(number).pixels.shape for number in range(count)}
+            except DamagedImageError:
+                return False
     except DamagedImageError:
         raise _not_ours(path, "is damaged, and not known to be a result of this file") from None
     except ImageError as error:

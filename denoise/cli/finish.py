@@ -34,7 +34,7 @@ def finish(files: Files, settings: Settings, run: RunOptions) -> int:
         from denoise.cli.plan import plan_jobs
         from denoise.files.outputs import check_output
 
-    plan = plan_jobs(files, run.shard)
+    plan = plan_jobs(files, run.shard, frame=settings.frame)
     if plan.index is not None:
         check_output(plan.index, EXTRAS["report"], overwrite=settings.may_replace)
     for problem in plan.problems:

@@ -68,7 +68,7 @@ def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs
 
-    plan = plan_jobs(files, run.shard)
+    plan = plan_jobs(files, run.shard, frame=settings.frame)
     return run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
 
 

@@ -57,8 +57,11 @@ def denoise_file(
         if job.output is not None and kept.issuperset(job.outputs):
             return FileReport(job.input_name, job.output_name, "skipped")
         if isinstance(noisy, Series):
-            return denoise_series_file(noisy, job, settings, started, on_progress)
+            return denoise_series_file(noisy, job, settings, started, on_progress, kept)
     opened = open_image(noisy, job, settings)
+    if settings.temporal > 0:
+        note = "it is one image, which no other can help; --temporal is for files of several"
+        opened = replace(opened, notes=(*opened.notes, note))
     result = denoise_opened(opened, job, settings, started, on_progress)
     return write_outputs(opened, result, job, settings, started, kept)
 

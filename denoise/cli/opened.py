@@ -67,10 +67,11 @@ def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series]
         If it cannot be read.
     """
     source, name, limit = source_of(job), job.input_name, settings.max_pixels
-    if settings.frame is None:
+    if settings.frame is None or settings.axes is not None:
         with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
             if series is not None:
-                yield series if len(series) > 1 else series.first
+                whole = settings.frame is None and len(series) > 1
+                yield series if whole else series.alone(settings.frame)
                 return
     yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
 

@@ -16,7 +16,7 @@ from denoise.cli.shared_options import JSON
 from denoise.cli.values import parse_cluster
 from denoise.errors import OptionError
 from denoise.options import OWN_MODEL
-from denoise.presets import check_decoder
+from denoise.presets import check_decoder, preset
 
 PIPE = "-"
 
@@ -140,8 +140,8 @@ class RunOptions:
         None,
         metavar="K/N",
         parser=parse_shard,
-        help="Do part K of N of the images, the others on other machines; auto takes both numbers"
-        " from a Slurm job array.",
+        help="Do part K of N of the images, or of those in a single file, the others on other"
+        " machines; auto takes both numbers from a Slurm job array.",
     )
     cluster: str | None = option(
         GENERAL,
@@ -182,8 +182,9 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
             method,
             settings.method.kind != "ours",
             "--decoder --time-budget --learn-sigma/--fix-sigma --curve --uncertainty --save-model"
-            " --load-model --show-model",
+            " --load-model --show-model --temporal",
         ),
+        ("--temporal", settings.temporal > 0, "--frame --model-per-frame"),
         (method, settings.method.kind in ("network", "classic"), "--epochs --training-patches"),
         ("--time-budget", given["--time-budget"], "--epochs"),
         ("--skip-existing", settings.skip_existing, "--overwrite"),
@@ -200,7 +201,12 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
         for name in excluded.split():
             if holds and given[name]:
                 raise OptionError(f"{name} cannot be used with {cause}")
-    check_decoder(settings.method.name, settings.decoder)
+    name, decoder = settings.method.name, settings.decoder
+    check_decoder(name, decoder)
+    if settings.temporal > 0 and preset(name, decoder=decoder).refinement is None:
+        raise OptionError(
+            f"--temporal works in the refinement, which {name} lacks; use another --preset"
+        )
     if files.to_stdout and (sys.stdout is None or sys.stdout.isatty()):
         raise OptionError("an image does not go to a terminal; use -o FILE or a pipe")
 

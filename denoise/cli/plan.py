@@ -42,13 +42,13 @@ class Plan:
     index: Path | None = None
     part: str | None = None
 
-    def part_of(self, shard: Shard) -> Plan:
+    def part_of(self, shard: Shard, *, by_images: bool) -> Plan:
         """What one of several machines will do; none of them writes the list of all pages.
 
         Jobs are shared out in the order of their results, since a shell sorts `*.png` by its
-        locale, and a single file of several images by its images.
+        locale, and a single file of several images by its images, if all are meant.
         """
-        if len(self.jobs) == 1 and count_images(self.jobs[0].image) > 1:
+        if by_images and len(self.jobs) == 1 and count_images(self.jobs[0].image) > 1:
             jobs = [replace(self.jobs[0], shard=shard)]
             return replace(self, jobs=jobs, part=f"part {shard.number} of {shard.count}")
         jobs = list(shard.part(sorted(self.jobs, key=lambda job: job.output_name)))
@@ -62,8 +62,12 @@ class Plan:
         return replace(self, jobs=jobs, warnings=warnings, index=None, part=part)
 
 
-def plan_jobs(files: Files, shard: Shard | None = None) -> Plan:
+def plan_jobs(files: Files, shard: Shard | None = None, *, frame: int | None = None) -> Plan:
     """One job for each image that a command means, or for those of a shard; all are checked.
+
+    Parameters
+    ----------
+    frame : which image of each file is meant; None for all
 
     Raises
     ------
@@ -82,7 +86,9 @@ def plan_jobs(files: Files, shard: Shard | None = None) -> Plan:
         raise PlanError("one image at a time goes through a pipe")
     plan = _piped(files, extras) if files.piped else _found(files, extras, several=several)
     _check_collisions(plan)
-    return plan if shard is None else plan.part_of(shard)
+    if shard is None:
+        return plan
+    return plan.part_of(shard, by_images=frame is None)
 
 
 def _piped(files: Files, extras: dict[str, str]) -> Plan:

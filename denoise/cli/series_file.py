@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
@@ -18,10 +19,10 @@ from denoise.cli.series_parts import SeriesParts
 from denoise.cli.series_report import Tally, series_report
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
-from denoise.errors import OptionError, OutputError
+from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
-from denoise.files.series import Series
+from denoise.files.series import Series, count_images
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models, save_models
@@ -36,6 +37,7 @@ def denoise_series_file(
     settings: Settings,
     started: float,
     on_progress: Callable[[Progress], None],
+    kept: frozenset[Path],
 ) -> FileReport:
     """Denoise all images of a file, and write them into one file.
 
@@ -45,6 +47,7 @@ def denoise_series_file(
     Parameters
     ----------
     started : by `time.perf_counter`
+    kept : files that are there and stay
 
     Raises
     ------
@@ -52,6 +55,7 @@ def denoise_series_file(
         With a message that names the file, the image in it if it is one, and what to do.
     """
     _check_possible(series, job, settings)
+    job = job.without_extras(kept)
     with named(job.input_name):
         models: tuple[LearnedVAE, ...] = ()
         if job.load_model is not None:
@@ -65,18 +69,22 @@ def denoise_series_file(
     if job.shard is not None:
         assert job.output is not None
         parts = SeriesParts(job.output, series)
-        parts.agree(channels, settings)
+        parts.agree(channels, job, settings)
         mine = set(job.shard.part(range(len(series))))
         for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
             parts.write(number, denoised)
-        left = len(parts.missing())
-        if left == 0:
-            with series_output(job, series, settings) as write:
-                parts.join(lambda image: write(image, image, None))
+        left = 0 if parts.are_joined else len(parts.missing())
+        if left == 0 and not parts.are_joined:
+            try:
+                with series_output(job, series, settings) as write:
+                    parts.join(lambda image: write(image, image, None))
+            except (ImageError, OutputError):
+                if not parts.are_joined:  # by another part, at the same time
+                    raise
             parts.remove()
         report = replace(report, images_left=left)
     else:
-        with series_output(job, series, settings) as write:
+        with series_output(job, series, settings, kept) as write:
             for _, noisy, denoised, result in images(range(len(series))):
                 write(noisy, denoised, result)
         if job.save_model is not None:
@@ -160,6 +168,13 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
             f"{job.input_name}: holds {len(series)} images, and --time-budget is about one; choose"
             " it with --frame, or a --preset"
         )
+    if job.reference is not None and count_images(job.reference) not in (1, len(series)):
+        raise ImageError(
+            f"{job.reference}: holds {count_images(job.reference)} images, but {job.input_name}"
+            f" {len(series)}; give a reference of as many, or of one"
+        )
+    if job.shard is not None and job.in_place:
+        raise OutputError(f"{job.output}: is the input; --shard needs another output")
     if job.shard is not None and (job.output is None or job.extras or job.reference):
         raise OutputError(
             f"{job.input_name}: its parts are joined to one file; leave out --reference and what"
@@ -169,10 +184,5 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
         raise OptionError(
             f"{job.input_name}: its images help each other with --temporal, so that they are not"
             " shared out; leave out one of --shard and --temporal"
-        )
-    if settings.temporal > 0 and (settings.model_per_frame or settings.method.kind != "ours"):
-        raise OptionError(
-            f"{job.input_name}: images with one model help each other with --temporal; leave out"
-            " --model-per-frame and other methods"
         )
     check_series_output(job, series.first)

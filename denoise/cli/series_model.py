@@ -15,6 +15,7 @@ from denoise.cli.file_noise import Observed, observe, units_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.mask import marked_pixels, with_missing
 from denoise.cli.settings import Settings
+from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK, with_equal_channels
 from denoise.files.series import Series
@@ -26,6 +27,8 @@ from denoise.vae.learned import LearnedVAE
 # Noise is measured, and the model learned, on parts of at most so many images of a channel, which
 # have at most so many pixels together.
 MOST_PARTS, MOST_PIXELS = 16, 2**22
+# What to try where no noise is found.
+ALL_TOGETHER = "noise was looked for in all images together; --model-per-frame does in each"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def channel_model(
     own = replace(settings, sigma=None, sensor=None)
     if seen.noise is None:
         own = replace(own, sigma=0.0)
+        seen = replace(seen, remarks=(*seen.remarks, ALL_TOGETHER))
     else:
         own = replace(own, noise=(seen.noise, units_of(first)))
     if seen.to_remove is None or settings.method.kind != "ours":
@@ -110,6 +114,11 @@ def channel_model(
         image = seen.image.pixels
         if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
             return with_equal_channels(image)
+        if model.models[0].channels == 1 and image.ndim == 3:
+            raise ImageError(
+                f"{seen.image.path} is in colour, but those that were learned from are gray; use"
+                " --model-per-frame"
+            )
         return image
 
     def denoise(images: Iterable[Observed]) -> Iterator[DenoiseResult | None]:
@@ -154,7 +163,14 @@ def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> li
         here = slice(top, top + side), slice(left, left + side)
         void = None if image.void is None else image.void[here]
         parts.append(replace(image, pixels=image.pixels[here], alpha=None, void=void))
-    return parts
+    return [part for part in parts if not _is_blank(part)] or parts
+
+
+def _is_blank(image: ImageFile) -> bool:
+    """Whether there is no picture, or all its values are equal."""
+    values = image.pixels[image.picture]
+    values = values[~np.isnan(values)]
+    return values.size == 0 or bool(values.min() == values.max())
 
 
 def _joined(parts: Sequence[ImageFile]) -> ImageFile:

@@ -35,8 +35,10 @@ def check_series_output(job: FileJob, like: ImageFile) -> None:
 
 
 @contextmanager
-def series_output(job: FileJob, series: Series, settings: Settings) -> Iterator[Write]:
-    """Opens all files of a job; yields the function that appends an image to each.
+def series_output(
+    job: FileJob, series: Series, settings: Settings, kept: frozenset[Path] = frozenset()
+) -> Iterator[Write]:
+    """Opens all files of a job but those that are kept; yields what appends an image to each.
 
     Raises
     ------
@@ -54,21 +56,22 @@ def series_output(job: FileJob, series: Series, settings: Settings) -> Iterator[
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
         like = series.first
-        write_result = appends(job.output, like, strip=settings.strip)
-        more = {
-            path: appends(path, _exact(path, _differences(like)), strip=True)
-            for path in (job.residual, job.uncertainty)
-            if path is not None
-        }
+        append: dict[Path | None, Callable[[ImageFile], None]] = {}
+        if job.output not in kept:
+            append[job.output] = appends(job.output, like, strip=settings.strip)
+        for path in (job.residual, job.uncertainty):
+            if path is not None:
+                append[path] = appends(path, _exact(path, _differences(like)), strip=True)
 
         def write(noisy: ImageFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-            write_result(denoised)
+            if job.output not in kept:
+                append[job.output](denoised)
             if job.residual is not None:
-                more[job.residual](_exact(job.residual, residual(noisy, denoised)))
+                append[job.residual](_exact(job.residual, residual(noisy, denoised)))
             if job.uncertainty is not None:
                 sigma = None if result is None else result.uncertainty
                 values = np.zeros_like(_differences(noisy)) if sigma is None else sigma
-                more[job.uncertainty](_exact(job.uncertainty, values))
+                append[job.uncertainty](_exact(job.uncertainty, values))
 
         yield write
         if not settings.may_replace:

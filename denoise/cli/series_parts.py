@@ -23,6 +23,7 @@ from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
 from denoise.errors import ImageError, OutputError
+from denoise.files.bytes import fingerprint
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image, write_image
 from denoise.files.outputs import temporary_name, write_atomically
@@ -69,10 +70,10 @@ class SeriesParts:
     """
 
     def __init__(self, output: Path, series: Series) -> None:
-        self.folder = output.with_name(f"{output.name}.parts")
+        self.folder = output.with_name(f".{output.name}.parts")  # hidden from later runs
         self._series = series
 
-    def agree(self, channels: Sequence[ChannelModel], settings: Settings) -> None:
+    def agree(self, channels: Sequence[ChannelModel], job: FileJob, settings: Settings) -> None:
         """Write the plan, or find out whether this machine goes by the one that is there.
 
         Raises
@@ -80,8 +81,11 @@ class SeriesParts:
         OutputError
             If it does not, or the plan cannot be read or written.
         """
-        ours = json.dumps(_plan(self._series, channels, settings), indent=1, sort_keys=True)
+        plan = _plan(self._series, channels, job, settings)
+        ours = json.dumps(plan, indent=1, sort_keys=True)
         path = self.folder / PLAN
+        if not path.exists():  # images without a plan are of another time
+            self.remove()
         new = temporary_name(path).with_suffix(".new")
         write_atomically(new, ours.encode())
         try:
@@ -103,8 +107,15 @@ class SeriesParts:
         """Images that are not done, from 0."""
         return [number for number in range(len(self._series)) if not self._path(number).exists()]
 
+    @property
+    def are_joined(self) -> bool:
+        """Whether another part has found all images done, and written the result."""
+        return not (self.folder / PLAN).exists()
+
     def write(self, number: int, denoised: ImageFile) -> None:
         """Keep an image that is done."""
+        if self.are_joined:
+            return
         write_image(self._path(number), denoised.pixels, like=denoised, strip=True, overwrite=True)
 
     def join(self, write: Callable[[ImageFile], None]) -> None:
@@ -141,11 +152,17 @@ def _put_first(new: Path, path: Path) -> None:
             new.replace(path)
 
 
-def _plan(series: Series, channels: Sequence[ChannelModel], settings: Settings) -> dict[str, Any]:
+def _plan(
+    series: Series, channels: Sequence[ChannelModel], job: FileJob, settings: Settings
+) -> dict[str, Any]:
     """What has to be the same on all machines, by the words for it."""
     names = [one.name for one in fields(settings) if one.name not in NO_MATTER]
     return {
         "images": [len(series), dict(series.axes), series.first.description],
+        "files": [
+            None if path is None else fingerprint(path)
+            for path in (job.image, job.mask, job.load_model)
+        ],
         "options": {name: str(getattr(settings, name)) for name in names},
         "noise": [None if one.noise is None else one.noise.report() for one in channels],
         "models": [digest((*one.models, *one.second)) for one in channels],

@@ -70,9 +70,9 @@ def named_axes(names: str, lengths: tuple[int, ...]) -> Axes:
     distinct = len(set(outer)) == len(outer) and not set(outer) & set("YXS") and outer.isalpha()
     if len(outer) != len(lengths) or not distinct:
         known = "x".join(str(length) for length in lengths)
+        along = f"{known} images, one letter for each number" if lengths else "one image"
         raise ImageError(
-            f"axes {names} do not fit: its images lie along {len(lengths)} axes of length {known};"
-            " give a letter for each, such as T, Z or C, and then YX"
+            f"axes {names} do not fit: it holds {along}; letters are such as T, Z or C, and then YX"
         )
     return tuple(zip(outer, lengths, strict=True))
 

@@ -25,6 +25,7 @@ from denoise.files.formats import (
 )
 from denoise.files.image_file import ImageFile
 from denoise.files.images import HEAD
+from denoise.files.limits import check_frame
 from denoise.files.pages import Axes, Pages
 from denoise.files.samples import quantised
 
@@ -95,11 +96,22 @@ class Series:
             )
         return image
 
-    def _read(self, number: int) -> ImageFile:
+    def alone(self, frame: int | None) -> ImageFile:
+        """One image by itself, without what the file says of all of them; see `read_image`.
+
+        Parameters
+        ----------
+        frame : from 1; None if there is only one
+        """
+        with errors_explained(str(self.path), self.format):
+            number = check_frame(frame, len(self))
+        return self._read(number, whole_file=len(self) == 1)
+
+    def _read(self, number: int, *, whole_file: bool = True) -> ImageFile:
         place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
         name = f"{self.path}{place}"
         with errors_explained(name, self.format):
-            decoded = self._pages.decode(number, self._max_pixels, whole_file=True)
+            decoded = self._pages.decode(number, self._max_pixels, whole_file=whole_file)
             return as_image_file(Path(name), self.format, decoded)
 
 

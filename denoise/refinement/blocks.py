@@ -34,7 +34,9 @@ def find_blocks(frames: Sequence[Tensor], at: int, size: int) -> Tensor:
     (F, N) int64, numbers of patches of each frame, counted row by row from the top left
     """
     _, height, width = frames[at].shape
-    rows, columns = (every(STRIDE, side - size + 1, frames[at].device) for side in (height, width))
+    rows, columns = (
+        every(min(STRIDE, size), side - size + 1, frames[at].device) for side in (height, width)
+    )
     own = rows[:, None] * (width - size + 1) + columns
 
     def find(others: Sequence[Tensor]) -> list[Tensor]:

@@ -151,7 +151,8 @@ def mismatch(
     ----------
     noisy, estimates : (N, F, D) float, blocks of F frames
     at : the number of the one frame
-    noise_left : variance of the noise of the estimates
+    noise_left : the share of the noise that is left in the estimates, of its standard deviation; it
+        is taken for the variance, which is larger, to be on the safe side
     channels : the last of the axes that make D
 
     Returns
