@@ -9,13 +9,14 @@ patches of the whole image do, and take their random numbers from the place in i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from denoise.errors import ImageError
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
@@ -27,6 +28,8 @@ from denoise.vae.learned import LearnedVAE
 # Side of a core and width of the halo, in pixels. How little is left of seams is measured in
 # docs/large.md.
 CORE, HALO = 1536, 96
+# Images of more pixels are denoised in tiles.
+LARGE = 2**22
 # The model is learned on parts from each cell of a grid of so many rows and columns, of at most
 # this side.
 GRID, PART_SIDE = 4, 512
@@ -143,8 +146,15 @@ def denoise_tiles(
         As of `denoise_image`.
     """
     for tile in tiles_of(image.shape, model.options, core=core, halo=halo):
+        pixels = np.asarray(image[tile.seen])
+        if np.isnan(pixels).all():
+            rows, columns = tile.seen
+            raise ImageError(
+                f"holds no value at all in rows {rows.start + 1} to {rows.stop}, columns"
+                f" {columns.start + 1} to {columns.stop}: so large a hole cannot be filled in"
+            )
         result = denoise_with_model(
-            image[tile.seen],
+            pixels,
             model,
             place=place_of(tile, image.shape),
             data_range=data_range,
@@ -155,6 +165,12 @@ def denoise_tiles(
         sigma = result.uncertainty
         cut = None if sigma is None else tile.cut(sigma)
         yield tile, replace(result, image=tile.cut(result.image), uncertainty=cut)
+
+
+def is_large(image: ArrayLike, noise: float | Noise) -> bool:
+    """Whether an image is better denoised in tiles: without noise there are only holes to fill."""
+    known = noise if isinstance(noise, float | int) else noise.stabilised_sigma
+    return known > 0 and math.prod(np.shape(image)[:2]) > LARGE
 
 
 def place_of(tile: Tile, shape: tuple[int, ...]) -> Place:
@@ -180,7 +196,7 @@ def drawn_parts(shape: tuple[int, ...], seed: int = 0) -> list[Area]:
 
 
 def denoise_in_tiles(
-    image: NDArray[Any],
+    image: ArrayLike,
     noise: float | Noise,
     *,
     core: int = CORE,
@@ -189,7 +205,7 @@ def denoise_in_tiles(
     overrides: Overrides = NO_OVERRIDES,
     options: DenoiseOptions | None = None,
     data_range: float | None = None,
-    models: tuple[LearnedVAE, ...] = (),
+    models: Sequence[LearnedVAE] = (),
     with_uncertainty: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -208,7 +224,8 @@ def denoise_in_tiles(
     ImageError, OptionError, DeviceError, TrainingError
         As of `denoise_image`.
     """
-    parts = np.stack([image[area] for area in drawn_parts(image.shape, seed)])
+    pixels = np.asarray(image)
+    parts = np.stack([pixels[area] for area in drawn_parts(pixels.shape, seed)])
     model = learn_series(
         parts,
         noise,
@@ -222,9 +239,9 @@ def denoise_in_tiles(
         device=device,
         on_progress=on_progress,
     )
-    count = len(tiles_of(image.shape, model.options, core=core, halo=halo))
+    count = len(tiles_of(pixels.shape, model.options, core=core, halo=halo))
     tiles = denoise_tiles(
-        image,
+        pixels,
         model,
         core=core,
         halo=halo,
@@ -236,8 +253,8 @@ def denoise_in_tiles(
     denoised, sigma, seconds = None, None, dict[str, float]()
     for done, (tile, result) in enumerate(tiles, start=1):
         if denoised is None:
-            denoised = np.empty(image.shape, result.image.dtype)
-            sigma = np.empty(image.shape, np.float32) if with_uncertainty else None
+            denoised = np.empty(pixels.shape, result.image.dtype)
+            sigma = np.empty(pixels.shape, np.float32) if with_uncertainty else None
         denoised[tile.core] = result.image
         if sigma is not None and result.uncertainty is not None:
             sigma[tile.core] = result.uncertainty

@@ -191,6 +191,7 @@ def _report(
         learned_sigma=output.learned_sigma,
         elbo=output.elbo_history[-1] if output.elbo_history else None,
         device=output.device,
+        tiles=output.tiles,
         diagnostics=output.diagnostics or None,
         settings=None if output.options is None else asdict(output.options),
     )

@@ -32,6 +32,7 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
+    tiles : in how many a large image was denoised
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
     noises : of a file of several images, the noise of each channel, or of each image if they have
@@ -59,6 +60,7 @@ class FileReport:
     dtype: str | None = None
     images: int | None = None
     axes: dict[str, int] | None = None
+    tiles: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
     sigma_source: Literal["given", "estimated"] | None = None
@@ -94,6 +96,8 @@ class FileReport:
         if self.images is not None:
             axes = "".join(f" {name}{length}" for name, length in (self.axes or {}).items())
             parts.append(f"{self.images} images ({axes.strip()})")
+        if self.tiles is not None:
+            parts.append(f"in {self.tiles} tiles")
         if self.dtype != "uint8":
             parts.append(str(self.dtype))
         if self.device is not None:
