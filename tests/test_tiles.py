@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import TINY, TINY_AMPLITUDE, step_image
 
-from denoise.noise.interface import Noise
 from denoise.noise.gaussian import GaussianNoise
+from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.patches import PatchGrid, Place

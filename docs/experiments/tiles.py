@@ -1,7 +1,7 @@
 """How far an image that is denoised in tiles differs from the same one denoised whole.
 
-Behind the tables of docs/large.md. Both have the same model; the last row has the exact halo, if the
-image is larger than that.
+Behind the tables of docs/large.md. Both have the same model; the last row has the exact halo, if
+the image is larger than that.
 
     PYTHONPATH=docs/experiments python -m tiles set12/08.png --noise gaussian
 """
