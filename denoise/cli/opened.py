@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise.cli.file_noise import Observed, observe
@@ -76,10 +76,16 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
     noisy = with_missing(noisy, marked, fill=settings.fill_missing)
     reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
+    opened = observed(noisy, job, settings)
+    return replace(opened, reference=reference, notes=(*mask_notes(marked), *opened.notes))
+
+
+def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
+    """Find out what it takes to denoise an image, NaN where missing, or a part of one."""
     with named(str(noisy.path)):
         seen = observe(noisy, settings)
-    notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked), *seen.notes)
-    return OpenedFile(noisy, reference, seen, notes)
+    notes = (*noisy.notes, *_losses(noisy, job, settings), *seen.notes)
+    return OpenedFile(noisy, None, seen, notes)
 
 
 @contextmanager

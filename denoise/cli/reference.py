@@ -27,6 +27,14 @@ def read_reference(path: Path, noisy: ImageFile, settings: Settings) -> ImageFil
         if settings.frame is None:
             raise
         reference = read_image(path, frame=settings.frame, max_pixels=settings.max_pixels)
+    check_reference(reference, noisy)
+    check_range(path, reference.data_range)
+    return reference
+
+
+def check_reference(reference: ImageFile, noisy: ImageFile) -> None:
+    """Raise an ImageError if it is unlike the noisy image, or is not finite."""
+    path = reference.path
     if reference.find_non_finite() is not None:
         raise ImageError(f"{path}: the reference has pixels that are not finite")
     if reference.is_float != noisy.is_float:
@@ -34,14 +42,17 @@ def read_reference(path: Path, noisy: ImageFile, settings: Settings) -> ImageFil
             f"{path}: the reference holds {reference.sample_type} pixels, but {noisy.path}"
             f" {noisy.sample_type}; give both as integers or both as floats"
         )
-    if reference.data_range == 0:
-        raise ImageError(f"{path}: the reference is the same everywhere, PSNR needs a range")
     if reference.pixels.shape != noisy.pixels.shape:
         raise ImageError(
             f"{path}: the reference is {reference.description}, but {noisy.path} is"
             f" {noisy.description}; give the clean version of the same image"
         )
-    return reference
+
+
+def check_range(path: Path, data_range: float) -> None:
+    """Raise an ImageError if there is no range for PSNR."""
+    if data_range == 0:
+        raise ImageError(f"{path}: the reference is the same everywhere, PSNR needs a range")
 
 
 def quality_of(noisy: ImageFile, denoised: ImageFile, reference: ImageFile) -> Quality:

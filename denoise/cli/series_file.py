@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
-from statistics import fmean
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO
 
 from denoise.cli.earlier_results import is_whole_series
-from denoise.cli.file_noise import is_given, outlier_notes
 from denoise.cli.jobs import EXTRAS, FileJob
-from denoise.cli.opened import OpenedFile, named, open_image
-from denoise.cli.reference import quality_of
+from denoise.cli.opened import named, open_image
+from denoise.cli.outputs_in_pieces import Append, Writing, check_outputs, open_outputs
+from denoise.cli.pieces_report import Done, report_of, write_model
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model
-from denoise.cli.series_output import check_series_output, series_output
 from denoise.cli.settings import Settings
+from denoise.cli.shared_model import channel_model, series_parts
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
+from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
-from denoise.files.outputs import refuse_existing
-from denoise.files.series import Series
-from denoise.metrics import Quality
-from denoise.noise.interface import Noise
-from denoise.options import OWN_MODEL
-from denoise.presets import PRESETS
-from denoise.results import DenoiseResult, Progress
+from denoise.files.series import Series, SeriesWriter, series_format
+from denoise.results import Progress
 from denoise.vae.learned import LearnedVAE
-from denoise.vae.saved import load_models, save_models
+from denoise.vae.saved import load_models
 
 # Files about an image that there are of a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
@@ -54,8 +50,9 @@ def denoise_series_file(
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    first = series.first
-    _check_possible(series, first, job, settings)
+    first, writing = series.first, _writing(series)
+    _check_possible(series, job, settings)
+    check_outputs(job, writing, first)
     if settings.skip_existing and job.output is not None:
         limit = settings.max_pixels
         if is_whole_series(job.output, series, first, max_pixels=limit):
@@ -65,11 +62,13 @@ def denoise_series_file(
         if job.load_model is not None:
             models = load_models(job.load_model, pick_device(settings.device))
         channels = [
-            channel_model(series, channel, job, settings, models, on_progress)
+            channel_model(
+                series_parts(series, channel, job, settings), job, settings, models, on_progress
+            )
             for channel in range(series.channels)
         ]
-    done = _Done()
-    with series_output(job, series, first, settings) as write:
+    done = Done()
+    with open_outputs(job, writing, first, settings) as write:
         for number in range(len(series)):
             channel = channels[series.channel_of(number)]
             opened = open_image(
@@ -78,61 +77,31 @@ def denoise_series_file(
             result = None
             if opened.seen.to_remove is not None:
                 with named(str(opened.noisy.path)):
-                    result = channel.denoise(opened.seen)
+                    result = channel.denoise(opened.seen, None)
             denoised = opened.denoised(result, settings.strength)
-            write(opened.noisy, denoised, result)
+            write(opened.noisy, denoised, None if result is None else result.uncertainty)
             done.add(opened, denoised, result)
             on_progress(Progress("series", number + 1, len(series)))
-    if job.save_model is not None:
-        if not settings.may_replace:
-            refuse_existing([job.save_model])
-        save_models(job.save_model, channels[0].models)
-    report = _report(series, first, channels, job, settings)
+    write_model(job, channels[0].models, settings)
+    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
+    report = replace(
+        report_of(job, settings, first, first.pixels.shape[:2], tuple(remarks)),
+        images=len(series),
+        axes=dict(series.axes),
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+    )
     return done.reported(report, time.perf_counter() - started)
 
 
-class _Done:
-    """Adds up what there is to say of the images of a series."""
+def _writing(series: Series) -> Writing:
+    @contextmanager
+    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
+        yield SeriesWriter(file, format_, series.axes, strip=strip).write
 
-    def __init__(self) -> None:
-        self._notes: dict[str, None] = {}
-        self._outliers, self._kind = 0, ""
-        self._qualities: list[Quality] = []
-        self._last: DenoiseResult | None = None
-        self._noises: list[Noise | None] = []
-
-    def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-        """Count an image."""
-        seen, reference = opened.seen, opened.reference
-        outliers = outlier_notes(seen.outliers, seen.outlier_kind)
-        self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
-        self._noises.append(seen.noise)
-        self._outliers += seen.outliers
-        self._kind = seen.outlier_kind or self._kind
-        if reference is not None and (opened.noisy.picture & reference.picture).any():
-            self._qualities.append(quality_of(opened.noisy, denoised, reference))
-        self._last = result or self._last
-
-    def reported(self, report: FileReport, seconds: float) -> FileReport:
-        """The report with all that was counted."""
-        noises = report.noises or tuple(self._noises)
-        last, notes = self._last, dict.fromkeys(report.notes) | self._notes
-        more = outlier_notes(self._outliers, self._kind)
-        report = replace(
-            report,
-            noise=noises[0],
-            noises=noises,
-            seconds=seconds,
-            notes=(*more, *notes),
-            quality=_mean(self._qualities),
-        )
-        if last is None:
-            return report
-        settings = None if last.options is None else asdict(last.options)
-        return replace(report, device=last.device, settings=settings)
+    return Writing(series_format, opened)
 
 
-def _check_possible(series: Series, first: ImageFile, job: FileJob, settings: Settings) -> None:
+def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
     """Refuse what only a single image can have."""
     for name in EXTRAS:
         if getattr(job, name) is not None and name not in POSSIBLE:
@@ -151,51 +120,3 @@ def _check_possible(series: Series, first: ImageFile, job: FileJob, settings: Se
             f"{job.input_name}: holds {len(series)} images, and --time-budget is about one; choose"
             " it with --frame, or a --preset"
         )
-    check_series_output(job, first)
-
-
-def _mean(qualities: Sequence[Quality]) -> Quality | None:
-    if not qualities:
-        return None
-
-    def mean(values: Iterable[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return fmean(known) if len(known) == len(qualities) else None
-
-    return Quality(
-        psnr_noisy=fmean(one.psnr_noisy for one in qualities),
-        psnr=fmean(one.psnr for one in qualities),
-        ssim_noisy=mean(one.ssim_noisy for one in qualities),
-        ssim=mean(one.ssim for one in qualities),
-    )
-
-
-def _report(
-    series: Series,
-    first: ImageFile,
-    channels: Sequence[ChannelModel],
-    job: FileJob,
-    settings: Settings,
-) -> FileReport:
-    height, width = first.pixels.shape[:2]
-    name = settings.method.name
-    is_preset = name in PRESETS
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    return FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=width,
-        height=height,
-        channels=first.channels,
-        dtype=first.sample_type,
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-        notes=tuple(remarks),
-    )

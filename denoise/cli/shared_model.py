@@ -1,4 +1,4 @@
-"""What all images of a channel have in common: their noise, and what denoises them."""
+"""What images of a channel, or tiles of an image, have in common: noise and what denoises them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from denoise.files.samples import PEAK, with_equal_channels
 from denoise.files.series import Series
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
+from denoise.options import DenoiseOptions
+from denoise.patches import Place
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 
@@ -28,44 +30,48 @@ MOST_PARTS, MOST_PIXELS = 16, 2**22
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """How the images of one channel are denoised.
+    """How the images of one channel, or the tiles of one image, are denoised.
 
     Attributes
     ----------
     settings : those of an image, with the noise of the channel as if it were given
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
-    denoise : from what was observed of an image to the result
+    denoise : from what was observed of an image, and the place of a tile, to the result
     models : what was learned
+    options : all settings of our own method
     """
 
     settings: Settings
     noise: Noise | None
     remarks: tuple[str, ...]
-    denoise: Callable[[Observed], DenoiseResult]
+    denoise: Callable[[Observed, Place | None], DenoiseResult]
     models: tuple[LearnedVAE, ...] = ()
+    options: DenoiseOptions | None = None
 
 
 def channel_model(
-    series: Series,
-    channel: int,
+    parts: Sequence[ImageFile],
     job: FileJob,
     settings: Settings,
     models: Sequence[LearnedVAE],
     on_progress: Callable[[Progress], None],
+    *,
+    of_one_image: bool = False,
 ) -> ChannelModel:
     """Find the noise of a channel and learn a model of it.
 
     Parameters
     ----------
+    parts : of one size, of images of the channel
     models : learned before, to be used instead of learning; empty if there are none
+    of_one_image : what is to be denoised are tiles of the one image that all parts are from
 
     Raises
     ------
     DenoiseError
         With a message that names the file and what to do.
     """
-    parts = _parts(series, channel, job, settings)
     first = parts[0]
     run = Run(
         data_range=None if first.is_float else PEAK,
@@ -77,9 +83,9 @@ def channel_model(
         on_progress=on_progress,
     )
     one_by_one = partial(_alone, settings=settings, run=run)
-    if settings.model_per_frame:
+    if settings.model_per_frame and not of_one_image:
         return ChannelModel(settings, None, (), one_by_one)
-    seen = observe(_joined(parts), settings)
+    seen = observe(ImageFile.joined(parts), settings)
     own = replace(settings, sigma=None, sensor=None)
     if seen.noise is None:
         own = replace(own, sigma=0.0)
@@ -87,7 +93,7 @@ def channel_model(
         own = replace(own, noise=(seen.noise, units_of(first)))
     if seen.to_remove is None or settings.method.kind != "ours":
         return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
-    from denoise.series import denoise_series, learn_series
+    from denoise.series import denoise_with_model, learn_series
 
     pixels = seen.image.pixels
     model = learn_series(
@@ -97,35 +103,36 @@ def channel_model(
         overrides=run.overrides,
         data_range=run.data_range,
         models=models,
+        of_one_image=of_one_image,
         seed=run.seed,
         device=run.device,
         on_progress=on_progress,
     )
 
-    def denoise(one: Observed) -> DenoiseResult:
+    def denoise(one: Observed, place: Place | None) -> DenoiseResult:
         image = one.image.pixels
         if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
             image = with_equal_channels(image)
-        (result,) = denoise_series(
-            [image],
+        return denoise_with_model(
+            image,
             model,
+            place=place,
             data_range=run.data_range,
             with_uncertainty=run.with_uncertainty,
             seed=run.seed,
             device=run.device,
         )
-        return result
 
-    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models)
+    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models, model.options)
 
 
-def _alone(seen: Observed, settings: Settings, run: Run) -> DenoiseResult:
+def _alone(seen: Observed, _: Place | None, settings: Settings, run: Run) -> DenoiseResult:
     noise = seen.to_remove
     assert noise is not None
     return settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+def series_parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()
@@ -138,16 +145,5 @@ def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> li
         image = with_missing(image, marked, fill=settings.fill_missing)
         height, width = image.pixels.shape[:2]
         top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))
-        here = slice(top, top + side), slice(left, left + side)
-        void = None if image.void is None else image.void[here]
-        parts.append(replace(image, pixels=image.pixels[here], alpha=None, void=void))
+        parts.append(image.cut((slice(top, top + side), slice(left, left + side))))
     return parts
-
-
-def _joined(parts: Sequence[ImageFile]) -> ImageFile:
-    """Images of one size and type, one below the other."""
-    pixels = np.concatenate([part.pixels for part in parts])
-    void = None
-    if any(part.void is not None for part in parts):
-        void = np.concatenate([~part.picture for part in parts])
-    return replace(parts[0], pixels=pixels, void=void)

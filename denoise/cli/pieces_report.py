@@ -1,0 +1,122 @@
+"""What there is to report of a file that was denoised in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from statistics import fmean
+
+from denoise.cli.file_noise import is_given, outlier_notes
+from denoise.cli.jobs import FileJob
+from denoise.cli.opened import OpenedFile
+from denoise.cli.reference import quality_of
+from denoise.cli.report import FileReport
+from denoise.cli.settings import Settings
+from denoise.files.image_file import ImageFile
+from denoise.files.outputs import refuse_existing
+from denoise.metrics import Quality
+from denoise.noise.interface import Noise
+from denoise.options import OWN_MODEL
+from denoise.presets import PRESETS
+from denoise.results import DenoiseResult
+from denoise.vae.learned import LearnedVAE
+from denoise.vae.saved import save_models
+
+
+class Done:
+    """Adds up what there is to say of images, or of tiles."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, None] = {}
+        self._outliers, self._kind = 0, ""
+        self._qualities: list[Quality] = []
+        self._last: DenoiseResult | None = None
+        self._noises: list[Noise | None] = []
+
+    def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
+        """Count an image or a tile."""
+        seen, reference = opened.seen, opened.reference
+        outliers = outlier_notes(seen.outliers, seen.outlier_kind)
+        self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
+        self._noises.append(seen.noise)
+        self._outliers += seen.outliers
+        self._kind = seen.outlier_kind or self._kind
+        if reference is not None and (opened.noisy.picture & reference.picture).any():
+            self._qualities.append(quality_of(opened.noisy, denoised, reference))
+        self._last = result or self._last
+
+    def reported(self, report: FileReport, seconds: float) -> FileReport:
+        """The report with all that was counted."""
+        noises = report.noises or tuple(self._noises)
+        last, notes = self._last, dict.fromkeys(report.notes) | self._notes
+        more = outlier_notes(self._outliers, self._kind)
+        report = replace(
+            report,
+            noise=noises[0],
+            noises=noises,
+            seconds=seconds,
+            notes=(*more, *notes),
+            quality=_mean(self._qualities),
+        )
+        if last is None:
+            return report
+        settings = None if last.options is None else asdict(last.options)
+        return replace(report, device=last.device, settings=settings)
+
+
+def report_of(
+    job: FileJob,
+    settings: Settings,
+    like: ImageFile,
+    size: Sequence[int],
+    remarks: tuple[str, ...],
+) -> FileReport:
+    """What is known before the work.
+
+    Parameters
+    ----------
+    like : has the channels and samples of the images
+    size : their height and width
+    remarks : what the user should know of the noise
+    """
+    name = settings.method.name
+    is_preset = name in PRESETS
+    return FileReport(
+        job.input_name,
+        job.output_name,
+        "done",
+        width=size[1],
+        height=size[0],
+        channels=like.channels,
+        dtype=like.sample_type,
+        sigma_source="given" if is_given(settings) else "estimated",
+        model=OWN_MODEL if is_preset else name,
+        preset=name if is_preset else None,
+        seed=settings.seed,
+        strength=settings.strength,
+        notes=remarks,
+    )
+
+
+def write_model(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
+    """Write the models if the job asks for them."""
+    if job.save_model is not None:
+        if not settings.may_replace:
+            refuse_existing([job.save_model])
+        save_models(job.save_model, models)
+
+
+def _mean(qualities: Sequence[Quality]) -> Quality | None:
+    if not qualities:
+        return None
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(qualities) else None
+
+    return Quality(
+        psnr_noisy=fmean(one.psnr_noisy for one in qualities),
+        psnr=fmean(one.psnr for one in qualities),
+        ssim_noisy=mean(one.ssim_noisy for one in qualities),
+        ssim=mean(one.ssim for one in qualities),
+    )
