@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from denoise.errors import ImageError
 from denoise.noise.interface import Noise
@@ -61,24 +61,26 @@ class Tile:
     core: Area
     seen: Area
 
-    def cut(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The core of an array about what is seen."""
+    @property
+    def core_seen(self) -> Area:
+        """The core as rows and columns of what is seen."""
         rows, columns = (
             slice(core.start - seen.start, core.stop - seen.start)
             for core, seen in zip(self.core, self.seen, strict=True)
         )
-        return values[rows, columns]
+        return rows, columns
 
 
 def tiles_of(
-    shape: tuple[int, ...], options: DenoiseOptions, *, core: int = CORE, halo: int = HALO
+    shape: tuple[int, ...], options: DenoiseOptions | None, *, core: int = CORE, halo: int = HALO
 ) -> list[Tile]:
     """Tiles that cover an image, row by row.
 
     Parameters
     ----------
     shape : of the image
-    options : decide where patches lie; tiles begin at multiples of their distances
+    options : decide where patches lie; tiles begin at multiples of their distances. None for a
+        method without
     core : side in pixels, at most about; cores are of about one size
     halo : its width in pixels, at least
     """
@@ -162,9 +164,9 @@ def denoise_tiles(
             seed=seed,
             device=device,
         )
-        sigma = result.uncertainty
-        cut = None if sigma is None else tile.cut(sigma)
-        yield tile, replace(result, image=tile.cut(result.image), uncertainty=cut)
+        core_seen, sigma = tile.core_seen, result.uncertainty
+        sigma = None if sigma is None else sigma[core_seen]
+        yield tile, replace(result, image=result.image[core_seen], uncertainty=sigma)
 
 
 def is_large(image: ArrayLike, noise: float | Noise) -> bool:
@@ -275,8 +277,10 @@ def denoise_in_tiles(
     )
 
 
-def _step(options: DenoiseOptions) -> int:
+def _step(options: DenoiseOptions | None) -> int:
     """After so many pixels the patches of all stages are at the same places again."""
+    if options is None:
+        return 1
     refinement, strides = options.refinement, [options.inference.stride]
     if refinement is not None:
         strides += [min(refinement.stride, size) for size in refinement.patch_sizes]

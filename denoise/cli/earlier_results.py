@@ -19,8 +19,12 @@ from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
+from denoise.files.rows import RowImage, open_rows
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
+
+# Rows of a large image that are read at a time to find damage.
+CHECKED_ROWS = 256
 
 
 def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
@@ -68,6 +72,24 @@ def is_whole_series(
         raise _not_ours(path, f"is no result of this file: {reason}") from None
     if shapes != {first.pixels.shape}:
         raise _not_ours(path, f"holds images of other sizes than {first.description}")
+    return True
+
+
+def is_whole_large(path: Path, image: RowImage, *, max_pixels: int | None) -> bool:
+    """Whether the result of an image that is read in rows is there; see `is_whole`."""
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return False
+    try:
+        with open_rows(path, max_pixels=max_pixels) as found:
+            if (found.size, found.like.channels) != (image.size, image.like.channels):
+                raise _not_ours(path, f"is {found.description}, no result of {image.description}")
+            for row in range(0, found.size[0], CHECKED_ROWS):
+                found.rows(row, min(row + CHECKED_ROWS, found.size[0]))
+    except DamagedImageError:
+        raise _not_ours(path, "is damaged, and not known to be a result of this image") from None
+    except ImageError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise _not_ours(path, f"is no result of this image: {reason}") from None
     return True
 
 

@@ -11,6 +11,7 @@ from denoise.cli.earlier_results import is_whole, is_whole_extra
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
+from denoise.cli.large_file import denoise_large_file, open_large
 from denoise.cli.opened import OpenedFile, named, open_image, read_input, source_of
 from denoise.cli.outcome import write_result
 from denoise.cli.pages.image_page import write_page
@@ -58,6 +59,9 @@ def denoise_file(
         with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
             if series is not None:
                 return denoise_series_file(series, job, settings, started, on_progress)
+    with open_large(source, job, settings) as large:
+        if large is not None:
+            return denoise_large_file(large, job, settings, started, on_progress)
     noisy = read_input(source, job, settings)
     kept: frozenset[Path] = frozenset()
     if settings.skip_existing:

@@ -60,7 +60,7 @@ def open_rows(
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> Iterator[RowImage]:
-    """An image of which rows are read: from the file if it is a TIFF, else from memory.
+    """An image of which rows are read: from the file where that can be done, else from memory.
 
     Parameters
     ----------
@@ -71,19 +71,34 @@ def open_rows(
     ImageError
         As of `read_image`.
     """
+    with open_streamed(source, frame=frame, max_pixels=max_pixels, name=name) as streamed:
+        yield streamed or _in_memory(
+            read_image(source, frame=frame, max_pixels=max_pixels, name=name)
+        )
+
+
+@contextmanager
+def open_streamed(
+    source: Path | bytes,
+    *,
+    frame: int | None = None,
+    max_pixels: int | None = None,
+    name: str = "stdin",
+) -> Iterator[RowImage | None]:
+    """The same from the file; None if its format has to be read at once."""
     path = Path(name) if isinstance(source, bytes) else source
     head = source if isinstance(source, bytes) else read_bytes(source, HEAD)
     with errors_explained(str(path), "image"):
         format_ = recognised(head)
     if format_.open_pages is None:
-        yield _in_memory(source, frame, max_pixels, name)
+        yield None
         return
     with io.BytesIO(source) if isinstance(source, bytes) else path.open("rb") as file:
         with errors_explained(str(path), format_.name):
             pages = format_.open_pages(file, None)
         with pages:
             if not isinstance(pages, RowPages):
-                yield _in_memory(source, frame, max_pixels, name)
+                yield None
                 return
             with errors_explained(str(path), format_.name):
                 number = check_frame(frame, len(pages))
@@ -103,10 +118,7 @@ def _reader(
     return rows
 
 
-def _in_memory(
-    source: Path | bytes, frame: int | None, max_pixels: int | None, name: str
-) -> RowImage:
-    image = read_image(source, frame=frame, max_pixels=max_pixels, name=name)
+def _in_memory(image: ImageFile) -> RowImage:
     height, width = image.pixels.shape[:2]
     return RowImage(
         image.path,
