@@ -33,7 +33,7 @@ from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models
 
 # Images of more pixels are read and written some rows at a time.
-STREAMED = 2**26
+STREAMED = 2**25
 # Files about an image that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
