@@ -62,6 +62,12 @@ class Tile:
     seen: Area
 
     @property
+    def pixels(self) -> int:
+        """How many are seen."""
+        rows, columns = self.seen
+        return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+    @property
     def core_seen(self) -> Area:
         """The core as rows and columns of what is seen."""
         rows, columns = (
