@@ -22,7 +22,7 @@ from denoise.options import DenoiseOptions
 from denoise.patches import Place
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides
 from denoise.results import DenoiseResult, Progress
-from denoise.series import SeriesModel, denoise_with_model, learn_series
+from denoise.series import SeriesModel, denoise_series, learn_series
 from denoise.vae.learned import LearnedVAE
 
 # Side of a core and width of the halo, in pixels. How little is left of seams is measured in
@@ -161,8 +161,8 @@ def denoise_tiles(
                 f"holds no value at all in rows {rows.start + 1} to {rows.stop}, columns"
                 f" {columns.start + 1} to {columns.stop}: so large a hole cannot be filled in"
             )
-        result = denoise_with_model(
-            pixels,
+        [result] = denoise_series(
+            [pixels],
             model,
             place=place_of(tile, image.shape),
             data_range=data_range,

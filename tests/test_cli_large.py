@@ -13,7 +13,7 @@ import tifffile
 from conftest import run_cli, step_image
 from image_samples import pillow_bytes
 
-from denoise.cli import large_file
+from denoise.cli import large_file, opened
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.tiles import tiles_of
@@ -30,7 +30,7 @@ NOISY = to_8bit(CLEAN + np.random.default_rng(0).normal(0, 20, SHAPE))
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder with an image that is large for small tiles."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(large_file, "STREAMED", 2000)
+    monkeypatch.setattr(opened, "STREAMED", 2000)
     monkeypatch.setattr(large_file, "tiles_of", partial(tiles_of, core=32, halo=12))
     tifffile.imwrite("large.tif", NOISY, rowsperstrip=7, software="lab", compression="zlib")
     tifffile.imwrite("clean.tif", CLEAN, tile=(16, 16))
@@ -81,7 +81,7 @@ def test_other_files_are_written_in_rows_too() -> None:
         (["--mask", "clean.tif"], "--mask needs all of it"),
         (["--time-budget", "10s"], "--time-budget is about a whole image; choose a --preset"),
         (["-o", "out.png"], "out.png: PNG is written at once; use .tif for an image as large"),
-        (["--residual", "r.npy"], "r.npy: unknown file type"),
+        (["--residual", "r.npy"], "r.npy: NPY is written at once; use .tif for an image as large"),
         (["--max-pixels", "3000"], "64x50 is more than 3000 pixels; cut it into smaller images"),
         (["--reference", "small.tif"], "the reference is 24x24 gray, but large.tif is 64x50 gray"),
     ],
@@ -123,7 +123,8 @@ def test_without_noise_an_image_is_written_as_it_is() -> None:
 
 def test_a_result_that_is_there_is_skipped_and_one_of_another_image_refused() -> None:
     report("large.tif", *SIGMA)
-    assert report("large.tif", *SIGMA, "--skip-existing")["status"] == "skipped"
+    for arguments in (["large.tif", *SIGMA, "--skip-existing"], ["finish", "large.tif"]):
+        assert report(*arguments)["status"] == "skipped"
     tifffile.imwrite("large_denoised.tif", CLEAN[:24])
     code, _, stderr = run_cli("large.tif", *SIGMA, "--skip-existing")
     assert (code, "is 64x24 gray, no result of 64x50 gray" in stderr) == (1, True), stderr

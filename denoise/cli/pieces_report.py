@@ -23,7 +23,7 @@ from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import save_models
 
 
-class Done:
+class Tally:
     """Adds up what there is to say of images, or of tiles."""
 
     def __init__(self) -> None:

@@ -32,6 +32,7 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
+    images_left : how many of them other parts have yet to do, of a file that is shared out
     tiles : in how many a large image was denoised
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
@@ -48,6 +49,7 @@ class FileReport:
     quality : only if there is a reference
     diagnostics : what other methods report of their training, by name
     settings : all settings of the method, nested
+    shard : the part of the images to which this one belongs, such as "3/64", if they were shared
     """
 
     input: str
@@ -60,6 +62,7 @@ class FileReport:
     dtype: str | None = None
     images: int | None = None
     axes: dict[str, int] | None = None
+    images_left: int | None = None
     tiles: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
@@ -77,6 +80,7 @@ class FileReport:
     quality: Quality | None = None
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
+    shard: str | None = None
     traceback: str | None = None
 
     def with_lateness(self, budget: float | None) -> FileReport:
@@ -109,6 +113,8 @@ class FileReport:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
             parts += _quality_text(self.quality)
+        if self.images_left:
+            parts.append(f"{self.images_left} images left to other parts")
         return ", ".join(parts) + f" -> {self.output}"
 
     def noise_text(self) -> str:
