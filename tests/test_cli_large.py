@@ -12,8 +12,10 @@ import pytest
 import tifffile
 from conftest import run_cli, step_image
 from image_samples import pillow_bytes
+from typer.testing import CliRunner
 
 from denoise.cli import large_file, opened
+from denoise.cli.main import app
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.tiles import tiles_of
@@ -122,9 +124,11 @@ def test_without_noise_an_image_is_written_as_it_is() -> None:
 
 
 def test_a_result_that_is_there_is_skipped_and_one_of_another_image_refused() -> None:
+    finish = partial(CliRunner().invoke, app, ["finish", "large.tif"])
+    assert finish().exit_code == 1
     report("large.tif", *SIGMA)
-    for arguments in (["large.tif", *SIGMA, "--skip-existing"], ["finish", "large.tif"]):
-        assert report(*arguments)["status"] == "skipped"
+    assert report("large.tif", *SIGMA, "--skip-existing")["status"] == "skipped"
+    assert finish().exit_code == 0
     tifffile.imwrite("large_denoised.tif", CLEAN[:24])
     code, _, stderr = run_cli("large.tif", *SIGMA, "--skip-existing")
     assert (code, "is 64x24 gray, no result of 64x50 gray" in stderr) == (1, True), stderr

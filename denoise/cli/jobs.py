@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
@@ -92,11 +93,11 @@ class FileJob:
 
     def absolute(self) -> FileJob:
         """The same job for a process in another folder."""
-        paths = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(
-            self,
-            **{name: path.absolute() for name, path in paths.items() if isinstance(path, Path)},
-        )
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        paths: dict[str, Any] = {
+            name: value.absolute() for name, value in values if isinstance(value, Path)
+        }
+        return replace(self, **paths)
 
     @property
     def in_place(self) -> bool:
