@@ -8,6 +8,7 @@ DenoiseError
 ├── OutputError     a file cannot be written
 ├── ModelFileError  a file holds no model that can be used
 ├── DeviceError     the requested device is not there or too small
+├── ClusterError    a Dask cluster cannot be reached or used
 └── TrainingError   the model cannot be trained on this image
 """
 
@@ -42,6 +43,10 @@ class ModelFileError(DenoiseError):
 
 class DeviceError(DenoiseError):
     """The requested device is unknown, not available on this machine, or short of memory."""
+
+
+class ClusterError(DenoiseError):
+    """A Dask cluster cannot be reached, or its workers cannot do the work."""
 
 
 class TrainingError(DenoiseError):

@@ -28,6 +28,11 @@ class Clock:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
+    def take(self) -> dict[str, float]:
+        """The seconds since the last time they were taken."""
+        taken, self.seconds = self.seconds, {}
+        return taken
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.errors import OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import Scale, WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
+from denoise.refinement.frames import Frame, refine_frames
 from denoise.results import DenoiseResult, Progress
 from denoise.stages import Stages, on_device, same_bytes
 from denoise.vae.learned import LearnedVAE, for_another_image
@@ -127,6 +131,7 @@ def denoise_series(
     images: Iterable[ArrayLike],
     model: SeriesModel,
     *,
+    temporal: int = 0,
     data_range: float | None = None,
     with_uncertainty: bool = False,
     seed: int = 0,
@@ -137,7 +142,10 @@ def denoise_series(
 
     Parameters
     ----------
-    images : (height, width) or (height, width, C) each
+    images : (height, width) or (height, width, C) each, taken as they are needed
+    temporal : so many images before and after an image help it, which have to be frames of one
+        scene, in their order; takes a little over twice the time of refinement, and holds
+        2 · temporal + 1 images
     data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
 
     Yields
@@ -150,16 +158,20 @@ def denoise_series(
     ImageError, OptionError, DeviceError
         As of `denoise_image`.
     """
-    for image in images:
-        yield denoise_with_model(
-            image,
-            model,
-            data_range=data_range,
-            with_uncertainty=with_uncertainty,
-            seed=seed,
-            device=device,
-            on_progress=on_progress,
-        )
+    compute_device = pick_device(device)
+    stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
+    whites = (WhiteImage.of(image, model.noise, data_range, model.scale) for image in images)
+    denoised = (
+        (_looked_at(white, model, stages) for white in whites)
+        if temporal == 0
+        else _with_others(whites, model, stages, temporal)
+    )
+    while True:
+        with out_of_memory_reported(), same_bytes(model.options, compute_device):
+            found = next(denoised, None)
+        if found is None:
+            return
+        yield _result(found, model, stages)
 
 
 @out_of_memory_reported()
@@ -190,16 +202,53 @@ def denoise_with_model(
     compute_device = pick_device(device)
     stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
     with same_bytes(model.options, compute_device):
-        clean, uncertainty, _ = stages.denoise(white, model.models, place)
-        second = white.second_look(clean, model.second_scale) if model.second else None
-        if second is not None:
-            clean, _, _ = stages.denoise(second, model.second, place)
+        return _result(_looked_at(white, model, stages, place), model, stages)
+
+
+# An image and its standard deviation, as it was given.
+Denoised = tuple[NDArray[np.floating], NDArray[np.floating] | None]
+
+
+def _result(found: Denoised, model: SeriesModel, stages: Stages) -> DenoiseResult:
+    clean, uncertainty = found
     return DenoiseResult(
         image=clean,
-        noise=white.noise,
+        noise=model.noise,
         uncertainty=uncertainty,
-        seconds=stages.clock.seconds,
-        device=describe_device(compute_device),
-        seed=seed,
+        seconds=stages.clock.take(),
+        device=describe_device(stages.device),
+        seed=stages.seed,
         options=model.options,
     )
+
+
+def _looked_at(
+    white: WhiteImage, model: SeriesModel, stages: Stages, place: Place | None = None
+) -> Denoised:
+    """An image on its own, looked at twice where there are few photons."""
+    clean, uncertainty, _ = stages.denoise(white, model.models, place)
+    second = white.second_look(clean, model.second_scale) if model.second else None
+    if second is not None:
+        clean, _, _ = stages.denoise(second, model.second, place)
+    return clean, uncertainty
+
+
+def _with_others(
+    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages, radius: int
+) -> Iterator[Denoised]:
+    """Frames that help each other; there is no second look, since there are more photons."""
+    refinement = model.options.refinement
+    if refinement is None:
+        raise OptionError("frames help each other in the refinement, which these settings lack")
+    waiting: deque[tuple[WhiteImage, Tensor, Tensor | None]] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for white in whites:
+            noisy, pilot, _ = stages.rebuild(white, model.models)
+            noisy, image = stages.filled(white, noisy, pilot.image, lambda done: None)
+            waiting.append((white, noisy, pilot.variance))
+            yield Frame(noisy / white.sigma, image / white.sigma)
+
+    for refined in refine_frames(frames(), radius, refinement):
+        white, noisy, variance = waiting.popleft()
+        yield stages.restored(white, refined.to(noisy.dtype) * white.sigma, variance)

@@ -80,6 +80,25 @@ class Stages:
         image, uncertainty : in the shape and units of the image as it was given
         models : one for each patch size
         """
+        noisy, pilot, used = self.rebuild(white, models, place)
+        refined = self._refined(white, noisy, pilot.image, used[0].sigma)
+        clean, uncertainty = self.restored(white, refined, pilot.variance)
+        return clean, uncertainty, used
+
+    def rebuild(
+        self,
+        white: WhiteImage,
+        models: Sequence[LearnedVAE] | None,
+        place: Place | None = None,
+    ) -> tuple[Tensor, Reconstruction, list[LearnedVAE]]:
+        """Learn, unless models are given, and rebuild; see `denoise`.
+
+        Returns
+        -------
+        noisy : (height, width, C), NaN where missing
+        pilot : the image of the VAEs
+        models : one for each patch size
+        """
         noisy = on_device(white, self.device)
         learned: Iterable[LearnedVAE]
         if models is None:  # one at a time: the states of its training patches take the most memory
@@ -103,34 +122,45 @@ class Stages:
             )
             used.append(for_another_image(vae, vae.sigma))
             self.clock.lap("rebuild")
-        pilot = averaged(rebuilt)
-        denoised = self._refined(white, noisy, pilot.image, used[0].sigma)
-        deviations = None if pilot.variance is None else pilot.variance.sqrt().cpu().numpy()
-        clean, uncertainty = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
+        return noisy, averaged(rebuilt), used
+
+    def restored(
+        self, white: WhiteImage, denoised: Tensor, variance: Tensor | None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """An image (height, width, C) and its standard deviation as the image was given."""
+        deviations = None if variance is None else variance.sqrt().cpu().numpy()
+        found = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
         self.clock.lap("refine")
-        return clean, uncertainty, used
+        return found
+
+    def filled(
+        self, white: WhiteImage, noisy: Tensor, pilot: Tensor, on_pass: Callable[[int], None]
+    ) -> tuple[Tensor, Tensor]:
+        """The same without gaps: what is missing is filled in, holes from their borders inwards."""
+        options, missing = self.options.refinement, noisy.isnan()
+        pilot = pilot.to(noisy.dtype)
+        if options is None or not missing.any():
+            return noisy, pilot
+        noisy = fill_holes(
+            *(noisy, pilot, options),
+            sigma=white.noise.stabilised_sigma,
+            data_range=white.data_range,
+            on_pass=on_pass,
+        )
+        return noisy, torch.where(missing, noisy, pilot)
 
     def _refined(self, white: WhiteImage, noisy: Tensor, pilot: Tensor, sigma: float) -> Tensor:
         """The non-local stages; without options the pilot itself."""
         options = self.options.refinement
         if options is None:
             return pilot
-        noise, missing = white.noise.stabilised_sigma, noisy.isnan()
-        filling = options.hole_passes if missing.any() else 0
-        denoising = pass_count(options) if noise > 0 else 0
+        filling = options.hole_passes if noisy.isnan().any() else 0
+        denoising = pass_count(options) if white.noise.stabilised_sigma > 0 else 0
 
         def report(done: int) -> None:
             self.on_progress(Progress("refine", done, filling + denoising))
 
-        pilot = pilot.to(noisy.dtype)
-        if filling:
-            noisy = fill_holes(
-                *(noisy, pilot, options),
-                sigma=noise,
-                data_range=white.data_range,
-                on_pass=report,
-            )
-            pilot = torch.where(missing, noisy, pilot)
+        noisy, pilot = self.filled(white, noisy, pilot, report)
         if not denoising:
             return pilot
         refined = refine_image(

@@ -11,9 +11,9 @@ import tifffile
 from PIL import Image
 
 from denoise.files.image_file import ImageFile, Metadata
+from denoise.files.images import encode_image, read_image
 from denoise.files.samples import join_alpha, quantised, to_pixels
-
-FORMATS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM")
+from denoise.files.series import SeriesWriter, open_series, series_format
 
 
 def random_samples(sample_type: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -58,3 +58,26 @@ def tiff_bytes(array: np.ndarray, **arguments: object) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, array, **arguments)
     return buffer.getvalue()
+
+
+def npy_bytes(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
+    """A .npy file as NumPy writes it."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, version)
+    return buffer.getvalue()
+
+
+def rewritten(
+    data: bytes, axes: str | None = None, *, suffix: str | None = None, strip: bool = False
+) -> bytes:
+    """A file read and written, image by image if it holds several."""
+    with open_series(data, axes=axes) as series:
+        if series is None:
+            image = read_image(data)
+            return encode_image(image.pixels, image, suffix, strip=strip)
+        path = None if suffix is None else Path(f"out{suffix}")
+        file = io.BytesIO()
+        writer = SeriesWriter(file, series_format(path, series.read(0)), series.axes, strip=strip)
+        for number in range(len(series)):
+            writer.write(series.read(number))
+    return file.getvalue()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import denoise
 from denoise.cli.benchmark import app as benchmark_app
+from denoise.cli.finish import app as finish_app
 from denoise.cli.info import app as info_app
 from denoise.cli.main import app as main_app
 from denoise.cli.noise import app as noise_app
@@ -25,6 +26,7 @@ ROOT = Path(denoise.__file__).parent
 OPTION = re.compile(r"--[a-z][a-z-]+")
 COMMANDS = {
     "denoise": main_app,
+    "denoise finish": finish_app,
     "denoise info": info_app,
     "denoise noise": noise_app,
     "denoise benchmark": benchmark_app,

@@ -233,3 +233,33 @@ def test_info_gives_the_command_for_the_whole_file() -> None:
     assert "denoise stack.tif" in stdout
     assert "--frame" not in stdout
     assert "times are for one image, without start-up" in stdout
+
+
+def test_frames_help_each_other_within_their_channel_and_depth() -> None:
+    stack = noisy_stack(5, 2, sigma=10)
+    stack[:, 1] = 255 - stack[:, 1]
+    for name, axes in (("tz.tif", "TZYX"), ("tc.tif", "TCYX")):
+        tifffile.imwrite(name, stack, imagej=True, metadata={"axes": axes})
+    first = stack[:, 0]
+    Path("t.tif").write_bytes(tiff_bytes(first, photometric="minisblack"))
+    options = ["--sigma", "10", "--decoder", "amplitude"]
+    alone = report("tz.tif", *options, "-o", "alone.tif")
+    options += ["--temporal", "2"]
+    assert alone["settings"] == report("tz.tif", *options)["settings"]
+    clean = np.stack([step_image(), 255 - step_image()])
+    errors = [np.std(tifffile.imread(name) - clean) for name in ("alone.tif", "tz_denoised.tif")]
+    assert errors[1] < 0.85 * errors[0]
+    for name in ("tc.tif", "t.tif"):
+        report(name, *options)
+    np.testing.assert_array_equal(
+        tifffile.imread("tc_denoised.tif")[:, 0], tifffile.imread("t_denoised.tif")
+    )
+
+
+def test_what_does_not_go_with_frames_that_help_each_other_is_refused() -> None:
+    for more in (["--model-per-frame"], ["--method", "nl-means"], ["--shard", "1/2"]):
+        code, _, stderr = run_cli("stack.tif", *SIGMA, "--temporal", "1", *more)
+        assert code != 0
+        assert "stack.tif: " in stderr
+        assert "help each other with --temporal" in stderr
+    assert run_cli("stack.tif", "--temporal", "17")[0] == 2

@@ -86,9 +86,10 @@ def test_the_residual_is_what_is_missing_in_the_result(source: str, strength: st
     removed = np.load("r.npy")
     assert removed.dtype == np.float32
     np.testing.assert_array_equal(pixels(source) - removed, pixels("out.png"))
-    assert run(source, *SIGMA, *more, "--residual", "r.tif")[0] == 0
-    assert read_image(Path("r.tif")).sample_type == "float32"
-    np.testing.assert_array_equal(pixels("r.tif"), removed)
+    for name in ("r.tif", "r.fits"):
+        assert run(source, *SIGMA, *more, "--residual", name)[0] == 0
+        assert read_image(Path(name)).sample_type == "float32"
+        np.testing.assert_array_equal(pixels(name), removed)
     _, _, stderr = run(source, *SIGMA, *more, "--residual", "r.png")
     limit = np.sort(np.abs(removed).ravel())[-1 - int(0.001 * removed.size)]
     assert f"white that {limit:.3g} of 255 was, and black that as much was added" in stderr

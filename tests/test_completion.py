@@ -45,7 +45,7 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
     assert [line for line in lines if line.endswith(":") and line[0] != " "] == HELP_SECTIONS
     assert max(map(len, lines)) <= 80
     names = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
-    assert len(set(names)) == len(names) == 44
+    assert len(set(names)) == len(names) == 48
     sections = run("benchmark", "--help").splitlines()
     assert [line for line in sections if line.endswith(":") and line[0] != " "] == [
         "Input and output:",
@@ -68,6 +68,7 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
         (("benchmark", "--protocol", ""), ["unclipped", "clipped8"]),
         (("be",), ["benchmark"]),
         (("in",), ["info"]),
+        (("fin",), ["finish"]),
         (("info", "--fig"), ["--figure"]),
         # The shell lists files where nothing is offered.
         (("pho",), []),
@@ -98,5 +99,6 @@ def test_help_and_completion_load_no_large_library(tmp_path: Path) -> None:
     assert "--preset" in run("--help", **without)
     assert "--protocol" in run("benchmark", "--help", **without)
     assert "--figure" in run("info", "--help", **without)
+    assert "--shard" in run("finish", "--help", **without)
     line = {"COMP_WORDS": "denoise\n--pres", "COMP_CWORD": "1"}
     assert run(_DENOISE_COMPLETE="complete_bash", **line, **without) == "--preset\n"

@@ -31,7 +31,9 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("refinement_time", {"runs": 1}),
     ("search_operators", {"patches": 64}),
     ("search_reach", {"count": 32}),
+    ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
+    ("throughput", {"copies": 1, "ways": "--jobs 1"}),
 ]
 
 

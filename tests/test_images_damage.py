@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_samples import image_file, pillow_bytes, random_samples, tiff_bytes
+from image_samples import (
+    image_file,
+    npy_bytes,
+    pillow_bytes,
+    random_samples,
+    rewritten,
+    tiff_bytes,
+)
 from PIL import Image
 from tifffile import TiffFile
 
@@ -59,6 +66,8 @@ def valid_files() -> dict[str, bytes]:
         files[f"{format_} palette"] = pillow_bytes(palette, format_)
     for format_ in ("PNG", "TIFF", "WEBP"):
         files[f"{format_} pages"] = pages(format_)
+    stack = npy_bytes(random_samples("int16", (3, 40, 50)))
+    files["NPY stack"], files["FITS stack"] = stack, rewritten(stack, suffix=".fits")
     files["PNM plain"] = b"P3 # three\n2 1 100\n1 2 3 4 5 100\n"
     files["PNM bits"] = b"P1\n3 2\n101\n010\n"
     return files
@@ -121,7 +130,8 @@ def test_a_loop_of_pages_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PNG uint16", "JPEG uint8", "TIFF zlib", "BMP uint8", "PNM plain"]
+    "name",
+    ["PNG uint16", "JPEG uint8", "TIFF zlib", "BMP uint8", "PNM plain", "NPY int16", "FITS int16"],
 )
 def test_the_limit_of_pixels_is_kept_before_anything_is_unpacked(name: str) -> None:
     data = valid_files()[name]
@@ -159,7 +169,7 @@ def deep_animation() -> bytes:
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"hello", "not an image that can be read; expected PNG, JPEG, TIFF, WebP, BMP, PNM"),
+        (b"hello", "that can be read; expected PNG, JPEG, TIFF, WebP, BMP, PNM, NPY, FITS"),
         (pillow_bytes(Image.new("L", (4, 4)), "GIF"), "not an image that can be read"),
         (pillow_bytes(Image.new("CMYK", (4, 4)), "JPEG"), "colours are CMYK; convert"),
         (pillow_bytes(Image.new("CMYK", (4, 4)), "TIFF"), "colours are CMYK; convert"),
@@ -201,6 +211,8 @@ def test_images_of_other_kinds_are_refused(data: bytes, message: str) -> None:
         ("a.webp", "uint16", True, "WebP holds no uint16 pixels; use .png or .tif"),
         ("a.png", "float32", False, "PNG holds no float32 pixels; use .tif"),
         ("a.png", "int16", False, "PNG holds no int16 pixels; use .tif"),
+        ("a.fits", "float16", False, "FITS holds no float16 pixels; use .tif or .npy"),
+        ("a.fits", "uint8", True, "FITS holds no alpha channel; use .png or .tif or .webp"),
         ("a.gif", "uint8", False, "unknown file type '.gif'; use one of .png"),
     ],
 )

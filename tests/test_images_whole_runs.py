@@ -30,7 +30,7 @@ def save(path: Path, array: np.ndarray) -> Path:
 
 
 @pytest.mark.usefixtures("tiny_preset")
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
 def test_deep_colour_with_alpha_is_denoised_as_it_is(tmp_path: Path, suffix: str) -> None:
     clean = np.stack([step_image()] * 3, -1)
     noisy = clean + np.random.default_rng(0).normal(0, 20, clean.shape)

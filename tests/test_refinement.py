@@ -134,9 +134,11 @@ def test_compiled_filters_give_the_image_of_plain_tensors(
 def test_the_noise_that_is_left_is_what_was_not_taken_away() -> None:
     generator = torch.Generator().manual_seed(0)
     noise, other = torch.randn(2, 60, 60, generator=generator)
+    deviation = torch.linspace(0.5, 2, 60).expand(60, -1)
+    noise = deviation * noise
     groups = match_patches(other, 6, group_size=40, window=20, stride=3)
     for left in (1.0, 0.6, 0.0):
-        found = noise_left(noise, left * noise, groups, 6)
+        found = noise_left(noise, left * noise, deviation.square(), groups, 6)
         torch.testing.assert_close(found.mean(), torch.tensor(left), rtol=0, atol=0.02)
     numbers = torch.arange(len(groups), dtype=torch.float32)
     image = spread(numbers, groups, noise, 6)
@@ -162,6 +164,16 @@ def test_refinement_improves_a_poor_pilot(shape: tuple[int, ...], missing: bool)
     assert refined.shape == clean.shape
     assert psnr(clean, 20 * refined.numpy()) > psnr(clean, pilot) + 1
     assert passes == list(range(1, pass_count(SMALL) + 1))
+
+
+def test_noise_of_any_variance_is_noise_in_other_units() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pilot = torch.tensor(step_image(30, 20) / 20, dtype=torch.float32)[..., None]
+    noisy = pilot + torch.randn(pilot.shape, generator=generator)
+    usual = refine_image(noisy, pilot, SMALL, on_pass=lambda done: None)
+    variance = torch.full((30, 20), 0.25)
+    other = refine_image(noisy / 2, pilot / 2, SMALL, variance=variance, on_pass=lambda done: None)
+    assert torch.equal(2 * other, usual)
 
 
 def test_a_constant_image_stays_constant() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import PROCESS_ENVIRONMENT, noisy_file
 
-from denoise.cli.loading import modules_kept
+from denoise.cli.loading import modules_kept, start_worker
 
 # Each takes a twentieth of a second or more.
 SLOW = {"torch", "numba", "triton", "scipy", "skimage", "sympy", "matplotlib", "pooch", "pywt"}
@@ -76,6 +77,16 @@ def test_modules_are_kept_and_garbage_is_collected_again(monkeypatch: pytest.Mon
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a choice of cores")
+def test_workers_share_the_cores_that_they_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 4, 5, 9})
+    for processes in (1, 2, 8):
+        start_worker(processes)
+    assert threads == [5, 2, 1]
 
 
 @pytest.mark.parametrize("options", [[], ["--model", "vq-vae"]])

@@ -14,11 +14,15 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import LEAST_TIME, denoise_file
 from denoise.cli.options import RunOptions
 from denoise.cli.report import FileReport
+from denoise.cli.series_parts import joined, shared_out
 from denoise.cli.settings import Settings
-from denoise.cli.workers import in_processes
-from denoise.errors import DenoiseError
+from denoise.cli.workers import Lost, in_processes
+from denoise.errors import DenoiseError, OutputError
 from denoise.files.outputs import temporary_name
 from denoise.results import Progress
+
+# A file of several images is shared out in so many parts; a worker that dies costs one of them.
+PARTS_ON_A_CLUSTER = 64
 
 # Opens the display of one job's progress.
 ShowProgress = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
@@ -41,16 +45,21 @@ def run_jobs(
     """
     possible = []
     for job in jobs:
-        failure = _check(job, settings)
+        failure = _check(job, settings, run)
         if failure is None:
             possible.append(job)
             continue
         yield failure
         if run.fail_fast:
             return
-    processes = min(run.jobs, len(possible))
-    if processes > 1:
-        reports = _side_by_side(possible, settings, processes)
+    if run.cluster is not None:  # a worker may die when the result is there
+        settings = replace(settings, skip_existing=not settings.overwrite)
+    work = partial(_try, settings=settings)
+    parts = _parts_of_one(possible, settings, run)
+    if parts:
+        reports = _by_parts(work, parts, run)
+    elif is_shared_out(possible, run):
+        reports = side_by_side(work, possible, run)
     else:
         reports = _one_by_one(possible, settings, show_progress, seconds_used)
     with closing(reports):
@@ -60,8 +69,13 @@ def run_jobs(
                 return
 
 
-def _check(job: FileJob, settings: Settings) -> FileReport | None:
+def _check(job: FileJob, settings: Settings, run: RunOptions) -> FileReport | None:
     try:
+        if job.in_place and run.cluster is not None:
+            raise OutputError(
+                f"{job.output}: is the input; --cluster needs another output, since work may be"
+                " done again"
+            )
         job.check(settings)
     except DenoiseError as error:
         return _failure(job, str(error))
@@ -82,17 +96,47 @@ def _one_by_one(
         yield report
 
 
-def _side_by_side(
-    jobs: Sequence[FileJob], settings: Settings, processes: int
+def _parts_of_one(
+    jobs: Sequence[FileJob], settings: Settings, run: RunOptions
+) -> Sequence[FileJob]:
+    """The parts of the only file of a run, if several processes can do its images."""
+    count = run.jobs if run.cluster is None else PARTS_ON_A_CLUSTER
+    if len(jobs) != 1 or count == 1 or settings.temporal > 0:
+        return []
+    return shared_out(jobs[0], count)
+
+
+def _by_parts(
+    work: Callable[[FileJob], FileReport], parts: Sequence[FileJob], run: RunOptions
 ) -> Generator[FileReport, None, None]:
-    work = partial(_try, settings=settings)
-    with closing(in_processes(work, jobs, processes, clean_up=_remove_half_written)) as reports:
+    """The report of a file that other processes do in parts."""
+    with closing(side_by_side(work, parts, run)) as reports:
+        yield joined(list(reports))
+
+
+def is_shared_out(jobs: Sequence[FileJob], run: RunOptions) -> bool:
+    """Whether other processes do the jobs."""
+    return run.cluster is not None or min(run.jobs, len(jobs)) > 1
+
+
+def side_by_side(
+    work: Callable[[FileJob], FileReport], jobs: Sequence[FileJob], run: RunOptions
+) -> Generator[FileReport, None, None]:
+    """Reports of `work` by other processes, in the order of the jobs."""
+    if run.cluster is not None:
+        from denoise.cli.cluster import on_cluster
+
+        tasks = [job.absolute() for job in jobs]  # the workers run in other folders
+        reports = on_cluster(work, tasks, address=run.cluster, clean_up=_remove_half_written)
+    else:
+        processes = min(run.jobs, len(jobs))
+        reports = in_processes(work, jobs, processes=processes, clean_up=_remove_half_written)
+    with closing(reports):
         for job, report in zip(jobs, reports, strict=True):
-            yield report or _failure(
-                job,
-                f"{job.input_name}: its process was killed; is there too little memory for"
-                f" {processes} --jobs?",
-            )
+            if isinstance(report, Lost):
+                yield _failure(job, f"{job.input_name}: {report.reason}")
+            else:
+                yield replace(report, input=job.input_name, output=job.output_name)
 
 
 def _remove_half_written(job: FileJob, process: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import typer
 
@@ -34,7 +35,7 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
     Returns
     -------
     int
-        Exit code: 0 if all images are done or skipped, 1 if any failed or there was none, 130 or
+        Exit code: 0 if all images are done or skipped, 1 if any failed or none was found, 130 or
         143 if interrupted
 
     Raises
@@ -44,7 +45,8 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
     OutputError
         If stdout cannot be written.
     """
-    several = len(plan.jobs) + len(plan.problems) > 1
+    several = len(plan.jobs) + len(plan.problems) > 1 or plan.part is not None
+    shard = None if run.shard is None else str(run.shard)
     to_stdout = any(job.output is None for job in plan.jobs)
     reports: list[FileReport] = []
     if plan.index is not None:
@@ -60,8 +62,8 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
                 show_progress=_progress_display(run, several=several),
                 seconds_used=seconds_used,
             ):
-                reports.append(report)
-                _print_report(report, run, to_stdout=to_stdout)
+                reports.append(replace(report, shard=shard))
+                _print_report(reports[-1], run, to_stdout=to_stdout)
     except KeyboardInterrupt as stop:
         done = sum(report.status != "failed" for report in reports)
         again = "; the same command with --skip-existing goes on" if several else ""
@@ -72,16 +74,19 @@ def run_and_report(plan: Plan, settings: Settings, run: RunOptions, *, seconds_u
             write_index(plan.index, plan, reports)
     if several and not run.quiet:
         summary = batch_summary(reports, len(plan.jobs), plan.problems)
+        summary = summary if plan.part is None else f"{plan.part}, {summary}"
         _print(summary, err=run.json or to_stdout)
     failed = plan.problems or any(report.status == "failed" for report in reports)
-    return FAILED if failed or not reports else DONE
+    found = reports or plan.part is not None  # there may be nothing in a part
+    return DONE if found and not failed else FAILED
 
 
 def _print_before(plan: Plan, settings: Settings, run: RunOptions) -> None:
     """What the user should know before the work begins."""
-    note = devices.device_note(devices.pick_device(settings.device))
-    if note is not None and not run.quiet:
-        _note(f"note: {note}")
+    if run.cluster is None:  # others may have other devices
+        note = devices.device_note(devices.pick_device(settings.device))
+        if note is not None and not run.quiet:
+            _note(f"note: {note}")
     for problem in plan.problems:
         _note(f"error: {problem}")
     for warning in () if run.quiet else plan.warnings:

@@ -1,4 +1,4 @@
-"""What `--skip-existing` finds: results that are whole, damaged ones, and files of the user's.
+"""What `--skip-existing` and `denoise finish` find: whole results, damaged ones, and others' files.
 
 A damaged file is made anew only if it can be a result of this image: it is of the image's size,
 as far as its header says, or empty. Whatever else is there is the user's and stays.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
-from denoise.errors import DamagedImageError, ImageError, OutputError
+from denoise.cli.jobs import FileJob
+from denoise.cli.opened import open_input
+from denoise.cli.report import FileReport
+from denoise.cli.series_parts import SeriesParts
+from denoise.cli.settings import Settings
+from denoise.errors import DamagedImageError, DenoiseError, ImageError, OutputError
 from denoise.files import ifd
 from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
@@ -25,6 +31,67 @@ from denoise.files.tiff import is_tiff
 
 # Rows of a large image that are read at a time to find damage.
 CHECKED_ROWS = 256
+# So many images of a file are listed.
+MOST_NUMBERS = 20
+
+
+def look_for_results(job: FileJob, settings: Settings) -> FileReport:
+    """What a run with `--skip-existing` would find: "skipped" if all files are there and whole.
+
+    Otherwise the report is "failed" and says which files are not.
+    """
+    report = FileReport(job.input_name, job.output_name, "skipped")
+    try:
+        if job.in_place:
+            raise OutputError(f"{job.output}: is the input; nothing tells whether it is denoised")
+        with open_input(job, settings) as noisy:
+            whole = whole_files(job, noisy, settings)
+            images = _images_left(job, noisy)
+        faults = [
+            f"{path} is {'damaged' if os.path.exists(path) else 'missing'}"
+            for path in job.outputs
+            if path not in whole
+        ]
+        if faults and images:
+            faults.append(f"images {images} of it are not done")
+    except DenoiseError as error:
+        return replace(report, status="failed", error=str(error))
+    if not faults:
+        return report
+    return replace(report, status="failed", error=f"{job.input_name}: {', '.join(faults)}")
+
+
+def _images_left(job: FileJob, noisy: ImageFile | Series | RowImage) -> str:
+    """Which images of a series are not done, from 1; empty if it was not shared out."""
+    if not isinstance(noisy, Series) or job.output is None:
+        return ""
+    parts = SeriesParts(job.output, noisy)
+    numbers = [str(number + 1) for number in parts.missing()] if parts.folder.exists() else []
+    shown = numbers if len(numbers) <= MOST_NUMBERS else [*numbers[:MOST_NUMBERS], "..."]
+    return ", ".join(shown)
+
+
+def whole_files(
+    job: FileJob, noisy: ImageFile | Series | RowImage, settings: Settings
+) -> frozenset[Path]:
+    """The files of a job that are there and whole; they stay as they are.
+
+    Raises
+    ------
+    OutputError
+        If there is a file in the place of the result that is none.
+    """
+    whole = {path for path in job.extras if is_whole_extra(path)}
+    output, limit = job.output, settings.max_pixels
+    if output is None:
+        return frozenset(whole)
+    if isinstance(noisy, Series):
+        found = is_whole_series(output, noisy, max_pixels=limit)
+    elif isinstance(noisy, RowImage):
+        found = is_whole_large(output, noisy, max_pixels=limit)
+    else:
+        found = is_whole(output, noisy, max_pixels=limit)
+    return frozenset({*whole, output} if found else whole)
 
 
 def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
@@ -53,9 +120,7 @@ def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
     return True
 
 
-def is_whole_series(
-    path: Path, series: Series, first: ImageFile, *, max_pixels: int | None
-) -> bool:
+def is_whole_series(path: Path, series: Series, *, max_pixels: int | None) -> bool:
     """Whether the result of a series is there; see `is_whole`."""
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         return False
@@ -70,8 +135,8 @@ def is_whole_series(
     except ImageError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise _not_ours(path, f"is no result of this file: {reason}") from None
-    if shapes != {first.pixels.shape}:
-        raise _not_ours(path, f"holds images of other sizes than {first.description}")
+    if shapes != {series.first.pixels.shape}:
+        raise _not_ours(path, f"holds images of other sizes than {series.first.description}")
     return True
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from denoise.cli.jobs import FileJob
 from denoise.cli.residual import write_residual
+from denoise.files.formats import holds_floats
 from denoise.files.image_file import ImageFile
-from denoise.files.images import write_image
-from denoise.files.outputs import refuse_existing, write_array, write_atomically
+from denoise.files.images import write_image, write_values
+from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.metrics import Quality
 from denoise.pictures import comparison, curve_table, draw_curves, draw_models
 from denoise.results import DenoiseResult
@@ -69,7 +70,7 @@ def _write_curve(path: Path, result: DenoiseResult, *, overwrite: bool) -> None:
 
 
 def _write_uncertainty(path: Path, uncertainty: NDArray[np.float32], *, overwrite: bool) -> None:
-    if path.suffix.lower() == ".npy":
-        write_array(path, uncertainty)
+    if holds_floats(path):
+        write_values(path, uncertainty, overwrite=overwrite)
     else:
         write_image(path, uncertainty_view(uncertainty), overwrite=overwrite)

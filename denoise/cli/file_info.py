@@ -181,7 +181,7 @@ def inspect_file(path: Path, *, frame: int | None, max_pixels: int | None, devic
 
 def _kept(metadata: Metadata) -> tuple[str, ...]:
     """What a result in the same format keeps."""
-    tags = metadata.tiff.tags
+    tags, cards = metadata.tiff.tags, metadata.fits.cards
     turned = ifd.orientation(metadata.exif)
     across, down = metadata.dpi or (0.0, 0.0)
     parts = {
@@ -192,6 +192,7 @@ def _kept(metadata: Metadata) -> tuple[str, ...]:
         "text": bool(metadata.text),
         "gamma": png.has_gamma(metadata.png_chunks),
         f"{len(tags)} TIFF tags": bool(tags),
+        f"{len(cards)} FITS cards": bool(cards),
         f"orientation {turned}": turned > 1,
     }
     return tuple(name for name, there in parts.items() if there)

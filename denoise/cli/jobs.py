@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from denoise.cli.settings import Settings
+from denoise.cli.shards import Shard
 from denoise.errors import ModelFileError, OutputError
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
 from denoise.vae.saved import MODEL_SUFFIXES
 
+# Of measurements, which formats for floats hold as they are.
+_VALUES = tuple(dict.fromkeys((".npy", *IMAGE_SUFFIXES)))
 # The files about an image besides the result, and their types; the first is that in a folder.
 EXTRAS = {
     "figure": IMAGE_SUFFIXES,
     "curve": (".csv", ".png"),
-    "residual": (".npy", *IMAGE_SUFFIXES),
-    "uncertainty": (".npy", *IMAGE_SUFFIXES),
+    "residual": _VALUES,
+    "uncertainty": _VALUES,
     "save_model": MODEL_SUFFIXES,
     "show_model": IMAGE_SUFFIXES,
     "report": (".html",),
@@ -37,15 +40,16 @@ class FileJob:
     reference : clean image of the same size, to measure PSNR and SSIM
     figure : also write a picture of noisy, denoised, reference and difference
     curve : also write the ELBO of every epoch, as .csv or as a picture
-    residual : also write what was removed; .npy and .tif hold it in the units of sigma, other
-        formats a picture of it
-    uncertainty : also write the posterior standard deviation of every pixel; .npy holds it in
-        the units of sigma, an image format a picture of it, white for the largest
+    residual : also write what was removed; formats for floats (.npy, .tif, .fits) hold it in the
+        units of sigma, others a picture of it
+    uncertainty : also write the posterior standard deviation of every pixel, likewise; in pictures,
+        white is the largest
     mask : image of the same size, which marks pixels that are to be filled in
     load_model : use the models in this file instead of learning
     save_model : also write the models
     show_model : also draw the models
     report : also write a page about the image and its result
+    shard : do this part of the images of a file of several; None is all of them
     """
 
     image: Path | None
@@ -60,6 +64,7 @@ class FileJob:
     save_model: Path | None = None
     show_model: Path | None = None
     report: Path | None = None
+    shard: Shard | None = None
 
     @property
     def input_name(self) -> str:
@@ -84,6 +89,14 @@ class FileJob:
     def without_extras(self, paths: Collection[Path]) -> FileJob:
         """The same job, but for these files besides the image."""
         return replace(self, **{name: None for name in EXTRAS if getattr(self, name) in paths})
+
+    def absolute(self) -> FileJob:
+        """The same job for a process in another folder."""
+        paths = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(
+            self,
+            **{name: path.absolute() for name, path in paths.items() if isinstance(path, Path)},
+        )
 
     @property
     def in_place(self) -> bool:

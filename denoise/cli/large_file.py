@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.cli.earlier_results import is_whole_large
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.mask import with_missing
 from denoise.cli.opened import named, observed
-from denoise.cli.outputs_in_pieces import Writing, check_outputs, open_outputs
-from denoise.cli.pieces_report import Done, report_of, write_model
 from denoise.cli.reference import ReferenceRows
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel, channel_model
+from denoise.cli.series_output import Writing, check_outputs, open_outputs
+from denoise.cli.series_report import Tally, report_of, write_models
 from denoise.cli.settings import Settings
-from denoise.cli.shared_model import ChannelModel, channel_model
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
-from denoise.files.rows import RowImage, open_rows, open_streamed, rows_format, rows_writer
+from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
 from denoise.results import Progress
 from denoise.tiles import Tile, drawn_parts, place_of, tiles_of
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models
 
-# Images of more pixels are read and written some rows at a time.
-STREAMED = 2**25
 # Files about an image that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
@@ -79,12 +74,9 @@ def denoise_large_file(
     )
     _check_possible(image, job, settings)
     check_outputs(job, writing, image.like)
-    known = job.output if settings.skip_existing else None
-    if known is not None and is_whole_large(known, image, max_pixels=settings.max_pixels):
-        return FileReport(job.input_name, job.output_name, "skipped")
     channel = _model(image, job, settings, on_progress)
     tiles = tiles_of(image.size, channel.options)
-    done = Done()
+    done = Tally()
     with ExitStack() as files:
         reference = None
         if job.reference is not None:
@@ -96,19 +88,11 @@ def denoise_large_file(
             if reference is not None:
                 reference.add(band.noisy, band.denoised)
         quality = None if reference is None else reference.quality
-    write_model(job, channel.models, settings)
-    report = report_of(job, settings, image.like, image.size, channel.remarks)
+    write_models(job, channel.models, settings)
+    report = report_of(job, settings, image.like, image.size, [channel])
     report = replace(report, tiles=len(tiles), noises=(channel.noise,))
     report = done.reported(report, time.perf_counter() - started)
     return replace(report, noises=(), quality=quality)
-
-
-@contextmanager
-def open_large(source: Path | bytes, job: FileJob, settings: Settings) -> Iterator[RowImage | None]:
-    """The image of a job if it is to be read some rows at a time, else None."""
-    name, limit = job.input_name, settings.max_pixels
-    with open_streamed(source, frame=settings.frame, max_pixels=limit, name=name) as image:
-        yield image if image is not None and math.prod(image.size) > STREAMED else None
 
 
 def _model(
@@ -132,7 +116,7 @@ def _bands(
     channel: ChannelModel,
     job: FileJob,
     settings: Settings,
-    done: Done,
+    done: Tally,
     on_progress: Callable[[Progress], None],
 ) -> Iterator[_Band]:
     """Denoise all tiles; those beside each other share the rows that are read for them."""
@@ -157,15 +141,13 @@ def _bands(
 
 
 def _denoised(
-    seen: ImageFile, tile: Tile, image: RowImage, channel: ChannelModel, job: FileJob, done: Done
+    seen: ImageFile, tile: Tile, image: RowImage, channel: ChannelModel, job: FileJob, done: Tally
 ) -> _Band:
     """What a tile sees, denoised, and cut to its core."""
     settings = channel.settings
     opened = observed(with_missing(seen, None, fill=settings.fill_missing), job, settings)
-    result = None
-    if opened.seen.to_remove is not None:
-        with named(job.input_name):
-            result = channel.denoise(opened.seen, place_of(tile, image.size))
+    with named(job.input_name):
+        result = channel.denoise_tile(opened.seen, place_of(tile, image.size))
     denoised = opened.denoised(result, settings.strength)
     done.add(opened, denoised, result)
     sigma = None if result is None else result.uncertainty

@@ -36,4 +36,11 @@ def start_worker(processes: int) -> None:
     """Load torch in one of several processes that share the cores."""
     with modules_kept():
         import torch
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    torch.set_num_threads(max(1, _cores() // processes))
+
+
+def _cores() -> int:
+    """How many cores this process may use, which a cluster may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

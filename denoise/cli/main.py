@@ -24,6 +24,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 # Other commands and where they are; an image file of such a name is ./benchmark, ./info and so on.
 COMMANDS = {
     "benchmark": "denoise.cli.benchmark",
+    "finish": "denoise.cli.finish",
     "info": "denoise.cli.info",
     "noise": "denoise.cli.noise",
     "serve": "denoise.serve.command",
@@ -56,6 +57,7 @@ class _DenoiseOrOther(Command):
     epilog="`denoise info --help`: what an image is, what noise it has, and what a run would take."
     " `denoise serve --help`: see and judge results on a page on this machine."
     " `denoise noise --help`: measure the noise of an image, for a series of images."
+    " `denoise finish --help`: list the results of a run that are missing."
     " `denoise benchmark --help`: compare methods on clean images with synthetic noise.",
 )
 @takes_options
@@ -66,7 +68,7 @@ def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
         from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs
 
-    plan = plan_jobs(files)
+    plan = plan_jobs(files, run.shard)
     return run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from denoise.cli.earlier_results import is_whole, is_whole_extra
+from denoise.cli.earlier_results import whole_files
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
-from denoise.cli.large_file import denoise_large_file, open_large
-from denoise.cli.opened import OpenedFile, named, open_image, read_input, source_of
+from denoise.cli.large_file import denoise_large_file
+from denoise.cli.opened import OpenedFile, named, open_image, open_input
 from denoise.cli.outcome import write_result
 from denoise.cli.pages.image_page import write_page
 from denoise.cli.pages.provenance import sha256
@@ -22,8 +22,9 @@ from denoise.cli.series_file import denoise_series_file
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.files.image_file import ImageFile
+from denoise.files.rows import RowImage
 from denoise.files.samples import PEAK
-from denoise.files.series import open_series
+from denoise.files.series import Series
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
@@ -53,21 +54,14 @@ def denoise_file(
         With a message that names the file and what to do.
     """
     started = time.perf_counter()
-    source = source_of(job)
-    if settings.frame is None:
-        name, limit = job.input_name, settings.max_pixels
-        with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
-            if series is not None:
-                return denoise_series_file(series, job, settings, started, on_progress)
-    with open_large(source, job, settings) as large:
-        if large is not None:
-            return denoise_large_file(large, job, settings, started, on_progress)
-    noisy = read_input(source, job, settings)
-    kept: frozenset[Path] = frozenset()
-    if settings.skip_existing:
-        kept = _whole_files(job, noisy, settings)
+    with open_input(job, settings) as noisy:
+        kept = whole_files(job, noisy, settings) if settings.skip_existing else frozenset()
         if job.output is not None and kept.issuperset(job.outputs):
             return FileReport(job.input_name, job.output_name, "skipped")
+        if isinstance(noisy, Series):
+            return denoise_series_file(noisy, job, settings, started, on_progress)
+        if isinstance(noisy, RowImage):
+            return denoise_large_file(noisy, job, settings, started, on_progress)
     opened = open_image(noisy, job, settings)
     result = denoise_opened(opened, job, settings, started, on_progress)
     return write_outputs(opened, result, job, settings, started, kept)
@@ -152,15 +146,6 @@ def write_outputs(
         return report
     write_page(missing, opened, denoised, result, report, input_sha256=before, overwrite=overwrite)
     return replace(report, seconds=time.perf_counter() - started)
-
-
-def _whole_files(job: FileJob, noisy: ImageFile, settings: Settings) -> frozenset[Path]:
-    """The files of a job that are there and whole; they stay as they are."""
-    whole = {path for path in job.extras if is_whole_extra(path)}
-    output = job.output
-    if output is not None and is_whole(output, noisy, max_pixels=settings.max_pixels):
-        whole.add(output)
-    return frozenset(whole)
 
 
 def _report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,12 @@ from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
+from denoise.files.rows import RowImage, open_streamed
+from denoise.files.series import Series, open_series
 from denoise.results import DenoiseResult
+
+# Images of more pixels are read and written some rows at a time.
+STREAMED = 2**25
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,28 @@ def source_of(job: FileJob) -> Path | bytes:
     return sys.stdin.buffer.read()
 
 
-def read_input(source: Path | bytes, job: FileJob, settings: Settings) -> ImageFile:
-    """The noisy image of a job."""
-    return read_image(
-        source, frame=settings.frame, max_pixels=settings.max_pixels, name=job.input_name
-    )
+@contextmanager
+def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series | RowImage]:
+    """The noisy image of a job, or the images of its file if there are several and all are meant.
+
+    A large image is read some rows at a time, where its format allows it.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    source, name, limit = source_of(job), job.input_name, settings.max_pixels
+    if settings.frame is None:
+        with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
+            if series is not None:
+                yield series if len(series) > 1 else series.first
+                return
+    with open_streamed(source, frame=settings.frame, max_pixels=limit, name=name) as streamed:
+        if streamed is not None and math.prod(streamed.size) > STREAMED:
+            yield streamed
+            return
+    yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
 
 
 def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
@@ -90,10 +113,12 @@ def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Begin the message of an error with the name of what it is about."""
+    """Begin the message of an error with the name of what it is about, unless it does so."""
     try:
         yield
     except (ImageError, OptionError, DeviceError, TrainingError) as error:
+        if str(error).startswith(f"{name}: "):
+            raise
         raise type(error)(f"{name}: {error}") from None
 
 

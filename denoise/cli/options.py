@@ -11,7 +11,9 @@ import typer
 from denoise import __version__
 from denoise.cli.parser import FILES, GENERAL, LEARNING, REPORTS, option
 from denoise.cli.settings import Settings
+from denoise.cli.shards import Shard, parse_shard
 from denoise.cli.shared_options import JSON
+from denoise.cli.values import parse_cluster
 from denoise.errors import OptionError
 from denoise.options import OWN_MODEL
 from denoise.presets import check_decoder
@@ -28,7 +30,7 @@ def _print_version(requested: bool) -> None:
 def _complete_image(ctx: typer.Context, incomplete: str) -> list[str]:
     """Nothing, so that shells list files; without such a file, names of other commands."""
     is_image = ctx.params["images"] or glob.glob(f"{glob.escape(incomplete)}*")
-    return [] if is_image else ["benchmark", "info", "noise", "serve"]
+    return [] if is_image else ["benchmark", "finish", "info", "noise", "serve"]
 
 
 def _also(section: str, what: str) -> str | None:
@@ -95,7 +97,8 @@ class Files:
         REPORTS, "write what was removed: its values as .npy or .tif, or a picture of it"
     )
     uncertainty: str | None = _also(
-        REPORTS, "write the model's standard deviation of every pixel, as .npy or as an image"
+        REPORTS,
+        "write the model's standard deviation of every pixel, as .npy or .tif, or a picture of it",
     )
     curve: str | None = _also(REPORTS, "write the ELBO of every epoch, as .csv or .png")
     show_model: str | None = _also(REPORTS, "draw the learned patches, the most used first")
@@ -131,6 +134,21 @@ class RunOptions:
     )
     jobs: int = option(
         GENERAL, 1, "--jobs", "-j", metavar="N", min=1, help="Denoise N images in parallel."
+    )
+    shard: Shard | None = option(
+        GENERAL,
+        None,
+        metavar="K/N",
+        parser=parse_shard,
+        help="Do part K of N of the images, the others on other machines; auto takes both numbers"
+        " from a Slurm job array.",
+    )
+    cluster: str | None = option(
+        GENERAL,
+        None,
+        metavar="ADDRESS",
+        parser=parse_cluster,
+        help="Denoise on a Dask cluster, such as tcp://host:8786, or on local:N processes.",
     )
     fail_fast: bool = option(
         GENERAL, False, "--fail-fast", help="Stop at the first image that fails."
@@ -175,6 +193,8 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
         ("--sensor", given["--sensor"], "--sigma"),
         ("--quiet", run.quiet, "--verbose"),
         ("an image on stdout", files.to_stdout, "--json"),
+        ("an image from or to a pipe", files.piped, "--shard --cluster"),
+        ("--cluster", run.cluster is not None, "--jobs"),
     )
     for cause, holds, excluded in rules:
         for name in excluded.split():

@@ -43,7 +43,7 @@ def result_of(noisy: ImageFile, image: NDArray[np.floating], strength: float) ->
         mixed = given if strength == 0 else given + strength * (image - given)
         image = np.where(np.isnan(given), image, mixed)
     samples = quantised(image, noisy.sample_type)
-    samples = without_value(samples, noisy.metadata.tiff.nodata, noisy.void)
+    samples = without_value(samples, noisy.metadata.nodata, noisy.void)
     return replace(noisy, pixels=to_pixels(samples))
 
 

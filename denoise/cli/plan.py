@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.options import PIPE, Files
+from denoise.cli.shards import Shard
 from denoise.errors import PlanError
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.files.inputs import Source, find_images, is_folder, is_pattern
+from denoise.files.series import count_images
 
 # Lists all pages of a report.
 INDEX = "index.html"
@@ -30,16 +33,37 @@ class Plan:
     problems : one line for each input in which there is no image
     warnings : what will be left out
     index : where to list the pages about several images
+    part : what to say if the jobs are those of a shard; None if they are all
     """
 
     jobs: list[FileJob]
     problems: list[str]
     warnings: list[str]
     index: Path | None = None
+    part: str | None = None
+
+    def part_of(self, shard: Shard) -> Plan:
+        """What one of several machines will do; none of them writes the list of all pages.
+
+        Jobs are shared out in the order of their results, since a shell sorts `*.png` by its
+        locale, and a single file of several images by its images.
+        """
+        if len(self.jobs) == 1 and count_images(self.jobs[0].image) > 1:
+            jobs = [replace(self.jobs[0], shard=shard)]
+            return replace(self, jobs=jobs, part=f"part {shard.number} of {shard.count}")
+        jobs = list(shard.part(sorted(self.jobs, key=lambda job: job.output_name)))
+        warnings = list(self.warnings)
+        if self.index is not None:
+            warnings.append(
+                f"{self.index}: is not written by parts; `denoise finish` with the same options"
+                " but --shard writes it"
+            )
+        part = f"part {shard.number} of {shard.count}: {len(jobs)} of {len(self.jobs)} images"
+        return replace(self, jobs=jobs, warnings=warnings, index=None, part=part)
 
 
-def plan_jobs(files: Files) -> Plan:
-    """One job for each image that a command means.
+def plan_jobs(files: Files, shard: Shard | None = None) -> Plan:
+    """One job for each image that a command means, or for those of a shard; all are checked.
 
     Raises
     ------
@@ -58,7 +82,7 @@ def plan_jobs(files: Files) -> Plan:
         raise PlanError("one image at a time goes through a pipe")
     plan = _piped(files, extras) if files.piped else _found(files, extras, several=several)
     _check_collisions(plan)
-    return plan
+    return plan if shard is None else plan.part_of(shard)
 
 
 def _piped(files: Files, extras: dict[str, str]) -> Plan:
@@ -71,10 +95,7 @@ def _piped(files: Files, extras: dict[str, str]) -> Plan:
         _path(files.reference),
         mask=_path(files.mask),
         load_model=_path(files.load_model),
-        **{
-            name: _extra(name, value, name_of_extras, several=False)
-            for name, value in extras.items()
-        },
+        **_placed(extras, name_of_extras, several=False),
     )
     return Plan([job], [], [])
 
@@ -100,10 +121,7 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
             _of_same_name(source, reference),
             mask=_of_same_name(source, mask),
             load_model=_path(files.load_model),
-            **{
-                name: _extra(name, value, source.relative, several=several)
-                for name, value in extras.items()
-            },
+            **_placed(extras, source.relative, several=several),
         )
         for source, output in pairs
     ]
@@ -159,11 +177,14 @@ def _without_results(pairs: Sequence[tuple[Source, Path]]) -> list[tuple[Source,
     ]
 
 
-def _extra(name: str, place: str, image: Path, *, several: bool) -> Path:
-    """Another file about an image: the one that is named, or of the image's name in a folder."""
-    if not several and name != "report":
-        return Path(place)
-    return (Path(place) / image).with_suffix(EXTRAS[name][0])
+def _placed(extras: dict[str, str], image: Path, *, several: bool) -> dict[str, Any]:
+    """Other files about an image: those that are named, or of the image's name in folders."""
+    return {
+        name: (Path(place) / image).with_suffix(EXTRAS[name][0])
+        if several or name == "report"
+        else Path(place)
+        for name, place in extras.items()
+    }
 
 
 def _of_same_name(source: Source, place: Path | None) -> Path | None:

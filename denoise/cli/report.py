@@ -33,6 +33,7 @@ class FileReport:
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
     tiles : in how many a large image was denoised
+    images_left : how many of them other parts have yet to do, of a file that is shared out
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
     noises : of a file of several images, the noise of each channel, or of each image if they have
@@ -48,6 +49,7 @@ class FileReport:
     quality : only if there is a reference
     diagnostics : what other methods report of their training, by name
     settings : all settings of the method, nested
+    shard : the part of the images to which this one belongs, such as "3/64", if they were shared
     """
 
     input: str
@@ -61,6 +63,7 @@ class FileReport:
     images: int | None = None
     axes: dict[str, int] | None = None
     tiles: int | None = None
+    images_left: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
     sigma_source: Literal["given", "estimated"] | None = None
@@ -77,6 +80,7 @@ class FileReport:
     quality: Quality | None = None
     diagnostics: dict[str, float] | None = None
     settings: dict[str, Any] | None = None
+    shard: str | None = None
     traceback: str | None = None
 
     def with_lateness(self, budget: float | None) -> FileReport:
@@ -109,6 +113,8 @@ class FileReport:
             parts.append(f"ELBO {self.elbo:.2f}")
         if self.quality is not None:
             parts += _quality_text(self.quality)
+        if self.images_left:
+            parts.append(f"{self.images_left} images left to other parts")
         return ", ".join(parts) + f" -> {self.output}"
 
     def noise_text(self) -> str:

@@ -8,29 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.file_noise import scale_of
-from denoise.files.formats import format_of_suffix
+from denoise.files.formats import holds_floats
 from denoise.files.image_file import ImageFile
-from denoise.files.images import write_image
-from denoise.files.outputs import write_array
+from denoise.files.images import write_image, write_values
 from denoise.views import residual_limit, residual_view
 
 
 def write_residual(
     path: Path, noisy: ImageFile, written: ImageFile, *, overwrite: bool
 ) -> tuple[str, ...]:
-    """Write what was removed: its values as .npy or TIFF, or a picture of it in other formats.
+    """Write what was removed: its values in a format for floats, or a picture of it in others.
 
     Returns
     -------
     Notes on how to read it
     """
     removed = residual(noisy, written)
-    if path.suffix.lower() == ".npy":
-        write_array(path, removed)
-        return ()
-    if format_of_suffix(path.suffix).name == "TIFF":
-        like = ImageFile(path, removed, sample_type=removed.dtype.name)
-        write_image(path, removed, like=like, overwrite=overwrite)
+    if holds_floats(path):
+        write_values(path, removed, overwrite=overwrite)
         return ()
     limit = residual_limit(removed)
     write_image(path, residual_view(removed, limit), overwrite=overwrite)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from functools import partial
 
-from denoise.cli.earlier_results import is_whole_series
+from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
-from denoise.cli.opened import named, open_image
-from denoise.cli.outputs_in_pieces import Append, Writing, check_outputs, open_outputs
-from denoise.cli.pieces_report import Done, report_of, write_model
+from denoise.cli.opened import OpenedFile, named, open_image
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from
+from denoise.cli.series_output import check_outputs, open_outputs, writing_series
+from denoise.cli.series_parts import SeriesParts
+from denoise.cli.series_report import Tally, series_report, write_models
 from denoise.cli.settings import Settings
-from denoise.cli.shared_model import channel_model, series_parts
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
-from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
-from denoise.files.series import Series, SeriesWriter, series_format
-from denoise.results import Progress
+from denoise.files.series import Series
+from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models
 
@@ -50,55 +50,94 @@ def denoise_series_file(
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    first, writing = series.first, _writing(series)
     _check_possible(series, job, settings)
-    check_outputs(job, writing, first)
-    if settings.skip_existing and job.output is not None:
-        limit = settings.max_pixels
-        if is_whole_series(job.output, series, first, max_pixels=limit):
-            return FileReport(job.input_name, job.output_name, "skipped")
     with named(job.input_name):
         models: tuple[LearnedVAE, ...] = ()
         if job.load_model is not None:
             models = load_models(job.load_model, pick_device(settings.device))
         channels = [
             channel_model(
-                series_parts(series, channel, job, settings), job, settings, models, on_progress
+                drawn_from(series, channel, job, settings), job, settings, models, on_progress
             )
             for channel in range(series.channels)
         ]
-    done = Done()
-    with open_outputs(job, writing, first, settings) as write:
-        for number in range(len(series)):
-            channel = channels[series.channel_of(number)]
-            opened = open_image(
-                series.read(number), job, replace(channel.settings, frame=number + 1)
-            )
-            result = None
-            if opened.seen.to_remove is not None:
-                with named(str(opened.noisy.path)):
-                    result = channel.denoise(opened.seen, None)
-            denoised = opened.denoised(result, settings.strength)
-            write(opened.noisy, denoised, None if result is None else result.uncertainty)
-            done.add(opened, denoised, result)
-            on_progress(Progress("series", number + 1, len(series)))
-    write_model(job, channels[0].models, settings)
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    report = replace(
-        report_of(job, settings, first, first.pixels.shape[:2], tuple(remarks)),
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-    )
+    done, report = Tally(), series_report(series, channels, job, settings)
+    files = open_outputs(job, writing_series(series), series.first, settings)
+    images = partial(_denoised, series, channels, job, settings, done, on_progress)
+    if job.shard is not None:
+        assert job.output is not None
+        parts = SeriesParts(job.output, series)
+        parts.agree(channels, settings)
+        mine = set(job.shard.part(range(len(series))))
+        for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
+            parts.write(number, denoised)
+        left = len(parts.missing())
+        if left == 0:
+            with files as write:
+                parts.join(lambda image: write(image, image, None))
+            parts.remove()
+        report = replace(report, images_left=left)
+    else:
+        with files as write:
+            for _, noisy, denoised, result in images(range(len(series))):
+                write(noisy, denoised, None if result is None else result.uncertainty)
+        write_models(job, channels[0].models, settings)
     return done.reported(report, time.perf_counter() - started)
 
 
-def _writing(series: Series) -> Writing:
-    @contextmanager
-    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
-        yield SeriesWriter(file, format_, series.axes, strip=strip).write
+def _denoised(
+    series: Series,
+    channels: Sequence[ChannelModel],
+    job: FileJob,
+    settings: Settings,
+    done: Tally,
+    on_progress: Callable[[Progress], None],
+    numbers: Sequence[int],
+) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
+    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
 
-    return Writing(series_format, opened)
+    Sequences are denoised side by side, so that images come in the order of the file.
+    """
+    by_sequence: dict[tuple[int, ...], list[int]] = {}
+    for number in numbers:
+        by_sequence.setdefault(series.sequence_of(number), []).append(number)
+    streams = {
+        place: _Stream(series, channels[series.channel_of(some[0])], job, some)
+        for place, some in by_sequence.items()
+    }
+    for count, number in enumerate(numbers, start=1):
+        opened, result = next(streams[series.sequence_of(number)])
+        denoised = opened.denoised(result, settings.strength)
+        yield number, opened.noisy, denoised, result
+        done.add(opened, denoised, result)
+        on_progress(Progress("series", count, len(numbers)))
+
+
+class _Stream:
+    """Images of a sequence, as they were opened, and what the method makes of them, in their order.
+
+    They are opened as the method needs them, which may be some ahead.
+    """
+
+    def __init__(
+        self, series: Series, channel: ChannelModel, job: FileJob, numbers: Sequence[int]
+    ) -> None:
+        self._name = job.input_name
+        self._opened: deque[OpenedFile] = deque()
+        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers))
+
+    def __next__(self) -> tuple[OpenedFile, DenoiseResult | None]:
+        with named(self._name):
+            result = next(self._results)
+        return self._opened.popleft(), result
+
+    def _seen(
+        self, series: Series, settings: Settings, job: FileJob, numbers: Sequence[int]
+    ) -> Iterator[Observed]:
+        for number in numbers:
+            opened = open_image(series.read(number), job, replace(settings, frame=number + 1))
+            self._opened.append(opened)
+            yield opened.seen
 
 
 def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
@@ -120,3 +159,19 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
             f"{job.input_name}: holds {len(series)} images, and --time-budget is about one; choose"
             " it with --frame, or a --preset"
         )
+    if job.shard is not None and (job.output is None or job.extras or job.reference):
+        raise OutputError(
+            f"{job.input_name}: its parts are joined to one file; leave out --reference and what"
+            " else is to be written"
+        )
+    if job.shard is not None and settings.temporal > 0:
+        raise OptionError(
+            f"{job.input_name}: its images help each other with --temporal, so that they are not"
+            " shared out; leave out one of --shard and --temporal"
+        )
+    if settings.temporal > 0 and (settings.model_per_frame or settings.method.kind != "ours"):
+        raise OptionError(
+            f"{job.input_name}: images with one model help each other with --temporal; leave out"
+            " --model-per-frame and other methods"
+        )
+    check_outputs(job, writing_series(series), series.first)

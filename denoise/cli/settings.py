@@ -31,6 +31,8 @@ else:  # what the parser sees: it makes the first by functions, and lists the na
     ModelName = Literal[(OWN_MODEL, *METHODS)]
 
 
+# So many images on either side may help an image; all of them are held in memory.
+MOST_FRAMES = 16
 OTHERS = [name for name in METHODS if name not in PRESETS]
 
 
@@ -138,6 +140,15 @@ class Settings:
         LEARNING, None, "--learn-sigma/--fix-sigma", help="Let the model correct sigma, or not."
     )
     seed: int = SEED
+    temporal: int = option(
+        QUALITY,
+        0,
+        min=0,
+        max=MOST_FRAMES,
+        metavar="R",
+        help="Let the R images before and after each image of a file help it: for time lapses and"
+        " stacks whose images show nearly the same.",
+    )
     device: str = DEVICE
 
     @property

@@ -63,6 +63,15 @@ def parse_axes(text: str) -> str:
     return names
 
 
+def parse_cluster(text: str) -> str:
+    """The address of a Dask scheduler, or how many processes to start on this machine."""
+    if re.fullmatch(r"local:[1-9]\d*|(?!local:)([a-z]+://)?[^/\s]+:\d+", text, re.ASCII) is None:
+        raise typer.BadParameter(
+            f"must be a scheduler's address such as tcp://host:8786, or local:N, got {text!r}"
+        )
+    return text
+
+
 def parse_sensor(text: str) -> PoissonGaussianNoise:
     """Gain, read noise and, if given, offset of a sensor."""
     from denoise.noise.poisson_gaussian import (

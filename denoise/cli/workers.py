@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -17,16 +18,23 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Instead of a result: whoever was at the task died."""
+
+    reason: str
+
+
 def in_processes(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
-    processes: int,
     *,
+    processes: int,
     clean_up: Callable[[Task, int], None],
-) -> Generator[Result | None, None, None]:
-    """The results of `work` in the order of the tasks; None where the process died.
+) -> Generator[Result | Lost, None, None]:
+    """The results of `work` in the order of the tasks, by processes that share the cores.
 
-    All processes end when this generator is closed or the parent dies. They share the cores.
+    All processes end when this generator is closed or the parent dies.
 
     Parameters
     ----------
@@ -34,7 +42,8 @@ def in_processes(
     clean_up : called with the last task and the id of each process that has ended
     """
     waiting = iter(enumerate(tasks))
-    results: dict[int, Result | None] = {}
+    results: dict[int, Result | Lost] = {}
+    lost = Lost(f"its process was killed; is there too little memory for {processes} --jobs?")
     workers: list[_Worker[Task, Result]] = []
     try:
         for number in range(len(tasks)):
@@ -44,7 +53,8 @@ def in_processes(
                     workers[-1].begin(*task)
                 ready = wait([worker.connection for worker in workers])
                 for worker in [one for one in workers if one.connection in ready]:
-                    result = results[worker.number] = worker.result()
+                    result = worker.result()
+                    results[worker.number] = lost if result is None else result
                     if result is not None and (task := next(waiting, None)) is not None:
                         worker.begin(*task)
                     else:
@@ -54,6 +64,16 @@ def in_processes(
     finally:
         for worker in workers:
             worker.end(clean_up)
+
+
+@contextmanager
+def ctrl_c_ignored() -> Iterator[None]:
+    """Processes that are started in here ignore Ctrl-C, which is ours to handle."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker(Generic[Task, Result]):
@@ -66,11 +86,10 @@ class _Worker(Generic[Task, Result]):
         context = multiprocessing.get_context("spawn")  # a fork of one that runs threads can hang
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, processes), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is ours to handle
         try:
-            self.process.start()
+            with ctrl_c_ignored():
+                self.process.start()
         finally:
-            signal.signal(signal.SIGINT, before)
             theirs.close()  # now the connection ends when the process does
         with suppress(OSError):  # it has died already, as `result` will find
             self.connection.send(work)

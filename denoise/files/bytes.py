@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 import stat
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from denoise.errors import ImageError
 
@@ -39,6 +42,13 @@ def read_bytes(path: Path, count: int = -1) -> bytes:
         raise ImageError(f"{path}: no such file") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def contents(file: BinaryIO) -> bytes | mmap.mmap:
+    """All bytes of an open file; those of one on a disk are read as they are needed."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _mode(path: Path) -> int:

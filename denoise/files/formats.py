@@ -10,10 +10,11 @@ from typing import Any, BinaryIO, Literal
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError, OutputError
-from denoise.files import jpeg, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
+from denoise.files import fits, jpeg, npy, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
 from denoise.files.pages import Axes, Pages, PagesWriter, RowsWriter
+from denoise.files.samples import SAMPLE_TYPES
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ FORMATS = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, jpeg.decode, jpeg.encode,
            _8_BITS, alpha=False, longest=65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff_pages.decode, tiff_writer.encode,
-           frozenset(tiff.SAMPLE_TYPES),
+           SAMPLE_TYPES,
            open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter,
            new_rows=tiff_writer.new_rows),
     Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
@@ -64,6 +65,11 @@ FORMATS = (
            _8_BITS, metadata=False),
     Format("PNM", (".pgm", ".ppm", ".pnm"), pnm.is_pnm, pnm.decode, pnm.encode,
            _16_BITS, alpha=False, metadata=False),
+    Format("NPY", (".npy",), npy.is_npy, npy.decode, npy.encode, SAMPLE_TYPES, metadata=False,
+           open_pages=npy.NpyPages, new_pages=npy.NpyWriter),
+    Format("FITS", (".fits", ".fit", ".fts"), fits.is_fits, fits.decode, fits.encode,
+           fits.SAMPLE_TYPES, alpha=False, metadata=False,
+           open_pages=fits.FitsPages, new_pages=fits.FitsWriter),
 )
 # fmt: on
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
@@ -129,6 +135,11 @@ def format_with(
     return format_
 
 
+def holds_floats(path: Path) -> bool:
+    """Whether the format of a file's name holds values as they are, not only a picture of them."""
+    return "float32" in format_of_suffix(path.suffix).sample_types
+
+
 def check_fit(format_: Format, image: ImageFile) -> None:
     """Raise an ImageError if a format has no room for the samples or the alpha channel."""
 
@@ -155,6 +166,8 @@ def lost_metadata(format_: Format, image: ImageFile) -> tuple[str, ...]:
         lost.append("the colour profile: colours may show differently")
     if format_.name != "PNG" and png.has_gamma(metadata.png_chunks):
         lost.append("the gamma of the PNG file: brightness may show differently")
-    if format_.name != "TIFF" and metadata.tiff.nodata is not None:
+    if format_.name != "FITS" and metadata.fits.has_coordinates:
+        lost.append("the coordinates of the FITS file: where its pixels lie is not known any more")
+    if format_.name != image.format and metadata.nodata is not None:
         lost.append("the value of missing data: pixels without data will look like others")
     return tuple(f"{format_.name} has no place for {what}" for what in lost)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from denoise.files.fits_header import FitsLayout
 from denoise.files.ifd import Tag
 from denoise.files.samples import PEAK
 
@@ -39,6 +40,22 @@ class TiffLayout:
 
 
 @dataclass(frozen=True)
+class NpyLayout:
+    """How a .npy file stores its array.
+
+    Attributes
+    ----------
+    byte_order : "<", ">" or, of single bytes, "|"
+    axes : a letter for each, as of `files.arrays`; empty if the image stands alone
+    fortran : the first axis is the fastest one
+    """
+
+    byte_order: str = "<"
+    axes: str = ""
+    fortran: bool = False
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What a file says beside its pixels.
 
@@ -65,11 +82,23 @@ class Metadata:
     jpeg_segments: tuple[tuple[int, bytes], ...] = ()
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     tiff: TiffLayout = field(default_factory=TiffLayout)
+    npy: NpyLayout = field(default_factory=NpyLayout)
+    fits: FitsLayout = field(default_factory=FitsLayout)
+
+    @property
+    def nodata(self) -> float | None:
+        """The value of samples that hold no data."""
+        return self.fits.blank if self.tiff.nodata is None else self.tiff.nodata
 
     @property
     def stripped(self) -> Metadata:
         """Nothing but how the pixels are stored."""
-        return Metadata(jpeg_tables=self.jpeg_tables, tiff=replace(self.tiff, tags=()))
+        return Metadata(
+            jpeg_tables=self.jpeg_tables,
+            tiff=replace(self.tiff, tags=()),
+            npy=self.npy,
+            fits=self.fits.stripped,
+        )
 
 
 class Decoded(NamedTuple):
@@ -112,7 +141,7 @@ class ImageFile:
         on the 0..255 scale; floats as they are, NaN included
     alpha : (height, width) of the file's sample type, or None; never denoised
     sample_type : NumPy's name of the type in the file, such as "uint16"
-    format : "PNG", "JPEG", "TIFF", "WebP", "BMP" or "PNM", by content
+    format : "PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM", "NPY" or "FITS", by content
     notes : one sentence for each conversion that the user should know of
     void : (height, width) bool, pixels that are no picture: transparent, or without data; None if
         there are none

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError, OutputError
 from denoise.files.bytes import is_pipe, read_bytes
@@ -176,3 +176,9 @@ def write_image(
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     write_atomically(path, data)
+
+
+def write_values(path: Path, values: NDArray[np.floating], *, overwrite: bool) -> None:
+    """Write floats as they are; see `write_image`."""
+    like = ImageFile(path, values, sample_type=values.dtype.name)
+    write_image(path, values, like=like, overwrite=overwrite)

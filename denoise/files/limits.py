@@ -29,3 +29,11 @@ def check_frame(frame: int | None, count: int) -> int:
     if not 1 <= number <= count:
         raise ImageError(f"has no frame {number}; --frame must lie in 1..{count}")
     return number - 1
+
+
+def refused_type(bits: int, name: str) -> ImageError:
+    """The error of pixels of a type that cannot be denoised."""
+    return ImageError(
+        f"pixels of {bits}-bit type {name} cannot be denoised; convert the image to 16-bit integers"
+        " or float32"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import zlib
@@ -10,9 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from denoise.errors import OutputError
 
@@ -91,13 +87,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def write_array(path: Path, values: NDArray[np.floating]) -> None:
-    """Write an array as .npy; see `write_atomically`."""
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    write_atomically(path, buffer.getvalue())
 
 
 def _inherits(new: Path, old: Path) -> bool:

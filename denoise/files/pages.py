@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from numpy.typing import NDArray
 
 from denoise.files.image_file import Decoded, Metadata
+from denoise.files.limits import check_frame
 
 # Opens a page; with it, appends samples (rows, width) or (rows, width, 3) and alpha (rows, width).
 WriteRows = Callable[[NDArray[Any], NDArray[Any] | None], None]
@@ -75,3 +76,16 @@ class PagesWriter(Protocol):
 
     def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
         """Append samples (height, width) or (height, width, 3) and alpha (height, width)."""
+
+
+def decode_frame(pages: Pages, frame: int | None, max_pixels: int) -> Decoded:
+    """One image of a file; see `Format.decode`.
+
+    Raises
+    ------
+    ImageError
+        If there are several to choose from, or it is refused by `Pages.decode`.
+    """
+    number = check_frame(frame, len(pages))
+    decoded = pages.decode(number, max_pixels, whole_file=len(pages) == 1)
+    return decoded._replace(frames=len(pages), axes=pages.axes)

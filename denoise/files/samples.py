@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PEAK = 255.0
+# NumPy's names of the types that can be denoised.
+SAMPLE_TYPES = frozenset({"uint8", "uint16", "int8", "int16", "float16", "float32", "float64"})
 
 
 def to_pixels(samples: NDArray[Any]) -> NDArray[np.floating]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError
-from denoise.files.bytes import read_bytes
+from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import Format, format_with, recognised
 from denoise.files.image_file import ImageFile
@@ -21,8 +21,8 @@ from denoise.files.images import HEAD
 from denoise.files.pages import Axes, Pages
 from denoise.files.samples import quantised
 
-# Lie along different channels of light, each with its own noise.
-CHANNEL = "C"
+# The axes of time, and of channels of light, each with its own noise.
+TIME, CHANNEL = "T", "C"
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,21 @@ class Series:
 
     def channel_of(self, number: int) -> int:
         """The channel that an image is of; both count from 0."""
-        names, lengths = zip(*self.axes, strict=True)
-        if CHANNEL not in names:
-            return 0
-        return int(np.unravel_index(number, lengths)[names.index(CHANNEL)])
+        return self._place(number).get(CHANNEL, 0)
+
+    def sequence_of(self, number: int) -> tuple[int, ...]:
+        """The place of an image along all axes but time: the frames of a sequence share it.
+
+        Without an axis T, the slowest one stands for time, but for channels.
+        """
+        names = [name for name, _ in self.axes if name != CHANNEL]
+        time = TIME if TIME in names else next(iter(names), TIME)
+        return tuple(place for name, place in self._place(number).items() if name != time)
+
+    def _place(self, number: int) -> dict[str, int]:
+        """Where an image lies along each axis."""
+        places = np.unravel_index(number, tuple(length for _, length in self.axes))
+        return {name: int(place) for (name, _), place in zip(self.axes, places, strict=True)}
 
     @cached_property
     def first(self) -> ImageFile:
@@ -78,7 +89,8 @@ class Series:
         return image
 
     def _read(self, number: int) -> ImageFile:
-        name = f"{self.path}: image {number + 1} of {len(self)}"
+        place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
+        name = f"{self.path}{place}"
         with errors_explained(name, self.format):
             decoded = self._pages.decode(number, self._max_pixels, whole_file=True)
             return as_image_file(Path(name), self.format, decoded)
@@ -96,12 +108,13 @@ def open_series(
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> Iterator[Series | None]:
-    """The images of a file; None if it holds one, or is of a format without series.
+    """The images of a file; None if it is of a format without series, or holds one as usual.
 
     Parameters
     ----------
     source : a file, or the bytes of one
-    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says
+    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says.
+        With them, a file of one image is a series of one.
     max_pixels : larger images are refused; by default as of `read_image`
     name : of bytes, for messages
 
@@ -125,8 +138,19 @@ def open_series(
             pages = format_.open_pages(file, axes)
         with pages:
             limit = pixel_limit(max_pixels)
-            several = len(pages) > 1
-            yield Series(path, format_.name, pages.axes, pages, limit) if several else None
+            is_series = len(pages) > 1 or axes is not None
+            yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
+
+
+def count_images(path: Path | None) -> int:
+    """How many images a file holds; 1 if it cannot be read, or is a pipe."""
+    if path is None or is_pipe(path):
+        return 1
+    try:
+        with open_series(path) as series:
+            return 1 if series is None else len(series)
+    except ImageError:
+        return 1
 
 
 def series_format(path: Path | None, like: ImageFile) -> Format:

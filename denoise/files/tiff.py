@@ -18,8 +18,8 @@ from tifffile import TiffPage
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
 from denoise.files.image_file import Decoded, Metadata, TiffLayout
-from denoise.files.limits import check_size
-from denoise.files.samples import split_alpha, without_equal_channels
+from denoise.files.limits import check_size, refused_type
+from denoise.files.samples import SAMPLE_TYPES, split_alpha, without_equal_channels
 from denoise.files.tiff_writer import (
     BLACK_IS_ZERO,
     DEFLATE,
@@ -45,7 +45,6 @@ COMPRESSIONS = {NONE, 2, 3, 4, LZW, DEFLATE, PACKBITS, 32_946, 34_925, 50_000}
 PREDICTORS = {1, 2, 3, 34_894, 34_895}
 WHITE_IS_ZERO, PALETTE = 0, 3
 COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32_803: "camera raw"}
-SAMPLE_TYPES = {"uint8", "uint16", "int8", "int16", "float16", "float32", "float64"}
 CAMERA_RAW, NODATA = 50_706, 42_113
 # What follows the byte order in Canon's raw files: a directory at 16, and a signature before it.
 CANON_RAW = (b"\x10\0\0\0CR\2\0", b"\0\0\0\x10CR\2\0")
@@ -105,10 +104,7 @@ def check_page(page: TiffPage, max_pixels: int) -> None:
     is_short_float = page.dtype is not None and page.dtype.kind == "f" and bits % 16
     if (dtype not in SAMPLE_TYPES and dtype != "bool") or is_short_float:
         kind = getattr(page.sampleformat, "name", page.sampleformat)
-        raise ImageError(
-            f"pixels of {bits}-bit type {dtype or kind} cannot be denoised; convert the image to"
-            " 16-bit integers or float32"
-        )
+        raise refused_type(bits, str(dtype or kind))
     if photometric == PALETTE and (
         dtype not in ("bool", "uint8", "uint16") or page.colormap is None
     ):

@@ -20,8 +20,9 @@ from tifffile import TiffFile, TiffPage
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
 from denoise.files.axes import described_axes, fitting_axes, named_axes
+from denoise.files.bytes import contents
 from denoise.files.image_file import Decoded
-from denoise.files.limits import check_frame
+from denoise.files.pages import decode_frame
 from denoise.files.tiff import (
     BITS,
     CAMERA_RAW,
@@ -48,9 +49,7 @@ def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
         If it is larger than `max_pixels` or of a kind that cannot be denoised.
     """
     with TiffPages(io.BytesIO(data)) as pages:
-        number = check_frame(frame, len(pages))
-        decoded = pages.decode(number, max_pixels, whole_file=len(pages) == 1)
-        return decoded._replace(frames=len(pages), axes=pages.axes)
+        return decode_frame(pages, frame, max_pixels)
 
 
 class TiffPages:
@@ -67,7 +66,7 @@ class TiffPages:
     """
 
     def __init__(self, file: BinaryIO, axes: str | None = None) -> None:
-        self._data = _contents(file)
+        self._data = contents(file)
         if self._data[4:12] in CANON_RAW:
             raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
         self._order = ifd.byte_order(self._data)
@@ -190,12 +189,6 @@ class TiffPages:
         start = page.dataoffsets[0] + number * page.nbytes
         data = self._read(start, page.nbytes, f"image {number + 1}")
         return np.frombuffer(data, dtype).reshape(page.shape)
-
-
-def _contents(file: BinaryIO) -> ifd.Block:
-    if isinstance(file, io.BytesIO):
-        return file.getvalue()
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:

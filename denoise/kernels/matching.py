@@ -106,7 +106,7 @@ def _match_band(
             left = window + x
             moved = far[window + top + y : window + bottom + y, left : left + pilot.shape[1]]
             squared = (band - moved).square_()
-            distance = _box_sums(squared, rows - top, columns, patch_size).flatten()
+            distance = box_sums(squared, rows - top, columns, patch_size).flatten()
             if (y, x) == (0, 0):
                 distance = distance - 1  # a patch comes before others that equal it
             distances.append(distance[:, None])
@@ -118,7 +118,7 @@ def _match_band(
     return numbers
 
 
-def _box_sums(values: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
+def box_sums(values: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
     """Sums of `values` over size×size squares with top left corners at `rows` × `columns`."""
     down = values.index_select(0, rows)
     for step in range(1, size):

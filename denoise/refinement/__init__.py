@@ -1,1 +1,1 @@
-"""The non-local stage: groups of similar patches, filtered together."""
+"""The non-local stage: groups of similar patches, filtered together, and frames of a series."""

@@ -54,8 +54,10 @@ def filter_image(
     return merger.image()[..., 0].to(data.dtype)
 
 
-def noise_left(noisy: Tensor, data: Tensor, groups: Tensor, patch_size: int) -> Tensor:
-    """What is left in `data` of the noise of `noisy`, a standard deviation of 1, in each group.
+def noise_left(
+    noisy: Tensor, data: Tensor, variance: Tensor, groups: Tensor, patch_size: int
+) -> Tensor:
+    """The share of the noise of `noisy` that is left in `data`, in each group.
 
     The noise that was removed is taken for a multiple of the noise that was there (LIChI:
     Herbreteau, Kervrann, arXiv 2212.00422).
@@ -63,17 +65,23 @@ def noise_left(noisy: Tensor, data: Tensor, groups: Tensor, patch_size: int) -> 
     Parameters
     ----------
     noisy, data : (height, width) float
+    variance : (height, width) float, of the noise of `noisy`
     groups : (G, M) int64, numbers of patches
 
     Returns
     -------
-    (G,) float, less than 0 where more than the noise was removed
+    (G,) float, of standard deviations; less than 0 where more than the noise was removed
     """
-    removed = (noisy - data).square()[None]
-    rows = avg_pool2d(removed, (1, patch_size), stride=1)
+    removed = (noisy - data).square() / variance
+    return 1 - group_means(removed, groups, patch_size).sqrt()
+
+
+def group_means(values: Tensor, groups: Tensor, patch_size: int) -> Tensor:
+    """Means over all patches of a group: (height, width), (G, M) → (G,)."""
+    rows = avg_pool2d(values[None], (1, patch_size), stride=1)
     patches = avg_pool2d(rows, (patch_size, 1), stride=1).flatten()
-    left: Tensor = 1 - patches[groups].mean(1).sqrt()
-    return left
+    means: Tensor = patches[groups].mean(1)
+    return means
 
 
 def spread(values: Tensor, groups: Tensor, like: Tensor, patch_size: int) -> Tensor:

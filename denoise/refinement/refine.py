@@ -21,7 +21,7 @@ from denoise.kernels.group_filters import MOST_SIGMAS
 from denoise.noise.colours import opponent_axes
 from denoise.options import RefinementOptions
 from denoise.refinement.groups import similar_patches
-from denoise.refinement.passes import filter_image, noise_left, spread
+from denoise.refinement.passes import filter_image, group_means, noise_left, spread
 
 # Less noise than this is not told from none.
 LEAST_NOISE = 1e-3
@@ -33,14 +33,16 @@ def refine_image(
     pilot: Tensor,
     options: RefinementOptions,
     *,
+    variance: Tensor | None = None,
     on_pass: Callable[[int], None],
 ) -> Tensor:
     """Improve `pilot` with groups of similar patches of `noisy`.
 
     Parameters
     ----------
-    noisy : (height, width, C) float, NaN where missing; white noise of standard deviation 1
+    noisy : (height, width, C) float, NaN where missing; white noise
     pilot : (height, width, C) float, a first estimate without gaps
+    variance : (height, width) float, of the noise; None for 1 everywhere
     on_pass : called with the number of finished passes
 
     Returns
@@ -51,6 +53,7 @@ def refine_image(
     dtype = noisy.dtype if float(pilot.max() - pilot.min()) > MOST_SIGMAS else torch.float32
     noisy, pilot = noisy.to(dtype), pilot.to(dtype)
     height, width, channels = noisy.shape
+    variance = torch.ones_like(noisy[..., 0]) if variance is None else variance.to(dtype)
     rotation = torch.as_tensor(opponent_axes(channels)).to(noisy)
     # A colour pixel counts as missing where one of its channels is. The pilot stands in for it.
     start = (pilot @ rotation.T).movedim(2, 0).contiguous()
@@ -63,7 +66,7 @@ def refine_image(
 
     sizes = [min(size, height, width) for size in options.patch_sizes]
     for size in sizes:
-        refined += _refine(given, start, size, options, on_step)
+        refined += _refine(given, start, variance, size, options, on_step)
         finished += options.passes
     result: Tensor = (refined / len(sizes)).movedim(0, 2) @ rotation
     return result
@@ -77,21 +80,25 @@ def pass_count(options: RefinementOptions) -> int:
 def _refine(
     noisy: Tensor,
     pilot: Tensor,
+    variance: Tensor,
     size: int,
     options: RefinementOptions,
     on_pass: Callable[[int], None],
 ) -> Tensor:
     """Refine images (C, height, width) with patches of one size."""
     for done in range(1, options.wiener_passes + 1):
-        pilot = _filtered_within(noisy, pilot, size, options)
+        pilot = _filtered_within(noisy, pilot, variance, size, options)
         on_pass(done)
-    return _chain(noisy, pilot, size, options, lambda done: on_pass(options.wiener_passes + done))
+    before = options.wiener_passes
+    return _chain(noisy, pilot, variance, size, options, lambda done: on_pass(before + done))
 
 
-def _filtered_within(noisy: Tensor, pilot: Tensor, size: int, options: RefinementOptions) -> Tensor:
+def _filtered_within(
+    noisy: Tensor, pilot: Tensor, variance: Tensor, size: int, options: RefinementOptions
+) -> Tensor:
     """One pass over the data themselves, within patches."""
     groups = similar_patches(pilot[0], size, options.wiener_group, options)
-    ridge = torch.full_like(groups[:, 0], groups.shape[1], dtype=noisy.dtype)
+    ridge = groups.shape[1] * group_means(variance, groups, size)
     channels = [
         filter_image(channel, guide, groups, ridge, size, across_patches=False)
         for channel, guide in zip(noisy, pilot, strict=True)
@@ -102,6 +109,7 @@ def _filtered_within(noisy: Tensor, pilot: Tensor, size: int, options: Refinemen
 def _chain(
     noisy: Tensor,
     pilot: Tensor,
+    variance: Tensor,
     size: int,
     options: RefinementOptions,
     on_pass: Callable[[int], None],
@@ -113,7 +121,7 @@ def _chain(
         if step > 0 and step % options.passes_per_match == 0:
             groups = similar_patches(data[0], size, options.group_size, options)
         passes = [
-            _filtered(*channels, groups, max(kept, LEAST_NOISE), size)
+            _filtered(*channels, variance, groups, max(kept, LEAST_NOISE), size)
             for channels in zip(noisy, data, estimate, strict=True)
         ]
         estimate = torch.stack([filtered for filtered, _ in passes])
@@ -127,11 +135,12 @@ def _filtered(
     noisy: Tensor,
     data: Tensor,
     pilot: Tensor,
+    variance: Tensor,
     groups: Tensor,
     least: float,
     size: int,
 ) -> tuple[Tensor, Tensor]:
-    """One pass over an image (height, width), and the noise that it met at every pixel."""
-    left = noise_left(noisy, data, groups, size).clamp(min=least)
-    ridge = size**2 * left.square()
+    """One pass over an image (height, width), and the share of noise that it met at every pixel."""
+    left = noise_left(noisy, data, variance, groups, size).clamp(min=least)
+    ridge = size**2 * left.square() * group_means(variance, groups, size)
     return filter_image(data, pilot, groups, ridge, size), spread(left, groups, data, size)

@@ -14,13 +14,13 @@ import numpy as np
 from denoise.cli.file_noise import scale_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.one_file import denoise_opened, write_outputs
-from denoise.cli.opened import OpenedFile, open_image, read_input, source_of
+from denoise.cli.opened import OpenedFile, open_image, source_of
 from denoise.cli.progress import STAGE_NAMES
 from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.cli.shown import Screen, View, views_of
 from denoise.errors import DenoiseError
-from denoise.files.images import result_suffix
+from denoise.files.images import read_image, result_suffix
 from denoise.files.outputs import write_atomically
 from denoise.methods.run import DEFAULT_RUN
 from denoise.methods.table import METHODS
@@ -128,7 +128,8 @@ class Image:
 
     def _look(self, settings: Settings) -> None:
         """Read the file, show it, and find its noise."""
-        noisy = read_input(source_of(self.job), self.job, settings)
+        source = source_of(self.job)
+        noisy = read_image(source, frame=settings.frame, max_pixels=settings.max_pixels)
         self.screen = Screen(noisy)
         before = self.screen.photograph("", noisy.pixels)
         self.height, self.width = before.picture.shape[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -109,6 +110,16 @@ def _describe(vae: LearnedVAE) -> dict[str, Any]:
         "leak": None if mlp is None else mlp.leak,
         "amplitudes": mlp is None,
     }
+
+
+def digest(vaes: Sequence[LearnedVAE]) -> str:
+    """SHA-256 of all that is learned, as hexadecimal digits."""
+    found = hashlib.sha256()
+    for vae in vaes:
+        found.update(json.dumps(_describe(vae), sort_keys=True).encode())
+        for name, array in _arrays(vae).items():
+            found.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _arrays(vae: LearnedVAE) -> dict[str, NDArray[Any]]:

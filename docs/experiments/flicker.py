@@ -1,5 +1,7 @@
 """How much a still scene flickers from frame to frame, with one model and with one for each frame.
 
+Also what it takes, and what frames that help each other make of it.
+
 Behind a table of docs/series.md.
 
     PYTHONPATH=docs/experiments python -m flicker set12/02.png --seeds 2 --frames 12
@@ -7,7 +9,9 @@ Behind a table of docs/series.md.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -41,16 +45,19 @@ def main(
     """Print for each image how far regions and pixels change from frame to frame."""
     ways: dict[str, Callable[[Stack, str], Stack]] = {
         "noisy": lambda noisy, _: noisy,
-        "one model": _with_one_model,
+        "one model": partial(_with_one_model, temporal=0),
+        "one model, --temporal 2": partial(_with_one_model, temporal=2),
         "a model per frame": _each_alone,
     }
-    print_header("image", "frames are", "regions", "pixels", "PSNR")
+    print_header("image", "frames", "regions", "pixels", "PSNR", "s / frame")
     for path, seed in numbered(images, seeds):
         clean = read_image(path).pixels.astype(np.float64)
         noise = np.random.default_rng(seed).normal(0, sigma, (frames, *clean.shape))
         noisy = clean + noise
         for name, way in ways.items():
+            started = time.perf_counter()
             result = way(noisy, preset)
+            seconds = time.perf_counter() - started
             regions = _region_means(result).std(0, ddof=1).mean()
             quality = np.mean([psnr(clean, frame) for frame in result])
             print_row(
@@ -59,12 +66,14 @@ def main(
                 f"{regions:.2f}",
                 f"{result.std(0, ddof=1).mean():.2f}",
                 f"{quality:.2f}",
+                f"{seconds / frames:.2f}",
             )
 
 
-def _with_one_model(noisy: Stack, preset: str) -> Stack:
+def _with_one_model(noisy: Stack, preset: str, *, temporal: int) -> Stack:
     model = learn_series(noisy, _noise(np.concatenate(noisy)), preset=preset, data_range=255)
-    return np.stack([one.image for one in denoise_series(noisy, model, data_range=255)])
+    results = denoise_series(noisy, model, temporal=temporal, data_range=255)
+    return np.stack([one.image for one in results])
 
 
 def _each_alone(noisy: Stack, preset: str) -> Stack:

@@ -20,7 +20,7 @@ import tifffile
 import typer
 from numpy.typing import NDArray
 
-from denoise.cli.large_file import STREAMED
+from denoise.cli.opened import STREAMED
 from trials import Sigma, print_header, print_row
 
 # Rows that are made at a time.
@@ -28,7 +28,7 @@ ROWS = 256
 # Runs the command with little work in each stage.
 QUICK = """
 from dataclasses import replace
-import denoise.cli.large_file, denoise.pipeline, denoise.presets, denoise.series
+import denoise.cli.opened, denoise.pipeline, denoise.presets, denoise.series
 from denoise.cli.main import app
 
 def quick(*arguments, **named):
@@ -41,7 +41,7 @@ def quick(*arguments, **named):
     return replace(options, refinement=refinement, inference=inference, training=training)
 
 denoise.pipeline.preset_for = denoise.series.preset_for = quick
-denoise.cli.large_file.STREAMED = {streamed}
+denoise.cli.opened.STREAMED = {streamed}
 app()
 """
 

@@ -9,14 +9,29 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from denoise.files.images import write_values
+
 QUICK = ["--epochs", "1", "--training-patches", "128"]
 INPUTS = [
     *("gray.png", "deep.png", "rgba.png", "photo.jpg", "float.tif", "stack.tif", "lzw.tif"),
     *("nan.tif", "map.tif", "flat.bmp", "gray.pgm", "tiny.png", "cut.png", "empty.png"),
-    *("text.png", "in", "none.png", "a folder", "in/*.png", "-", "ü.webp", "link.png", "/dev/null"),
+    *(
+        "array.npy",
+        "sky.fits",
+        "text.png",
+        "in",
+        "none.png",
+        "a folder",
+        "in/*.png",
+        "-",
+        "ü.webp",
+        "link.png",
+        "/dev/null",
+    ),
 ]
 OPTIONS = [
     *(["-o", "out.png"], ["-o", "out.tif"], ["-o", "out/"], ["-o", "x/y/z.png"]),
+    *(["-o", "out.npy"], ["-o", "out.fits"]),
     *(["--sigma", "20"], ["--sigma", "20"], ["--sigma", "auto"], ["--sensor", "1,2"]),
     *(["--noise", "gaussian"], ["--noise", "poisson-gaussian"], ["--seed", "7"]),
     *(["--preset", "fast"], ["--preset", "balanced"], ["--decoder", "mlp"]),
@@ -78,6 +93,8 @@ def make_files(folder: Path) -> None:
     tifffile.imwrite(folder / "nan.tif", np.where(gray > 150, np.nan, floats))
     nodata = [(42_113, "s", 0, "0", True)]
     tifffile.imwrite(folder / "map.tif", np.where(gray > 150, 0, gray), extratags=nodata)
+    for name in ("array.npy", "sky.fits"):
+        write_values(folder / name, floats, overwrite=False)
     data = (folder / "gray.png").read_bytes()
     (folder / "cut.png").write_bytes(data[: len(data) // 2])
     (folder / "empty.png").touch()

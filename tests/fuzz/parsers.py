@@ -23,6 +23,7 @@ from PIL import Image
 with atheris.instrument_imports(include=["denoise.files"]):
     from denoise.errors import ImageError
     from denoise.files import png
+    from denoise.files.image_file import ImageFile
     from denoise.files.images import encode_image, read_image
 
 MOST_PIXELS = 2**16
@@ -97,6 +98,10 @@ def seeds() -> Iterator[bytes]:
     for head in (b"P5 7 9 255\n", b"P5 #c\n7 9 65535\n", b"P6 3 7 255\n", b"P4 7 9\n"):
         yield head + bytes(range(126))
     yield b"P2 3 2 9\n1 2 3 4 5 6\n"
+    for dtype in ("uint8", "uint16", "float32"):
+        pixels = generator.integers(0, 99, (9, 7)).astype(np.float32)
+        like = ImageFile(Path("seed"), pixels, sample_type=dtype)
+        yield from (encode_image(pixels, like, suffix) for suffix in (".npy", ".fits"))
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
-"""What images of a channel, or tiles of an image, have in common: noise and what denoises them."""
+"""What images of a channel, or tiles, have in common: their noise, and what denoises them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denoise.cli.file_noise import Observed, observe, units_of
 from denoise.cli.jobs import FileJob
@@ -30,23 +32,27 @@ MOST_PARTS, MOST_PIXELS = 16, 2**22
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """How the images of one channel, or the tiles of one image, are denoised.
+    """How the images of one channel, or the tiles of an image, are denoised.
 
     Attributes
     ----------
     settings : those of an image, with the noise of the channel as if it were given
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
-    denoise : from what was observed of an image, and the place of a tile, to the result
-    models : what was learned
+    denoise : from what was observed of images, in their order, to the result of each; None where
+        there is nothing to remove or fill in
+    models, second : what was learned, for a first look at an image and for a second one
+    denoise_tile : the same for a tile at its place in the image
     options : all settings of our own method
     """
 
     settings: Settings
     noise: Noise | None
     remarks: tuple[str, ...]
-    denoise: Callable[[Observed, Place | None], DenoiseResult]
+    denoise: Callable[[Iterable[Observed]], Iterator[DenoiseResult | None]]
+    denoise_tile: Callable[[Observed, Place], DenoiseResult | None]
     models: tuple[LearnedVAE, ...] = ()
+    second: tuple[LearnedVAE, ...] = ()
     options: DenoiseOptions | None = None
 
 
@@ -82,9 +88,13 @@ def channel_model(
         device=settings.device,
         on_progress=on_progress,
     )
-    one_by_one = partial(_alone, settings=settings, run=run)
+    one_by_one = partial(_one_by_one, settings=settings, run=run)
+
+    def alone(seen: Observed, _: Place) -> DenoiseResult | None:
+        return next(one_by_one([seen]))
+
     if settings.model_per_frame and not of_one_image:
-        return ChannelModel(settings, None, (), one_by_one)
+        return ChannelModel(settings, None, (), one_by_one, alone)
     seen = observe(ImageFile.joined(parts), settings)
     own = replace(settings, sigma=None, sensor=None)
     if seen.noise is None:
@@ -92,8 +102,8 @@ def channel_model(
     else:
         own = replace(own, noise=(seen.noise, units_of(first)))
     if seen.to_remove is None or settings.method.kind != "ours":
-        return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
-    from denoise.series import denoise_with_model, learn_series
+        return ChannelModel(own, seen.noise, seen.remarks, one_by_one, alone)
+    from denoise.series import denoise_series, denoise_with_model, learn_series
 
     pixels = seen.image.pixels
     model = learn_series(
@@ -109,12 +119,32 @@ def channel_model(
         on_progress=on_progress,
     )
 
-    def denoise(one: Observed, place: Place | None) -> DenoiseResult:
-        image = one.image.pixels
+    def pixels_of(seen: Observed) -> NDArray[np.floating]:
+        image = seen.image.pixels
         if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
-            image = with_equal_channels(image)
+            return with_equal_channels(image)
+        return image
+
+    def denoise(images: Iterable[Observed]) -> Iterator[DenoiseResult | None]:
+        for is_done, some in groupby(images, lambda seen: seen.to_remove is None):
+            if is_done:
+                yield from (None for _ in some)
+                continue
+            yield from denoise_series(
+                map(pixels_of, some),
+                model,
+                temporal=settings.temporal,
+                data_range=run.data_range,
+                with_uncertainty=run.with_uncertainty,
+                seed=run.seed,
+                device=run.device,
+            )
+
+    def denoise_tile(seen: Observed, place: Place) -> DenoiseResult | None:
+        if seen.to_remove is None:
+            return None
         return denoise_with_model(
-            image,
+            pixels_of(seen),
             model,
             place=place,
             data_range=run.data_range,
@@ -123,16 +153,27 @@ def channel_model(
             device=run.device,
         )
 
-    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models, model.options)
+    return ChannelModel(
+        own,
+        seen.noise,
+        seen.remarks,
+        denoise,
+        denoise_tile,
+        model.models,
+        model.second,
+        model.options,
+    )
 
 
-def _alone(seen: Observed, _: Place | None, settings: Settings, run: Run) -> DenoiseResult:
-    noise = seen.to_remove
-    assert noise is not None
-    return settings.method.denoise(seen.image.pixels, noise, run)
+def _one_by_one(
+    images: Iterable[Observed], settings: Settings, run: Run
+) -> Iterator[DenoiseResult | None]:
+    for seen in images:
+        noise = seen.to_remove
+        yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def series_parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()

@@ -1,0 +1,153 @@
+"""A series that several machines denoise: each done image in a file, until all are there.
+
+The files lie in a folder beside the result, with a plan: what all machines have to agree on. Any of
+them may do any images, in any order, be killed and go on; whichever finds all images done writes
+the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from denoise import __version__
+from denoise.cli.jobs import FileJob
+from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel
+from denoise.cli.settings import Settings
+from denoise.cli.shards import Shard
+from denoise.errors import ImageError, OutputError
+from denoise.files.image_file import ImageFile
+from denoise.files.images import read_image, write_image
+from denoise.files.outputs import temporary_name, write_atomically
+from denoise.files.series import Series, count_images
+from denoise.vae.saved import digest
+
+PLAN = "plan.json"
+# Settings that change no image.
+NO_MATTER = {"overwrite", "skip_existing", "max_pixels", "device", "strip", "frame"}
+
+
+def shared_out(job: FileJob, count: int) -> list[FileJob]:
+    """A job in at most `count` parts, if its file holds several images that can be done apart.
+
+    Returns
+    -------
+    jobs, one for each part; empty if it cannot be shared out
+    """
+    images = count_images(job.image)
+    alone = job.shard is None and not job.extras and job.reference is None
+    if not alone or images == 1 or job.output is None:
+        return []
+    parts = min(count, images)
+    return [replace(job, shard=Shard(number, parts)) for number in range(1, parts + 1)]
+
+
+def joined(reports: Sequence[FileReport]) -> FileReport:
+    """The report of a job by those of its parts."""
+    failed = [report for report in reports if report.status == "failed"]
+    if failed:
+        return failed[0]
+    notes = dict.fromkeys(note for report in reports for note in report.notes)
+    left = min(report.images_left or 0 for report in reports)
+    seconds = max(report.seconds or 0 for report in reports)
+    return replace(reports[-1], notes=tuple(notes), images_left=left, seconds=seconds)
+
+
+class SeriesParts:
+    """The images of a series that are done.
+
+    Parameters
+    ----------
+    output : the file that will hold all of them
+    """
+
+    def __init__(self, output: Path, series: Series) -> None:
+        self.folder = output.with_name(f"{output.name}.parts")
+        self._series = series
+
+    def agree(self, channels: Sequence[ChannelModel], settings: Settings) -> None:
+        """Write the plan, or find out whether this machine goes by the one that is there.
+
+        Raises
+        ------
+        OutputError
+            If it does not, or the plan cannot be read or written.
+        """
+        ours = json.dumps(_plan(self._series, channels, settings), indent=1, sort_keys=True)
+        path = self.folder / PLAN
+        new = temporary_name(path).with_suffix(".new")
+        write_atomically(new, ours.encode())
+        try:
+            _put_first(new, path)
+            theirs = json.loads(path.read_bytes())
+            differing = [key for key, value in json.loads(ours).items() if theirs[key] != value]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise OutputError(f"{path}: cannot be used: {error}; remove {self.folder}") from None
+        finally:
+            with suppress(OSError):
+                new.unlink()
+        if differing:
+            raise OutputError(
+                f"{path}: images were done with other {', '.join(differing)}; use the same file,"
+                f" options, version and kind of processor, or remove {self.folder}"
+            )
+
+    def missing(self) -> list[int]:
+        """Images that are not done, from 0."""
+        return [number for number in range(len(self._series)) if not self._path(number).exists()]
+
+    def write(self, number: int, denoised: ImageFile) -> None:
+        """Keep an image that is done."""
+        write_image(self._path(number), denoised.pixels, like=denoised, strip=True, overwrite=True)
+
+    def join(self, write: Callable[[ImageFile], None]) -> None:
+        """Write all images, in their order, with all that the file says of them.
+
+        Raises
+        ------
+        ImageError
+            If one is damaged.
+        """
+        for number in range(len(self._series)):
+            try:
+                done = read_image(self._path(number))
+            except ImageError as error:
+                raise ImageError(f"{error}; remove it, and run its part again") from None
+            write(replace(self._series.read(number), pixels=done.pixels))
+
+    def remove(self) -> None:
+        """Remove the folder, when the result is written; another machine may do so, too."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number + 1:06d}.tif"
+
+
+def _put_first(new: Path, path: Path) -> None:
+    """Give a file its name, unless another one has it already."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    except OSError:  # the file system has no links
+        if not path.exists():
+            new.replace(path)
+
+
+def _plan(series: Series, channels: Sequence[ChannelModel], settings: Settings) -> dict[str, Any]:
+    """What has to be the same on all machines, by the words for it."""
+    names = [one.name for one in fields(settings) if one.name not in NO_MATTER]
+    return {
+        "images": [len(series), dict(series.axes), series.first.description],
+        "options": {name: str(getattr(settings, name)) for name in names},
+        "noise": [None if one.noise is None else one.noise.report() for one in channels],
+        "models": [digest((*one.models, *one.second)) for one in channels],
+        "version": __version__,
+    }

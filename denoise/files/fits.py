@@ -1,0 +1,241 @@
+"""FITS: the first image of a file, or several in one array; all else stays as it is.
+
+Rows stay in their order, of which FITS shows the first one at the bottom.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denoise.errors import DamagedImageError, ImageError
+from denoise.files.arrays import (
+    ArrayPages,
+    ArrayShape,
+    ArrayWriter,
+    array_shape,
+    check_axes,
+    joined,
+    letters_like,
+)
+from denoise.files.axes import UNNAMED
+from denoise.files.bytes import contents
+from denoise.files.fits_checksum import has_checksum, signed
+from denoise.files.fits_header import (
+    FitsLayout,
+    Header,
+    header_bytes,
+    is_scale,
+    number_card,
+    of_one_image,
+    padding,
+    read_header,
+    with_structure,
+)
+from denoise.files.ifd import Block
+from denoise.files.image_file import Decoded, Metadata
+from denoise.files.limits import refused_type
+from denoise.files.pages import Axes, decode_frame
+from denoise.files.samples import split_alpha
+
+SAMPLE_TYPES = frozenset({"uint8", "int8", "int16", "uint16", "float32", "float64"})
+# Types of the stored numbers by BITPIX, and the offsets (BZERO) that stand for another sign.
+STORED = {8: "uint8", 16: "int16", 32: "int32", 64: "int64", -32: "float32", -64: "float64"}
+OFFSETS = {"int8": (8, -(2**7)), "uint16": (16, 2**15)}
+# Kinds of coordinates (CTYPE), up to a hyphen, and the letters of their axes.
+KINDS = {"RGB": "S", "STOKES": "C", "TIME": "T", "UTC": "T", "FREQ": "F", "WAVE": "W", "AWAV": "W"}
+RGB = b"CTYPE3  = 'RGB     '".ljust(80)
+
+
+def is_fits(data: bytes) -> bool:
+    return data.startswith(b"SIMPLE  = ")
+
+
+def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
+    """Samples and header of one image; see `Format.decode`."""
+    with FitsPages(io.BytesIO(data)) as pages:
+        return decode_frame(pages, frame, max_pixels)
+
+
+def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
+    """A FITS file of one image, with the header and all other units of its source."""
+    file = io.BytesIO()
+    FitsWriter(file, ()).write(samples, alpha, metadata)
+    return file.getvalue()
+
+
+class FitsPages(ArrayPages):
+    """The images of the first array in a file, read one at a time; see `files.pages.Pages`.
+
+    Parameters
+    ----------
+    axes : letters of all axes, by the user; see `array_shape`
+
+    Raises
+    ------
+    ImageError
+        If the file is damaged or holds no image, its type is not one of pixels, or it has other
+        axes.
+    """
+
+    def __init__(self, file: BinaryIO, axes: str | None = None) -> None:
+        data = contents(file)
+        unit = _image_unit(data)
+        header = unit.header
+        self._type = _sample_type(header)
+        if self._type not in SAMPLE_TYPES:
+            raise refused_type(abs(header.whole("BITPIX")), self._type)
+        lengths = header.lengths
+        check_axes(lengths)
+        shape = array_shape(lengths, _usual_letters(header), axes)
+        dtype = np.dtype(STORED[header.whole("BITPIX")]).newbyteorder(">")
+        super().__init__(file, unit.data, dtype, shape)
+        whole = np.dtype(self._type).kind != "f"
+        offset = OFFSETS.get(self._type, (0, 0))[1]
+        blank = header.whole("BLANK") + offset if whole and "BLANK" in header else None
+        before, after = data[: unit.start], data[unit.end :]
+        self._layout = FitsLayout(before, header.cards, after, shape.letters, blank)
+
+    def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
+        """Image `number`, from 0; `whole_file` if all others are wanted, too.
+
+        Raises
+        ------
+        ImageError
+            If it is larger than `max_pixels`.
+        """
+        image = _other_sign(self._read(number, max_pixels), self._type)
+        layout, channels = self._layout, np.atleast_3d(image)
+        if layout.blank is None:
+            no_data = np.isnan(channels).any(2)
+        else:
+            no_data = (channels == layout.blank).all(2)
+        if not whole_file:
+            layout = replace(layout, cards=of_one_image(layout.cards), axes="")
+        samples, alpha = split_alpha(image)
+        return Decoded(samples, alpha, Metadata(fits=layout), no_data=no_data)
+
+
+class FitsWriter:
+    """Writes the images of an array, one after the other, and all else of their file.
+
+    Parameters
+    ----------
+    file : new and empty, can be searched and read
+    axes : along which all images will lie
+    """
+
+    def __init__(self, file: BinaryIO, axes: Axes) -> None:
+        self._file, self._axes = file, axes
+        self._array: ArrayWriter | None = None
+
+    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
+        """Append an image: samples (height, width) or (height, width, 3), no alpha."""
+        image = joined(samples, alpha, metadata.fits.axes)
+        if self._array is None:
+            self._array = self._begin(image, metadata.fits)
+        self._array.write(_other_sign(image, STORED[_bits(image.dtype)]))
+        if self._array.is_complete:
+            self._finish(self._array.nbytes, metadata.fits)
+
+    def _begin(self, image: NDArray[Any], layout: FitsLayout) -> ArrayWriter:
+        """Write all before the first image."""
+        letters = letters_like(layout.axes, self._axes, image.shape[2], "SYX")
+        shape = ArrayShape.of(letters, self._axes, image.shape)
+        bits = _bits(image.dtype)
+        cards = with_structure(layout.cards, bits, shape.lengths)
+        if _sample_type(Header(cards)) != image.dtype.name:
+            offset = OFFSETS.get(image.dtype.name, (bits, 0))[1]
+            scale = (number_card("BZERO", offset), number_card("BSCALE", 1)) if offset else ()
+            cards = (*(card for card in cards if not is_scale(card)), *scale)
+        if not layout.cards and "S" in letters:
+            cards = (*cards, RGB)
+        self._cards = cards
+        self._file.write(layout.before + header_bytes(cards))
+        return ArrayWriter(self._file, np.dtype(STORED[bits]).newbyteorder(">"), shape)
+
+    def _finish(self, nbytes: int, layout: FitsLayout) -> None:
+        """Write all after the last image, and the sums over it."""
+        self._file.write(bytes(padding(nbytes)))
+        end = self._file.tell()
+        self._file.write(layout.after)
+        if has_checksum(self._cards):
+            start = end - nbytes - padding(nbytes)
+            header = signed(self._cards, self._file, start, end)
+            self._file.seek(len(layout.before))
+            self._file.write(header)
+
+
+class _Unit(NamedTuple):
+    """A header and its data, by their places in the file."""
+
+    start: int
+    header: Header
+    data: int
+    end: int
+
+
+def _units(data: Block) -> Iterator[_Unit]:
+    """All units of a file; an ImageError if it breaks off."""
+    start = 0
+    while start == 0 or data[start : start + 8] == b"XTENSION":
+        header, at = read_header(data, start)
+        end = at + header.nbytes + padding(header.nbytes)
+        if end > len(data):
+            raise DamagedImageError(f"truncated image file: {len(data)} of {end} bytes")
+        yield _Unit(start, header, at, end)
+        start = end
+
+
+def _image_unit(data: Block) -> _Unit:
+    """The first unit with an image; an ImageError if there is none."""
+    for unit in list(_units(data)):
+        header = unit.header
+        if "ZIMAGE" in header:
+            raise ImageError("is a compressed image in a table; unpack it first, as with funpack")
+        is_image = unit.start == 0 or header.text("XTENSION") == "IMAGE"
+        if is_image and header.lengths and 0 not in header.lengths:
+            return unit
+    raise ImageError("holds no image")
+
+
+def _sample_type(header: Header) -> str:
+    """NumPy's name; numbers of any other scale than that of a sign are taken as they are."""
+    bits = header.whole("BITPIX")
+    if bits not in STORED:
+        raise DamagedImageError(f"damaged image file: its numbers have {bits} bits")
+    kind = (bits, header.real("BZERO", 0.0))
+    is_plain = header.real("BSCALE", 1.0) == 1
+    return next((name for name, one in OFFSETS.items() if one == kind and is_plain), STORED[bits])
+
+
+def _bits(dtype: np.dtype[Any]) -> int:
+    """FITS's BITPIX."""
+    return 8 * dtype.itemsize * (-1 if dtype.kind == "f" else 1)
+
+
+def _other_sign(image: NDArray[Any], name: str) -> NDArray[Any]:
+    """Integers as they are with an offset of half their range, if that type is another one."""
+    if image.dtype.name == name:
+        return image
+    whole = image.view(f"u{image.itemsize}")
+    half = whole.dtype.type(1 << (8 * image.itemsize - 1))
+    return np.asarray(whole ^ half).view(np.dtype(name))
+
+
+def _usual_letters(header: Header) -> str:
+    """By the kinds of coordinates, as far as they are known and differ."""
+    lengths = header.lengths[:-2]
+    kinds = [header.text(f"CTYPE{n}").split("-")[0] for n in range(len(lengths) + 2, 2, -1)]
+    known = [KINDS.get(kind, "") for kind in kinds]
+    spare = iter(UNNAMED)
+    letters = ""
+    for letter, length in zip(known, lengths, strict=True):
+        is_fit = known.count(letter) == 1 and (letter != "S" or length == 3)
+        letters += letter if letter and is_fit else next(spare)
+    return letters + "YX"
