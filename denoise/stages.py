@@ -91,7 +91,7 @@ class Stages:
         models: Sequence[LearnedVAE] | None,
         place: Place | None = None,
     ) -> tuple[Tensor, Reconstruction, list[LearnedVAE]]:
-        """Learn, unless models are given, and rebuild.
+        """Learn, unless models are given, and rebuild; see `denoise`.
 
         Returns
         -------

@@ -133,4 +133,4 @@ def test_formats_that_are_written_at_once_are_refused() -> None:
     with pytest.raises(OutputError, match=r"PNG is written at once; use \.tif for"):
         rows_format(Path("a.png"), image)
     with pytest.raises(OutputError, match="unknown file type"):
-        rows_format(Path("a.jxl"), image)
+        rows_format(Path("a.gif"), image)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.mask import with_missing
 from denoise.cli.opened import named, observed
-from denoise.cli.outputs_in_pieces import Writing, check_outputs, open_outputs
-from denoise.cli.pieces_report import Tally, report_of, write_model
 from denoise.cli.reference import ReferenceRows
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel, channel_model
+from denoise.cli.series_output import Writing, check_outputs, open_outputs
+from denoise.cli.series_report import Tally, report_of, write_models
 from denoise.cli.settings import Settings
-from denoise.cli.shared_model import ChannelModel, channel_model
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
@@ -88,8 +88,8 @@ def denoise_large_file(
             if reference is not None:
                 reference.add(band.noisy, band.denoised)
         quality = None if reference is None else reference.quality
-    write_model(job, channel.models, settings)
-    report = report_of(job, settings, image.like, image.size, channel.remarks)
+    write_models(job, channel.models, settings)
+    report = report_of(job, settings, image.like, image.size, [channel])
     report = replace(report, tiles=len(tiles), noises=(channel.noise,))
     report = done.reported(report, time.perf_counter() - started)
     return replace(report, noises=(), quality=quality)

@@ -32,8 +32,8 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
-    images_left : how many of them other parts have yet to do, of a file that is shared out
     tiles : in how many a large image was denoised
+    images_left : how many of them other parts have yet to do, of a file that is shared out
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
     noises : of a file of several images, the noise of each channel, or of each image if they have
@@ -62,8 +62,8 @@ class FileReport:
     dtype: str | None = None
     images: int | None = None
     axes: dict[str, int] | None = None
-    images_left: int | None = None
     tiles: int | None = None
+    images_left: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
     sigma_source: Literal["given", "estimated"] | None = None

@@ -5,28 +5,22 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.opened import OpenedFile, named, open_image
-from denoise.cli.outputs_in_pieces import Append, Writing, check_outputs, open_outputs
-from denoise.cli.pieces_report import Tally, report_of, write_model
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from
+from denoise.cli.series_output import check_outputs, open_outputs, writing_series
 from denoise.cli.series_parts import SeriesParts
+from denoise.cli.series_report import Tally, series_report, write_models
 from denoise.cli.settings import Settings
-from denoise.cli.shared_model import ChannelModel, channel_model, channel_parts
 from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
-from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
-from denoise.files.series import Series, SeriesWriter, series_format
+from denoise.files.series import Series
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models
@@ -56,20 +50,19 @@ def denoise_series_file(
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    writing = _writing(series)
     _check_possible(series, job, settings)
-    check_outputs(job, writing, series.first)
     with named(job.input_name):
         models: tuple[LearnedVAE, ...] = ()
         if job.load_model is not None:
             models = load_models(job.load_model, pick_device(settings.device))
         channels = [
             channel_model(
-                channel_parts(series, channel, job, settings), job, settings, models, on_progress
+                drawn_from(series, channel, job, settings), job, settings, models, on_progress
             )
             for channel in range(series.channels)
         ]
-    done, report = Tally(), _report(series, channels, job, settings)
+    done, report = Tally(), series_report(series, channels, job, settings)
+    files = open_outputs(job, writing_series(series), series.first, settings)
     images = partial(_denoised, series, channels, job, settings, done, on_progress)
     if job.shard is not None:
         assert job.output is not None
@@ -80,15 +73,15 @@ def denoise_series_file(
             parts.write(number, denoised)
         left = len(parts.missing())
         if left == 0:
-            with open_outputs(job, writing, series.first, settings) as write:
+            with files as write:
                 parts.join(lambda image: write(image, image, None))
             parts.remove()
         report = replace(report, images_left=left)
     else:
-        with open_outputs(job, writing, series.first, settings) as write:
-            for _, noisy, denoised, sigma in images(range(len(series))):
-                write(noisy, denoised, sigma)
-        write_model(job, channels[0].models, settings)
+        with files as write:
+            for _, noisy, denoised, result in images(range(len(series))):
+                write(noisy, denoised, None if result is None else result.uncertainty)
+        write_models(job, channels[0].models, settings)
     return done.reported(report, time.perf_counter() - started)
 
 
@@ -100,8 +93,8 @@ def _denoised(
     done: Tally,
     on_progress: Callable[[Progress], None],
     numbers: Sequence[int],
-) -> Iterator[tuple[int, ImageFile, ImageFile, NDArray[np.floating] | None]]:
-    """Some images of a series, from 0: number, noisy, denoised, and uncertainty if it is known.
+) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
+    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
 
     Sequences are denoised side by side, so that images come in the order of the file.
     """
@@ -115,7 +108,7 @@ def _denoised(
     for count, number in enumerate(numbers, start=1):
         opened, result = next(streams[series.sequence_of(number)])
         denoised = opened.denoised(result, settings.strength)
-        yield number, opened.noisy, denoised, None if result is None else result.uncertainty
+        yield number, opened.noisy, denoised, result
         done.add(opened, denoised, result)
         on_progress(Progress("series", count, len(numbers)))
 
@@ -145,28 +138,6 @@ class _Stream:
             opened = open_image(series.read(number), job, replace(settings, frame=number + 1))
             self._opened.append(opened)
             yield opened.seen
-
-
-def _report(
-    series: Series, channels: Sequence[ChannelModel], job: FileJob, settings: Settings
-) -> FileReport:
-    """What is known before the work."""
-    first = series.first
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    return replace(
-        report_of(job, settings, first, first.pixels.shape[:2], tuple(remarks)),
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-    )
-
-
-def _writing(series: Series) -> Writing:
-    @contextmanager
-    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
-        yield SeriesWriter(file, format_, series.axes, strip=strip).write
-
-    return Writing(series_format, opened)
 
 
 def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
@@ -203,3 +174,4 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
             f"{job.input_name}: images with one model help each other with --temporal; leave out"
             " --model-per-frame and other methods"
         )
+    check_outputs(job, writing_series(series), series.first)

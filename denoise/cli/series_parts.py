@@ -19,9 +19,9 @@ from typing import Any
 from denoise import __version__
 from denoise.cli.jobs import FileJob
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
-from denoise.cli.shared_model import ChannelModel
 from denoise.errors import ImageError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image, write_image

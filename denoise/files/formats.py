@@ -104,11 +104,6 @@ def format_of_suffix(suffix: str) -> Format:
         raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
 
 
-def holds_floats(path: Path) -> bool:
-    """Whether the format of a file's name holds values as they are, not only a picture of them."""
-    return "float32" in format_of_suffix(path.suffix).sample_types
-
-
 def format_with(
     feature: Literal["new_pages", "new_rows"],
     otherwise: str,
@@ -138,6 +133,11 @@ def format_with(
     except ImageError as error:
         raise OutputError(f"{path or 'stdout'}: {error}") from None
     return format_
+
+
+def holds_floats(path: Path) -> bool:
+    """Whether the format of a file's name holds values as they are, not only a picture of them."""
+    return "float32" in format_of_suffix(path.suffix).sample_types
 
 
 def check_fit(format_: Format, image: ImageFile) -> None:

@@ -21,6 +21,7 @@ from denoise.errors import OutputError
 from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import atomic_file, refuse_existing
+from denoise.files.series import Series, SeriesWriter, series_format
 
 Append = Callable[[ImageFile], None]
 # From an image as it was read and as it is written, and the uncertainty of its values.
@@ -48,6 +49,16 @@ def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
     for path in (job.residual, job.uncertainty):
         if path is not None:
             writing.format_of(path, _exact(path, _differences(like)))
+
+
+def writing_series(series: Series) -> Writing:
+    """Image by image."""
+
+    @contextmanager
+    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
+        yield SeriesWriter(file, format_, series.axes, strip=strip).write
+
+    return Writing(series_format, opened)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What images of a channel, or tiles of an image, have in common: noise and what denoises them."""
+"""What images of a channel, or tiles, have in common: their noise, and what denoises them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_PARTS, MOST_PIXELS = 16, 2**22
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """How the images of one channel, or the tiles of one image, are denoised.
+    """How the images of one channel, or the tiles of an image, are denoised.
 
     Attributes
     ----------
@@ -149,9 +149,7 @@ def _one_by_one(
         yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def channel_parts(
-    series: Series, channel: int, job: FileJob, settings: Settings
-) -> list[ImageFile]:
+def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()

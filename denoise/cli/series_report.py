@@ -1,4 +1,4 @@
-"""What there is to report of a file that was denoised in pieces."""
+"""What is reported of a series, or of tiles: of all together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.opened import OpenedFile
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
+from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
+from denoise.files.series import Series
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
@@ -34,7 +36,7 @@ class Tally:
         self._noises: list[Noise | None] = []
 
     def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-        """Count an image or a tile."""
+        """Count an image, or a tile."""
         seen, reference = opened.seen, opened.reference
         outliers = outlier_notes(seen.outliers, seen.outlier_kind)
         self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
@@ -64,48 +66,6 @@ class Tally:
         return replace(report, device=last.device, settings=settings)
 
 
-def report_of(
-    job: FileJob,
-    settings: Settings,
-    like: ImageFile,
-    size: Sequence[int],
-    remarks: tuple[str, ...],
-) -> FileReport:
-    """What is known before the work.
-
-    Parameters
-    ----------
-    like : has the channels and samples of the images
-    size : their height and width
-    remarks : what the user should know of the noise
-    """
-    name = settings.method.name
-    is_preset = name in PRESETS
-    return FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=size[1],
-        height=size[0],
-        channels=like.channels,
-        dtype=like.sample_type,
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-        notes=remarks,
-    )
-
-
-def write_model(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
-    """Write the models if the job asks for them."""
-    if job.save_model is not None:
-        if not settings.may_replace:
-            refuse_existing([job.save_model])
-        save_models(job.save_model, models)
-
-
 def _mean(qualities: Sequence[Quality]) -> Quality | None:
     if not qualities:
         return None
@@ -120,3 +80,61 @@ def _mean(qualities: Sequence[Quality]) -> Quality | None:
         ssim_noisy=mean(one.ssim_noisy for one in qualities),
         ssim=mean(one.ssim for one in qualities),
     )
+
+
+def series_report(
+    series: Series,
+    channels: Sequence[ChannelModel],
+    job: FileJob,
+    settings: Settings,
+) -> FileReport:
+    """The report of a series, without what its images add up to."""
+    height, width = series.first.pixels.shape[:2]
+    return replace(
+        report_of(job, settings, series.first, (height, width), channels),
+        images=len(series),
+        axes=dict(series.axes),
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+    )
+
+
+def report_of(
+    job: FileJob,
+    settings: Settings,
+    like: ImageFile,
+    size: tuple[int, int],
+    channels: Sequence[ChannelModel],
+) -> FileReport:
+    """What is known before the work.
+
+    Parameters
+    ----------
+    like : has the samples and colours of the images
+    size : their height and width
+    """
+    name = settings.method.name
+    is_preset = name in PRESETS
+    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
+    return FileReport(
+        job.input_name,
+        job.output_name,
+        "done",
+        width=size[1],
+        height=size[0],
+        channels=like.channels,
+        dtype=like.sample_type,
+        sigma_source="given" if is_given(settings) else "estimated",
+        model=OWN_MODEL if is_preset else name,
+        preset=name if is_preset else None,
+        seed=settings.seed,
+        strength=settings.strength,
+        notes=tuple(remarks),
+    )
+
+
+def write_models(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
+    """Write the models if the job asks for them."""
+    if job.save_model is not None:
+        if not settings.may_replace:
+            refuse_existing([job.save_model])
+        save_models(job.save_model, models)
