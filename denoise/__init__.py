@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from denoise.presets import preset
     from denoise.results import DenoiseResult, Progress
     from denoise.series import SeriesModel, denoise_series, learn_series
+    from denoise.tiles import denoise_in_tiles, denoise_tiles
 
 __version__ = "0.1.0"
 
@@ -29,7 +30,9 @@ __all__ = [
     "SeriesModel",
     "__version__",
     "denoise_image",
+    "denoise_in_tiles",
     "denoise_series",
+    "denoise_tiles",
     "estimate_noise",
     "learn_series",
     "preset",
@@ -45,7 +48,9 @@ _HOMES = {
     "Progress": "results",
     "SeriesModel": "series",
     "denoise_image": "pipeline",
+    "denoise_in_tiles": "tiles",
     "denoise_series": "series",
+    "denoise_tiles": "tiles",
     "estimate_noise": "noise.estimate",
     "learn_series": "series",
     "preset": "presets",

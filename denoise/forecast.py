@@ -15,11 +15,14 @@ from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.presets import PRESETS, PresetName, preset_for
 from denoise.stages import on_device, same_bytes
+from denoise.tiles import CORE, HALO, LARGE, is_large, tiles_of
 
 # What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
 # to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and
 # each channel of it). Fitted to what docs/experiments/memory.py prints, see docs/performance.md.
 LOADED, MEASURING, LEARNING, REFINING, REFINING_CHANNEL = 0.41e9, 0.04e9, 4e3, 250, 100
+# To find outliers in a large image, for each pixel, and each channel of it: more than for a tile.
+SEEING, SEEING_CHANNEL = 60, 30
 # With an MLP instead: to score states (for each channel), and to draw the first states (for each
 # latent of a state of a patch).
 SCORING, DRAWING = 0.1e9, 2.9
@@ -58,6 +61,7 @@ def forecast(
     pixels = on_device(white, compute_device)
     holes, noisy, runs = share_near_holes(pixels), white.noise.stabilised_sigma > 0, _runs(white)
     size = pixels.shape[0] * pixels.shape[1]
+    large = is_large(image, white.noise)
     forecasts = {}
     for name in presets:
         options = preset_for(name, white.sigma, white.data_range)
@@ -65,7 +69,8 @@ def forecast(
         side = WARM_SIDE if on_cpu and options.model.decoder == "mlp" else LARGE_SIDE
         with same_bytes(options, compute_device):
             speed = measure_speed(options, pixels, white.sigma, side=side)
-        seconds = runs * speed.predict(options, size, holes, noisy=noisy)
+        work = sum(tile.pixels for tile in tiles_of(pixels.shape, options)) if large else size
+        seconds = runs * speed.predict(options, work, holes, noisy=noisy)
         memory = expected_gigabytes(options, size, pixels.shape[2]) if on_cpu else None
         forecasts[name] = Forecast(seconds, memory)
     return forecasts
@@ -86,5 +91,7 @@ def expected_gigabytes(options: DenoiseOptions, pixels: int, channels: int) -> f
         learning = max(SCORING * channels, DRAWING * latents * patches)
     else:
         learning = max(MEASURING * channels, LEARNING * patches)
-    refining = pixels * (REFINING + REFINING_CHANNEL * channels)
-    return (LOADED + max(learning, refining)) / 1e9
+    refined = pixels if pixels <= LARGE else (CORE + 2 * HALO) ** 2
+    refining = refined * (REFINING + REFINING_CHANNEL * channels)
+    seeing = pixels * (SEEING + SEEING_CHANNEL * channels)
+    return (LOADED + max(learning, refining, seeing)) / 1e9

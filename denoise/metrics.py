@@ -35,7 +35,11 @@ def psnr(reference: ArrayLike, image: ArrayLike, data_range: float = 255.0) -> f
     first, second = np.asarray(reference, np.float64), np.asarray(image, np.float64)
     if first.shape != second.shape:
         raise ValueError(f"reference has shape {first.shape}, image {second.shape}")
-    squared_error = float(np.mean((first - second) ** 2))
+    return psnr_of(float(np.mean((first - second) ** 2)), data_range)
+
+
+def psnr_of(squared_error: float, data_range: float) -> float:
+    """PSNR in dB of a mean squared error."""
     return math.inf if squared_error == 0 else 10 * math.log10(data_range**2 / squared_error)
 
 

@@ -19,6 +19,20 @@ Rows = Tensor | slice
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a part of an image lies in the whole: row and column of its first pixel.
+
+    Attributes
+    ----------
+    width : of the whole image
+    """
+
+    row: int
+    column: int
+    width: int
+
+
+@dataclass(frozen=True)
 class PatchGrid:
     """Where every p×p patch (stride 1) of an image lies.
 
@@ -30,6 +44,7 @@ class PatchGrid:
     image_shape : (height, width, C)
     patch_size : p, in pixels
     device : where indices are made; the image must be there too
+    place : of the image, if it is a part of a larger one
 
     Raises
     ------
@@ -40,12 +55,13 @@ class PatchGrid:
     image_shape: tuple[int, int, int]
     patch_size: int
     device: torch.device
+    place: Place | None = None
 
     @classmethod
-    def of(cls, image: Tensor, patch_size: int) -> Self:
+    def of(cls, image: Tensor, patch_size: int, place: Place | None = None) -> Self:
         """The grid of an image (height, width, C)."""
         height, width, channels = image.shape
-        return cls((height, width, channels), patch_size, image.device)
+        return cls((height, width, channels), patch_size, image.device, place)
 
     def __post_init__(self) -> None:
         height, width, _ = self.image_shape
@@ -77,6 +93,14 @@ class PatchGrid:
         """
         share = avg_pool2d(missing[None].float(), self.patch_size, stride=1).flatten()
         return ((share > 0) & (share < 1)).nonzero().flatten()
+
+    def in_whole(self, index: Tensor) -> Tensor:
+        """Numbers that patches `index` (N,) have in the image of which this is a part: (N,)."""
+        if self.place is None:
+            return index
+        rows = index // self.columns + self.place.row
+        columns = index % self.columns + self.place.column
+        return rows * (self.place.width - self.patch_size + 1) + columns
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -138,7 +162,7 @@ class Patches:
     ----------
     values : (N, D) float, 0 where missing
     observed : (N, D) float, 1 where observed and 0 where missing; None if nothing is missing
-    index : (N,) int64, each patch's number in its grid; names its random stream
+    index : (N,) int64, each patch's number in the whole image; names its random stream
     """
 
     values: Tensor

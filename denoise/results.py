@@ -41,8 +41,8 @@ class Progress:
     Attributes
     ----------
     stage : "train" and "rebuild", in turn for each patch size, then "refine"; of a series, "train"
-        and then "series"
-    done, total : epochs, patches, passes or images
+        and then "series", and of a large image "train" and then "tiles"
+    done, total : epochs, patches, passes, images or tiles
     patch_size : side of the model's patches, in pixels; None when refining
     elbo : mean over training patches, in nats; None but for "train"
     """
@@ -74,6 +74,7 @@ class DenoiseResult:
         `image` in its units, or None if not asked for
     models : one learned VAE for each patch size, for other images of the same kind; their pixels
         are those of stabilised images
+    tiles : in how many the image was denoised; None if whole
     diagnostics : what other methods report of their training, such as {"perplexity": 12.3}
     """
 
@@ -87,4 +88,5 @@ class DenoiseResult:
     elbo_history: tuple[float, ...] = ()
     uncertainty: NDArray[np.float32] | None = None
     models: tuple[LearnedVAE, ...] = ()
+    tiles: int | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)

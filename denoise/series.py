@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,9 @@ from torch import Tensor
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.noise.interface import Noise
-from denoise.noise.white import WhiteImage
+from denoise.noise.white import Scale, WhiteImage
 from denoise.options import DenoiseOptions
+from denoise.patches import Place
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.frames import Frame, refine_frames
 from denoise.results import DenoiseResult, Progress
@@ -31,16 +32,22 @@ class SeriesModel:
     options : all settings
     models : one VAE for each patch size
     second : likewise for a second look at the image, where there are few photons; else empty
+    scale, second_scale : of the one image of which all others are parts, at either look; None
+        where images are whole ones
     """
 
     noise: Noise
     options: DenoiseOptions
     models: tuple[LearnedVAE, ...]
     second: tuple[LearnedVAE, ...] = ()
+    scale: Scale | None = None
+    second_scale: Scale | None = None
 
 
 # So many parts of a series are looked at twice, to learn from what is seen then.
 SECOND_PARTS = 2
+# Side of what is taken of each part to measure how the mean of an image changes.
+SHIFT_SIDE = 256
 
 
 @out_of_memory_reported()
@@ -53,6 +60,7 @@ def learn_series(
     options: DenoiseOptions | None = None,
     data_range: float | None = None,
     models: Sequence[LearnedVAE] = (),
+    of_one_image: bool = False,
     seed: int = 0,
     device: str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -64,6 +72,8 @@ def learn_series(
     parts : (count, height, width) or (count, height, width, C), parts of some images of a series;
         the patches to learn from are drawn at random from all of them
     models : learned before (`DenoiseResult.models`), to be used instead of learning
+    of_one_image : what is to be denoised are parts of one image, as these are: no part is brighter
+        or has another range than its neighbours (see `tiles.denoise_tiles`)
     noise, preset, overrides, options, data_range, seed, device, on_progress : see `denoise_image`
 
     Raises
@@ -89,7 +99,32 @@ def learn_series(
         if not models and few.noise.second_look(few.original, few.original) is not None:
             again = few.second_look(stages.denoise(few, first)[0])
         second = () if again is None else learned(again)
-    return SeriesModel(white.noise, options, first, second)
+    model = SeriesModel(white.noise, options, first, second)
+    if not of_one_image:
+        return model
+    model = replace(model, scale=white.scale, second_scale=None if again is None else again.scale)
+    return model if white.noise.keeps_units else _with_shift(model, stack, seed, device)
+
+
+def _with_shift(
+    model: SeriesModel, stack: NDArray[np.generic], seed: int, device: str
+) -> SeriesModel:
+    """The model with what the mean of the image has to be changed by, as measured on parts."""
+    assert model.scale is not None
+    sample = np.concatenate(stack[:, :SHIFT_SIDE, :SHIFT_SIDE])
+    unshifted = replace(
+        model,
+        scale=replace(model.scale, shift=0.0),
+        second_scale=model.second_scale and replace(model.second_scale, shift=0.0),
+    )
+    [result] = denoise_series([sample], unshifted, seed=seed, device=device)
+    white = WhiteImage.of(sample, model.noise, scale=model.scale)
+    shift = white.mean_change(result.image.reshape(white.original.shape))
+    return replace(
+        model,
+        scale=replace(model.scale, shift=shift),
+        second_scale=model.second_scale and replace(model.second_scale, shift=shift),
+    )
 
 
 def denoise_series(
@@ -97,6 +132,7 @@ def denoise_series(
     model: SeriesModel,
     *,
     temporal: int = 0,
+    place: Place | None = None,
     data_range: float | None = None,
     with_uncertainty: bool = False,
     seed: int = 0,
@@ -111,6 +147,7 @@ def denoise_series(
     temporal : so many images before and after an image help it, which have to be frames of one
         scene, in their order; takes some three times the time of refinement, and holds
         2 · temporal + 1 images
+    place : of the images, if they are parts of larger ones, to which their random numbers belong
     data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
 
     Yields
@@ -125,11 +162,11 @@ def denoise_series(
     """
     compute_device = pick_device(device)
     stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
-    whites = (WhiteImage.of(image, model.noise, data_range) for image in images)
+    whites = (WhiteImage.of(image, model.noise, data_range, model.scale) for image in images)
     denoised = (
-        _one_by_one(whites, model, stages)
+        _one_by_one(whites, model, stages, place)
         if temporal == 0
-        else _with_others(whites, model, stages, temporal)
+        else _with_others(whites, model, stages, place, temporal)
     )
     while True:
         with out_of_memory_reported(), same_bytes(model.options, compute_device):
@@ -153,18 +190,22 @@ Denoised = tuple[NDArray[np.floating], NDArray[np.floating] | None]
 
 
 def _one_by_one(
-    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages
+    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages, place: Place | None
 ) -> Iterator[Denoised]:
     for white in whites:
-        clean, uncertainty, _ = stages.denoise(white, model.models)
-        second = white.second_look(clean) if model.second else None
+        clean, uncertainty, _ = stages.denoise(white, model.models, place)
+        second = white.second_look(clean, model.second_scale) if model.second else None
         if second is not None:
-            clean, _, _ = stages.denoise(second, model.second)
+            clean, _, _ = stages.denoise(second, model.second, place)
         yield clean, uncertainty
 
 
 def _with_others(
-    whites: Iterable[WhiteImage], model: SeriesModel, stages: Stages, radius: int
+    whites: Iterable[WhiteImage],
+    model: SeriesModel,
+    stages: Stages,
+    place: Place | None,
+    radius: int,
 ) -> Iterator[Denoised]:
     """Frames that help each other; there is no second look, since there are more photons."""
     refinement = model.options.refinement
@@ -174,7 +215,7 @@ def _with_others(
 
     def frames() -> Iterator[Frame]:
         for white in whites:
-            noisy, pilot, _ = stages.rebuild(white, model.models)
+            noisy, pilot, _ = stages.rebuild(white, model.models, place)
             noisy, image = stages.filled(white, noisy, pilot.image, lambda done: None)
             waiting.append((white, noisy, pilot.variance))
             yield Frame(noisy / white.sigma, image / white.sigma)

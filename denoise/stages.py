@@ -14,7 +14,7 @@ from torch import Tensor
 from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
-from denoise.patches import PatchGrid
+from denoise.patches import PatchGrid, Place
 from denoise.refinement.holes import fill_holes
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.results import Clock, Progress
@@ -64,24 +64,34 @@ class Stages:
             self.clock.lap("train")
 
     def denoise(
-        self, white: WhiteImage, models: Sequence[LearnedVAE] | None
+        self,
+        white: WhiteImage,
+        models: Sequence[LearnedVAE] | None,
+        place: Place | None = None,
     ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, list[LearnedVAE]]:
         """Learn, unless models are given, rebuild and refine.
+
+        Parameters
+        ----------
+        place : of the image, if it is a part of a larger one
 
         Returns
         -------
         image, uncertainty : in the shape and units of the image as it was given
         models : one for each patch size
         """
-        noisy, pilot, used = self.rebuild(white, models)
+        noisy, pilot, used = self.rebuild(white, models, place)
         refined = self._refined(white, noisy, pilot.image, used[0].sigma)
         clean, uncertainty = self.restored(white, refined, pilot.variance)
         return clean, uncertainty, used
 
     def rebuild(
-        self, white: WhiteImage, models: Sequence[LearnedVAE] | None
+        self,
+        white: WhiteImage,
+        models: Sequence[LearnedVAE] | None,
+        place: Place | None = None,
     ) -> tuple[Tensor, Reconstruction, list[LearnedVAE]]:
-        """Learn, unless models are given, and rebuild.
+        """Learn, unless models are given, and rebuild; see `denoise`.
 
         Returns
         -------
@@ -107,6 +117,7 @@ class Stages:
                     seed=self.seed,
                     with_variance=self.with_uncertainty,
                     on_patches=_report_rebuilding(vae, noisy, self.options, self.on_progress),
+                    place=place,
                 )
             )
             used.append(for_another_image(vae, vae.sigma))

@@ -15,7 +15,7 @@ from PIL import Image
 from tifffile import TiffFile, TiffPage
 
 from denoise.cli.jobs import FileJob
-from denoise.cli.opened import open_input
+from denoise.cli.opened import Noisy, open_input
 from denoise.cli.report import FileReport
 from denoise.cli.series_parts import SeriesParts
 from denoise.cli.settings import Settings
@@ -25,9 +25,12 @@ from denoise.files.decoding import DECODER_ERRORS
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
+from denoise.files.rows import RowImage, open_rows
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
 
+# Rows of a large image that are read at a time to find damage.
+CHECKED_ROWS = 256
 # So many images of a file are listed.
 MOST_NUMBERS = 20
 
@@ -58,7 +61,7 @@ def look_for_results(job: FileJob, settings: Settings) -> FileReport:
     return replace(report, status="failed", error=f"{job.input_name}: {', '.join(faults)}")
 
 
-def _images_left(job: FileJob, noisy: ImageFile | Series) -> str:
+def _images_left(job: FileJob, noisy: Noisy) -> str:
     """Which images of a series are not done, from 1; empty if it was not shared out."""
     if not isinstance(noisy, Series) or job.output is None:
         return ""
@@ -68,7 +71,7 @@ def _images_left(job: FileJob, noisy: ImageFile | Series) -> str:
     return ", ".join(shown)
 
 
-def whole_files(job: FileJob, noisy: ImageFile | Series, settings: Settings) -> frozenset[Path]:
+def whole_files(job: FileJob, noisy: Noisy, settings: Settings) -> frozenset[Path]:
     """The files of a job that are there and whole; they stay as they are.
 
     Raises
@@ -82,6 +85,8 @@ def whole_files(job: FileJob, noisy: ImageFile | Series, settings: Settings) -> 
         return frozenset(whole)
     if isinstance(noisy, Series):
         found = is_whole_series(output, noisy, axes=settings.axes, max_pixels=limit)
+    elif isinstance(noisy, RowImage):
+        found = is_whole_large(output, noisy, max_pixels=limit)
     else:
         found = is_whole(output, noisy, max_pixels=limit)
     return frozenset({*whole, output} if found else whole)
@@ -136,6 +141,24 @@ def is_whole_series(
         raise _not_ours(path, f"is no result of this file: {reason}") from None
     if shapes != {series.first.pixels.shape}:
         raise _not_ours(path, f"holds images of other sizes than {series.first.description}")
+    return True
+
+
+def is_whole_large(path: Path, image: RowImage, *, max_pixels: int | None) -> bool:
+    """Whether the result of an image that is read in rows is there; see `is_whole`."""
+    if not os.path.exists(path) or os.path.getsize(path) == 0:
+        return False
+    try:
+        with open_rows(path, max_pixels=max_pixels) as found:
+            if (found.size, found.like.channels) != (image.size, image.like.channels):
+                raise _not_ours(path, f"is {found.description}, no result of {image.description}")
+            for row in range(0, found.size[0], CHECKED_ROWS):
+                found.rows(row, min(row + CHECKED_ROWS, found.size[0]))
+    except DamagedImageError:
+        raise _not_ours(path, "is damaged, and not known to be a result of this image") from None
+    except ImageError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise _not_ours(path, f"is no result of this image: {reason}") from None
     return True
 
 

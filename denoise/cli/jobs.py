@@ -93,11 +93,11 @@ class FileJob:
 
     def absolute(self) -> FileJob:
         """The same job for a process in another folder."""
-        values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name, value in values.items():
-            if isinstance(value, Path):
-                values[name] = value.absolute()
-        return FileJob(**values)
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        paths: dict[str, Any] = {
+            name: value.absolute() for name, value in values if isinstance(value, Path)
+        }
+        return replace(self, **paths)
 
     @property
     def in_place(self) -> bool:

@@ -11,6 +11,7 @@ from denoise.cli.earlier_results import whole_files
 from denoise.cli.extras import write_extras
 from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
+from denoise.cli.large_file import denoise_large_file
 from denoise.cli.opened import OpenedFile, named, open_image, open_input
 from denoise.cli.outcome import write_result
 from denoise.cli.pages.image_page import write_page
@@ -21,6 +22,7 @@ from denoise.cli.series_file import denoise_series_file
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.files.image_file import ImageFile
+from denoise.files.rows import RowImage
 from denoise.files.samples import PEAK
 from denoise.files.series import Series
 from denoise.methods.run import Run
@@ -58,6 +60,8 @@ def denoise_file(
             return FileReport(job.input_name, job.output_name, "skipped")
         if isinstance(noisy, Series):
             return denoise_series_file(noisy, job, settings, started, on_progress, kept)
+        if isinstance(noisy, RowImage):
+            return denoise_large_file(noisy, job, settings, started, on_progress, kept)
     opened = open_image(noisy, job, settings)
     if settings.temporal > 0:
         note = "it is one image, which no other can help; --temporal is for files of several"
@@ -179,6 +183,7 @@ def _report(
         learned_sigma=output.learned_sigma,
         elbo=output.elbo_history[-1] if output.elbo_history else None,
         device=output.device,
+        tiles=output.tiles,
         diagnostics=output.diagnostics or None,
         settings=None if output.options is None else asdict(output.options),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise.cli.file_noise import Observed, observe
@@ -19,8 +20,15 @@ from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
+from denoise.files.rows import RowImage, open_streamed
 from denoise.files.series import Series, open_series
 from denoise.results import DenoiseResult
+
+# Images of more pixels are read and written some rows at a time, where their format allows that.
+STREAMED = 2**25
+
+# One image, several, or one of which rows are read.
+Noisy = ImageFile | Series | RowImage
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,10 @@ def source_of(job: FileJob) -> Path | bytes:
 
 
 @contextmanager
-def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series]:
+def open_input(job: FileJob, settings: Settings) -> Iterator[Noisy]:
     """The noisy image of a job, or the images of its file if there are several and all are meant.
+
+    A large image is read when its rows are.
 
     Raises
     ------
@@ -73,6 +83,10 @@ def open_input(job: FileJob, settings: Settings) -> Iterator[ImageFile | Series]
                 whole = settings.frame is None and len(series) > 1
                 yield series if whole else series.alone(settings.frame)
                 return
+    with open_streamed(source, frame=settings.frame, max_pixels=limit, name=name) as large:
+        if large is not None and math.prod(large.size) > STREAMED:
+            yield large
+            return
     yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
 
 
@@ -89,10 +103,16 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
     noisy = with_missing(noisy, marked, fill=settings.fill_missing)
     reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
+    opened = observed(noisy, job, settings)
+    return replace(opened, reference=reference, notes=(*mask_notes(marked), *opened.notes))
+
+
+def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
+    """Find out what it takes to denoise an image, NaN where missing, or a part of one."""
     with named(str(noisy.path)):
         seen = observe(noisy, settings)
-    notes = (*noisy.notes, *_losses(noisy, job, settings), *mask_notes(marked), *seen.notes)
-    return OpenedFile(noisy, reference, seen, notes)
+    notes = (*noisy.notes, *_losses(noisy, job, settings), *seen.notes)
+    return OpenedFile(noisy, None, seen, notes)
 
 
 @contextmanager

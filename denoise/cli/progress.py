@@ -18,6 +18,7 @@ STAGE_NAMES = {
     "rebuild": "rebuilding",
     "refine": "refining",
     "series": "denoising",
+    "tiles": "denoising",
 }
 # A log gets a line when a stage has passed each of these shares.
 LOG_SHARES = 5
@@ -97,5 +98,7 @@ def _detail(progress: Progress) -> str:
         return f"{size} patches, epoch {progress.done}/{progress.total}, ELBO {progress.elbo:.2f}"
     if progress.stage == "series":
         return f"image {progress.done}/{progress.total}"
+    if progress.stage == "tiles":
+        return f"tile {progress.done}/{progress.total}"
     share = f"{100 * progress.done // progress.total} %"
     return f"{size} patches, {share}" if size else share

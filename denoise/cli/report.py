@@ -32,6 +32,7 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
+    tiles : in how many a large image was denoised
     images_left : how many of them other parts have yet to do, of a file that is shared out
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
@@ -61,6 +62,7 @@ class FileReport:
     dtype: str | None = None
     images: int | None = None
     axes: dict[str, int] | None = None
+    tiles: int | None = None
     images_left: int | None = None
     noise: Noise | None = None
     noises: tuple[Noise | None, ...] = ()
@@ -98,6 +100,8 @@ class FileReport:
         if self.images is not None:
             axes = "".join(f" {name}{length}" for name, length in (self.axes or {}).items())
             parts.append(f"{self.images} images ({axes.strip()})")
+        if self.tiles is not None:
+            parts.append(f"in {self.tiles} tiles")
         if self.dtype != "uint8":
             parts.append(str(self.dtype))
         if self.device is not None:

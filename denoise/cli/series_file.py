@@ -13,19 +13,18 @@ from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.opened import OpenedFile, named, open_image
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model
-from denoise.cli.series_output import check_series_output, series_output
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from
+from denoise.cli.series_output import check_outputs, open_outputs, writing_series
 from denoise.cli.series_parts import SeriesParts
-from denoise.cli.series_report import Tally, series_report
+from denoise.cli.series_report import Tally, series_report, write_models
 from denoise.cli.settings import Settings
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
-from denoise.files.outputs import refuse_existing
 from denoise.files.series import Series, count_images
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
-from denoise.vae.saved import load_models, save_models
+from denoise.vae.saved import load_models
 
 # Files about an image that there are of a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
@@ -61,10 +60,13 @@ def denoise_series_file(
         if job.load_model is not None:
             models = load_models(job.load_model, pick_device(settings.device))
         channels = [
-            channel_model(series, channel, job, settings, models, on_progress)
+            channel_model(
+                drawn_from(series, channel, job, settings), job, settings, models, on_progress
+            )
             for channel in range(series.channels)
         ]
     done, report = Tally(), series_report(series, channels, job, settings)
+    files = open_outputs(job, writing_series(series), series.first, settings, kept)
     images = partial(_denoised, series, channels, job, settings, done, on_progress)
     if job.shard is not None:
         assert job.output is not None
@@ -76,7 +78,7 @@ def denoise_series_file(
         left = 0 if parts.are_joined else len(parts.missing())
         if left == 0 and not parts.are_joined:
             try:
-                with series_output(job, series, settings) as write:
+                with files as write:
                     parts.join(lambda image: write(image, image, None))
             except (ImageError, OutputError):
                 if not parts.are_joined:  # by another part, at the same time
@@ -84,13 +86,10 @@ def denoise_series_file(
             parts.remove()
         report = replace(report, images_left=left)
     else:
-        with series_output(job, series, settings, kept) as write:
+        with files as write:
             for _, noisy, denoised, result in images(range(len(series))):
-                write(noisy, denoised, result)
-        if job.save_model is not None:
-            if not settings.may_replace:
-                refuse_existing([job.save_model])
-            save_models(job.save_model, channels[0].models)
+                write(noisy, denoised, None if result is None else result.uncertainty)
+        write_models(job, channels[0].models, settings)
     return done.reported(report, time.perf_counter() - started)
 
 
@@ -133,7 +132,7 @@ class _Stream:
     ) -> None:
         self._name = job.input_name
         self._opened: deque[OpenedFile] = deque()
-        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers))
+        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers), None)
 
     def __next__(self) -> tuple[OpenedFile, DenoiseResult | None]:
         with named(self._name):
@@ -185,4 +184,4 @@ def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
             f"{job.input_name}: its images help each other with --temporal, so that they are not"
             " shared out; leave out one of --shard and --temporal"
         )
-    check_series_output(job, series.first)
+    check_outputs(job, writing_series(series), series.first)

@@ -1,4 +1,4 @@
-"""What all images of a channel have in common: their noise, and what denoises them."""
+"""What images of a channel, or tiles, have in common: their noise, and what denoises them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from denoise.files.samples import PEAK, with_equal_channels
 from denoise.files.series import Series
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
+from denoise.options import DenoiseOptions
+from denoise.patches import Place
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
 
@@ -33,46 +35,51 @@ ALL_TOGETHER = "noise was looked for in all images together; --model-per-frame d
 
 @dataclass(frozen=True)
 class ChannelModel:
-    """How the images of one channel are denoised.
+    """How the images of one channel, or the tiles of an image, are denoised.
 
     Attributes
     ----------
     settings : those of an image, with the noise of the channel as if it were given
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
-    denoise : from what was observed of images, in their order, to the result of each; None where
-        there is nothing to remove or fill in
+    denoise : from what was observed of images, in their order, and the place that they have in
+        larger ones if they are tiles, to the result of each; None where there is nothing to remove
+        or fill in
     models, second : what was learned, for a first look at an image and for a second one
+    options : all settings of our own method
     """
 
     settings: Settings
     noise: Noise | None
     remarks: tuple[str, ...]
-    denoise: Callable[[Iterable[Observed]], Iterator[DenoiseResult | None]]
+    denoise: Callable[[Iterable[Observed], Place | None], Iterator[DenoiseResult | None]]
     models: tuple[LearnedVAE, ...] = ()
     second: tuple[LearnedVAE, ...] = ()
+    options: DenoiseOptions | None = None
 
 
 def channel_model(
-    series: Series,
-    channel: int,
+    parts: Sequence[ImageFile],
     job: FileJob,
     settings: Settings,
     models: Sequence[LearnedVAE],
     on_progress: Callable[[Progress], None],
+    *,
+    of_one_image: bool = False,
 ) -> ChannelModel:
     """Find the noise of a channel and learn a model of it.
 
     Parameters
     ----------
+    parts : of one size, of images of the channel
     models : learned before, to be used instead of learning; empty if there are none
+    of_one_image : what is to be denoised are tiles of the one image that all parts are from
 
     Raises
     ------
     DenoiseError
         With a message that names the file and what to do.
     """
-    parts = _parts(series, channel, job, settings)
     first = parts[0]
     run = Run(
         data_range=None if first.is_float else PEAK,
@@ -86,11 +93,12 @@ def channel_model(
     one_by_one = partial(_one_by_one, settings=settings, run=run)
     if settings.model_per_frame:
         return ChannelModel(settings, None, (), one_by_one)
-    seen = observe(_joined(parts), settings)
+    seen = observe(ImageFile.joined(parts), settings)
     own = replace(settings, sigma=None, sensor=None)
     if seen.noise is None:
         own = replace(own, sigma=0.0)
-        seen = replace(seen, remarks=(*seen.remarks, ALL_TOGETHER))
+        if not of_one_image and settings.sigma != 0:
+            seen = replace(seen, remarks=(*seen.remarks, ALL_TOGETHER))
     else:
         own = replace(own, noise=(seen.noise, units_of(first)))
     if seen.to_remove is None or settings.method.kind != "ours":
@@ -105,6 +113,7 @@ def channel_model(
         overrides=run.overrides,
         data_range=run.data_range,
         models=models,
+        of_one_image=of_one_image,
         seed=run.seed,
         device=run.device,
         on_progress=on_progress,
@@ -121,7 +130,7 @@ def channel_model(
             )
         return image
 
-    def denoise(images: Iterable[Observed]) -> Iterator[DenoiseResult | None]:
+    def denoise(images: Iterable[Observed], place: Place | None) -> Iterator[DenoiseResult | None]:
         for is_done, some in groupby(images, lambda seen: seen.to_remove is None):
             if is_done:
                 yield from (None for _ in some)
@@ -130,24 +139,27 @@ def channel_model(
                 map(pixels_of, some),
                 model,
                 temporal=settings.temporal,
+                place=place,
                 data_range=run.data_range,
                 with_uncertainty=run.with_uncertainty,
                 seed=run.seed,
                 device=run.device,
             )
 
-    return ChannelModel(own, seen.noise, seen.remarks, denoise, model.models, model.second)
+    return ChannelModel(
+        own, seen.noise, seen.remarks, denoise, model.models, model.second, model.options
+    )
 
 
 def _one_by_one(
-    images: Iterable[Observed], settings: Settings, run: Run
+    images: Iterable[Observed], _: Place | None, settings: Settings, run: Run
 ) -> Iterator[DenoiseResult | None]:
     for seen in images:
         noise = seen.to_remove
         yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()
@@ -160,9 +172,7 @@ def _parts(series: Series, channel: int, job: FileJob, settings: Settings) -> li
         image = with_missing(image, marked, fill=settings.fill_missing)
         height, width = image.pixels.shape[:2]
         top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))
-        here = slice(top, top + side), slice(left, left + side)
-        void = None if image.void is None else image.void[here]
-        parts.append(replace(image, pixels=image.pixels[here], alpha=None, void=void))
+        parts.append(image.cut((slice(top, top + side), slice(left, left + side))))
     return [part for part in parts if not _is_blank(part)] or parts
 
 
@@ -171,12 +181,3 @@ def _is_blank(image: ImageFile) -> bool:
     values = image.pixels[image.picture]
     values = values[~np.isnan(values)]
     return values.size == 0 or bool(values.min() == values.max())
-
-
-def _joined(parts: Sequence[ImageFile]) -> ImageFile:
-    """Images of one size and type, one below the other."""
-    pixels = np.concatenate([part.pixels for part in parts])
-    void = None
-    if any(part.void is not None for part in parts):
-        void = np.concatenate([~part.picture for part in parts])
-    return replace(parts[0], pixels=pixels, void=void)

@@ -1,4 +1,4 @@
-"""The files that are written of a series, image by image; they appear when they are complete."""
+"""Files that are written image by image, or row by row; they appear when they are complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,28 +18,58 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.residual import residual
 from denoise.cli.settings import Settings
 from denoise.errors import OutputError
+from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import atomic_file, refuse_existing
 from denoise.files.series import Series, SeriesWriter, series_format
-from denoise.results import DenoiseResult
 
-# From an image as it was read and as it is written, and what the method made of it.
-Write = Callable[[ImageFile, ImageFile, DenoiseResult | None], None]
+Append = Callable[[ImageFile], None]
+# From an image as it was read and as it is written, and the uncertainty of its values.
+Write = Callable[[ImageFile, ImageFile, NDArray[np.floating] | None], None]
 
 
-def check_series_output(job: FileJob, like: ImageFile) -> None:
-    """Raise an OutputError if the files of a job cannot hold a series of images like this one."""
-    series_format(job.output, like)
+@dataclass(frozen=True)
+class Writing:
+    """How files are written in pieces.
+
+    Attributes
+    ----------
+    format_of : the format of a file, by its path, for images like one; raises an OutputError
+    open : from a file, its format, an image like all pieces, and whether to leave out its metadata,
+        to what appends a piece
+    """
+
+    format_of: Callable[[Path | None, ImageFile], Format]
+    open: Callable[[BinaryIO, Format, ImageFile, bool], AbstractContextManager[Append]]
+
+
+def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
+    """Raise an OutputError if a file of a job cannot be written in pieces like this one."""
+    writing.format_of(job.output, like)
     for path in (job.residual, job.uncertainty):
         if path is not None:
-            series_format(path, _exact(path, _differences(like)))
+            writing.format_of(path, _exact(path, _differences(like)))
+
+
+def writing_series(series: Series) -> Writing:
+    """Image by image."""
+
+    @contextmanager
+    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
+        yield SeriesWriter(file, format_, series.axes, strip=strip).write
+
+    return Writing(series_format, opened)
 
 
 @contextmanager
-def series_output(
-    job: FileJob, series: Series, settings: Settings, kept: frozenset[Path] = frozenset()
+def open_outputs(
+    job: FileJob,
+    writing: Writing,
+    like: ImageFile,
+    settings: Settings,
+    kept: frozenset[Path] = frozenset(),
 ) -> Iterator[Write]:
-    """Opens all files of a job but those that are kept; yields what appends an image to each.
+    """Opens all files of a job but those that are kept; yields what appends a piece to each.
 
     Raises
     ------
@@ -47,29 +78,28 @@ def series_output(
     """
     with ExitStack() as files:
 
-        def appends(
-            path: Path | None, like: ImageFile, *, strip: bool
-        ) -> Callable[[ImageFile], None]:
-            file = _to_stdout() if path is None else atomic_file(path)
-            format_ = series_format(path, like)
-            return SeriesWriter(files.enter_context(file), format_, series.axes, strip=strip).write
+        def appends(path: Path | None, like: ImageFile, *, strip: bool) -> Append:
+            file = files.enter_context(_to_stdout() if path is None else atomic_file(path))
+            return files.enter_context(
+                writing.open(file, writing.format_of(path, like), like, strip)
+            )
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
-        like = series.first
-        append: dict[Path | None, Callable[[ImageFile], None]] = {}
+        append: dict[Path | None, Append] = {}
         if job.output not in kept:
             append[job.output] = appends(job.output, like, strip=settings.strip)
         for path in (job.residual, job.uncertainty):
             if path is not None:
                 append[path] = appends(path, _exact(path, _differences(like)), strip=True)
 
-        def write(noisy: ImageFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
+        def write(
+            noisy: ImageFile, denoised: ImageFile, sigma: NDArray[np.floating] | None
+        ) -> None:
             if job.output not in kept:
                 append[job.output](denoised)
             if job.residual is not None:
                 append[job.residual](_exact(job.residual, residual(noisy, denoised)))
             if job.uncertainty is not None:
-                sigma = None if result is None else result.uncertainty
                 values = np.zeros_like(_differences(noisy)) if sigma is None else sigma
                 append[job.uncertainty](_exact(job.uncertainty, values))
 

@@ -1,4 +1,4 @@
-"""What is reported of a series: of its images together."""
+"""What is reported of a series, or of tiles: of all together."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.files.image_file import ImageFile
+from denoise.files.outputs import refuse_existing
 from denoise.files.series import Series
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
 from denoise.results import DenoiseResult
+from denoise.vae.learned import LearnedVAE
+from denoise.vae.saved import save_models
 
 
 class Tally:
-    """Adds up what there is to say of the images of a series."""
+    """Adds up what there is to say of images, or of tiles."""
 
     def __init__(self) -> None:
         self._notes: dict[str, None] = {}
@@ -33,7 +36,7 @@ class Tally:
         self._noises: list[Noise | None] = []
 
     def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-        """Count an image."""
+        """Count an image, or a tile."""
         seen, reference = opened.seen, opened.reference
         outliers = outlier_notes(seen.outliers, seen.outlier_kind)
         self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
@@ -86,8 +89,29 @@ def series_report(
     settings: Settings,
 ) -> FileReport:
     """The report of a series, without what its images add up to."""
-    first = series.first
-    height, width = first.pixels.shape[:2]
+    height, width = series.first.pixels.shape[:2]
+    return replace(
+        report_of(job, settings, series.first, (height, width), channels),
+        images=len(series),
+        axes=dict(series.axes),
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+    )
+
+
+def report_of(
+    job: FileJob,
+    settings: Settings,
+    like: ImageFile,
+    size: tuple[int, int],
+    channels: Sequence[ChannelModel],
+) -> FileReport:
+    """What is known before the work.
+
+    Parameters
+    ----------
+    like : has the samples and colours of the images
+    size : their height and width
+    """
     name = settings.method.name
     is_preset = name in PRESETS
     remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
@@ -95,13 +119,10 @@ def series_report(
         job.input_name,
         job.output_name,
         "done",
-        width=width,
-        height=height,
-        channels=first.channels,
-        dtype=first.sample_type,
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+        width=size[1],
+        height=size[0],
+        channels=like.channels,
+        dtype=like.sample_type,
         sigma_source="given" if is_given(settings) else "estimated",
         model=OWN_MODEL if is_preset else name,
         preset=name if is_preset else None,
@@ -109,3 +130,11 @@ def series_report(
         strength=settings.strength,
         notes=tuple(remarks),
     )
+
+
+def write_models(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
+    """Write the models if the job asks for them."""
+    if job.save_model is not None:
+        if not settings.may_replace:
+            refuse_existing([job.save_model])
+        save_models(job.save_model, models)

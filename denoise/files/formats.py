@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from numpy.typing import NDArray
 
-from denoise.errors import ImageError
+from denoise.errors import ImageError, OutputError
 from denoise.files import fits, jpeg, npy, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
-from denoise.files.pages import Axes, Pages, PagesWriter
+from denoise.files.pages import Axes, Pages, PagesWriter, RowsWriter
 from denoise.files.samples import SAMPLE_TYPES
 
 
@@ -32,6 +32,7 @@ class Format:
     open_pages : opens a file of several images for reading, where they are frames of a series;
         the axes are named by the user, or None
     new_pages : writes such a file into one that is new and empty
+    new_rows : writes an image of so many rows into one, some at a time
     """
 
     name: str
@@ -45,6 +46,7 @@ class Format:
     longest: int = 2**31 - 1
     open_pages: Callable[[BinaryIO, str | None], Pages] | None = None
     new_pages: Callable[[BinaryIO, Axes], PagesWriter] | None = None
+    new_rows: Callable[[BinaryIO, int, Metadata], RowsWriter] | None = None
 
 
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
@@ -55,7 +57,8 @@ FORMATS = (
            _8_BITS, alpha=False, longest=65_500),
     Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff_pages.decode, tiff_writer.encode,
            SAMPLE_TYPES,
-           open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter),
+           open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter,
+           new_rows=tiff_writer.new_rows),
     Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
            _8_BITS, longest=16_383),
     Format("BMP", (".bmp", ".dib"), webp_bmp.is_bmp, webp_bmp.decode_bmp, webp_bmp.encode_bmp,
@@ -99,6 +102,37 @@ def format_of_suffix(suffix: str) -> Format:
     except KeyError:
         known = " ".join(IMAGE_SUFFIXES)
         raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
+
+
+def format_with(
+    feature: Literal["new_pages", "new_rows"],
+    otherwise: str,
+    use: str,
+    path: Path | None,
+    like: ImageFile,
+) -> Format:
+    """The format of a file that is to be written in pieces.
+
+    Parameters
+    ----------
+    feature : that it must have
+    otherwise, use : what to say of a format without it, and what it is for
+    path : decides by its suffix; None means the format of `like`
+
+    Raises
+    ------
+    OutputError
+        If it does not have it, or holds no image like this.
+    """
+    try:
+        format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
+        if getattr(format_, feature) is None:
+            fit = [one.suffixes[0] for one in FORMATS if getattr(one, feature) is not None]
+            raise ImageError(f"{format_.name} {otherwise}; use {' or '.join(fit)} for {use}")
+        check_fit(format_, like)
+    except ImageError as error:
+        raise OutputError(f"{path or 'stdout'}: {error}") from None
+    return format_
 
 
 def holds_floats(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,6 +198,25 @@ class ImageFile:
             return PEAK
         values = self.pixels[self.picture]
         return float(np.ptp(values)) if values.size else 0.0
+
+    def cut(self, area: tuple[slice, slice]) -> ImageFile:
+        """Some rows and columns of it."""
+        alpha, void = (None if one is None else one[area] for one in (self.alpha, self.void))
+        return replace(self, pixels=self.pixels[area], alpha=alpha, void=void)
+
+    @staticmethod
+    def joined(parts: Sequence[ImageFile], axis: int = 0) -> ImageFile:
+        """Images of one type, one below the other, or beside it if `axis` is 1."""
+        first, void = parts[0], None
+        if any(part.void is not None for part in parts):
+            void = np.concatenate([~part.picture for part in parts], axis)
+        alphas = [part.alpha for part in parts if part.alpha is not None]
+        return replace(
+            first,
+            pixels=np.concatenate([part.pixels for part in parts], axis),
+            alpha=np.concatenate(alphas, axis) if len(alphas) == len(parts) else None,
+            void=void,
+        )
 
     def find_non_finite(self) -> NonFinite | None:
         """How many pixels of the picture are NaN or infinite, and where the first one is."""

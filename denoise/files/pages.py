@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
 from denoise.files.image_file import Decoded, Metadata
 from denoise.files.limits import check_frame
 
+# Opens a page; with it, appends samples (rows, width) or (rows, width, 3) and alpha (rows, width).
+WriteRows = Callable[[NDArray[Any], NDArray[Any] | None], None]
+RowsWriter = AbstractContextManager[WriteRows]
 # Names and lengths of the axes along which images lie, slowest first, such as ("T", 5), ("Z", 3).
 Axes = tuple[tuple[str, int], ...]
 
@@ -46,6 +51,23 @@ class Pages(Protocol):
         ------
         ImageError
             If it is too large, or of a kind that cannot be denoised.
+        """
+
+
+@runtime_checkable
+class RowPages(Pages, Protocol):
+    """Images of which some rows can be read without the others."""
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of an image, by the header."""
+
+    def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
+        """The rows from `top` to before `bottom`; their metadata is that of the image.
+
+        Raises
+        ------
+        ImageError
+            As of `decode`.
         """
 
 

@@ -12,17 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from denoise.errors import ImageError, OutputError
+from denoise.errors import ImageError
 from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import (
-    BY_NAME,
-    FORMATS,
-    Format,
-    check_fit,
-    format_of_suffix,
-    recognised,
-)
+from denoise.files.formats import Format, format_with, recognised
 from denoise.files.image_file import ImageFile
 from denoise.files.images import HEAD
 from denoise.files.limits import check_frame
@@ -184,15 +177,7 @@ def series_format(path: Path | None, like: ImageFile) -> Format:
     OutputError
         If it holds one image only, or none like this.
     """
-    format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
-    try:
-        if format_.new_pages is None:
-            fit = " or ".join(one.suffixes[0] for one in FORMATS if one.new_pages is not None)
-            raise ImageError(f"{format_.name} holds one image; use {fit} for several")
-        check_fit(format_, like)
-    except ImageError as error:
-        raise OutputError(f"{path or 'stdout'}: {error}") from None
-    return format_
+    return format_with("new_pages", "holds one image", "several", path, like)
 
 
 class SeriesWriter:

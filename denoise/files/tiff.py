@@ -74,7 +74,7 @@ def decode_page(
     if notes and nodata is not None:  # values are no longer what the tag says
         tags = tuple(tag for tag in tags if tag.code != NODATA)
         notes = (*notes, "the tag with the value of missing data is left out")
-    metadata = _metadata(tags, order, page, in_stack=not whole_file)
+    metadata = page_metadata(tags, order, page, in_stack=not whole_file)
     return Decoded(samples, alpha, metadata, notes, no_data)
 
 
@@ -171,7 +171,10 @@ def _expand(
     return samples, alpha, tuple(notes)
 
 
-def _metadata(tags: tuple[ifd.Tag, ...], order: str, page: TiffPage, *, in_stack: bool) -> Metadata:
+def page_metadata(
+    tags: tuple[ifd.Tag, ...], order: str, page: TiffPage, *, in_stack: bool
+) -> Metadata:
+    """What the tags of a page say beside its pixels; the description of a stack is left out."""
     kept = tuple(t for t in tags if t.code not in STORAGE and not (in_stack and t.code in STACK))
     raw = {tag.code: tag.data for tag in kept}
     unit = raw.get(RESOLUTION_UNIT, struct.pack(order + "H", 2))

@@ -31,7 +31,9 @@ from denoise.files.tiff import (
     STACK,
     check_page,
     decode_page,
+    page_metadata,
 )
+from denoise.files.tiff_rows import file_of_rows
 from denoise.files.tiff_writer import DESCRIPTION, LZW
 
 # tifffile's remark on a stack in one piece.
@@ -104,14 +106,8 @@ class TiffPages:
         ImageError
             If it is larger than `max_pixels` or of a kind that cannot be denoised.
         """
+        page, tags = self._checked(number, max_pixels)
         own = number < len(self._numbers)
-        directory = self._numbers[number if own else 0]
-        tags = self._tags[directory]
-        if any(tag.code == CAMERA_RAW for tag in tags):
-            raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
-        page = self._tiff.pages[directory]
-        assert isinstance(page, TiffPage)
-        check_page(page, max_pixels)
         if self._in_one_piece > 1:
             tags = tuple(
                 tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags
@@ -120,13 +116,63 @@ class TiffPages:
             tags = tuple(tag for tag in tags if tag.code not in STACK)
             array = self._piece(page, number)
         elif int(page.compression) == LZW:  # tifffile's way to decode it crashes at some damage
-            array = np.asarray(imagecodecs.tiff_decode(self._data, index=directory))
+            array = np.asarray(imagecodecs.tiff_decode(self._data, index=self._numbers[number]))
         else:
             array = np.asarray(page.asarray())
-        in_stack = len(self) > 1 and (
-            self._tiff.is_imagej or self._tiff.is_shaped or self._tiff.is_ome
+        whole_file = whole_file or not self._is_stack
+        return decode_page(array, page, tags, self._order, whole_file=whole_file)
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of an image."""
+        page = self._page(number)
+        return page.imagelength, page.imagewidth
+
+    def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
+        """Some rows of image `number`, from 0; see `decode`."""
+        page, tags = self._checked(number, max_pixels)
+        if number >= len(self._numbers):  # without strips of its own
+            decoded, first = self.decode(number, max_pixels, whole_file=False), 0
+        else:
+            data, first = file_of_rows(page, tags, self._order, top, bottom, self._read)
+            with TiffPages(io.BytesIO(data)) as part:
+                decoded = part.decode(0, max_pixels, whole_file=True)
+        metadata = page_metadata(tags, self._order, page, in_stack=self._is_stack)
+        rows = slice(top - first, bottom - first)
+        alpha, no_data = (
+            None if values is None else values[rows] for values in (decoded.alpha, decoded.no_data)
         )
-        return decode_page(array, page, tags, self._order, whole_file=whole_file or not in_stack)
+        return decoded._replace(
+            samples=decoded.samples[rows], alpha=alpha, no_data=no_data, metadata=metadata
+        )
+
+    def _page(self, number: int) -> TiffPage:
+        page = self._tiff.pages[self._numbers[number if number < len(self._numbers) else 0]]
+        assert isinstance(page, TiffPage)
+        return page
+
+    def _checked(self, number: int, max_pixels: int) -> tuple[TiffPage, tuple[ifd.Tag, ...]]:
+        """A page that can be denoised, and its tags."""
+        tags = self._tags[self._numbers[number if number < len(self._numbers) else 0]]
+        if any(tag.code == CAMERA_RAW for tag in tags):
+            raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
+        page = self._page(number)
+        check_page(page, max_pixels)
+        return page, tags
+
+    def _read(self, offset: int, count: int, what: str = "a strip") -> bytes:
+        """Bytes of the file; what is mapped would stay in memory."""
+        file = self._tiff.filehandle
+        file.seek(offset)
+        data = file.read(count)
+        if len(data) < count:
+            raise DamagedImageError(f"truncated image file: {what} is missing")
+        return bytes(data)
+
+    @property
+    def _is_stack(self) -> bool:
+        """Whether the first page describes several images."""
+        described = self._tiff.is_imagej or self._tiff.is_shaped or self._tiff.is_ome
+        return len(self) > 1 and bool(described)
 
     @cached_property
     def _in_one_piece(self) -> int:
@@ -140,11 +186,8 @@ class TiffPages:
         if not page.is_contiguous or page.dtype is None:
             raise ImageError("is a stack in one piece, of which only image 1 can be read")
         dtype = page.dtype.newbyteorder(self._tiff.byteorder)
-        file = self._tiff.filehandle
-        file.seek(page.dataoffsets[0] + number * page.nbytes)
-        data = file.read(page.nbytes)
-        if len(data) < page.nbytes:
-            raise DamagedImageError(f"truncated image file: image {number + 1} is missing")
+        start = page.dataoffsets[0] + number * page.nbytes
+        data = self._read(start, page.nbytes, f"image {number + 1}")
         return np.frombuffer(data, dtype).reshape(page.shape)
 
 

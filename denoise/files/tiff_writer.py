@@ -9,8 +9,9 @@ import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
-from itertools import accumulate
 from typing import Any, BinaryIO
 
 import imagecodecs
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from denoise.files import ifd
 from denoise.files.image_file import Metadata, TiffLayout
-from denoise.files.pages import Axes
+from denoise.files.pages import Axes, RowsWriter, WriteRows
 from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
@@ -45,6 +46,11 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     return file.getvalue()
 
 
+def new_rows(file: BinaryIO, height: int, metadata: Metadata) -> RowsWriter:
+    """Write a file of one page, some rows at a time."""
+    return TiffWriter(file, ()).page(height, metadata)
+
+
 class TiffWriter:
     """Writes pages one after the other, in the byte order and with the compression of the first.
 
@@ -65,57 +71,118 @@ class TiffWriter:
 
     def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
         """Append a page: samples (height, width) or (height, width, 3), alpha (height, width)."""
-        layout = metadata.tiff
-        array = join_alpha(samples, alpha)
-        if self._link is None:
-            self._big = self._count * array.nbytes > LARGEST_FILE
-            exif = metadata.exif if not layout.tags else b""
-            self._order = ifd.byte_order(exif) if exif else layout.byte_order
-            head = ifd.header(self._order, 0, big=self._big)
-            self._file.write(head)
-            self._link = len(head) - (8 if self._big else 4)
-        tags = layout.tags or _new_tags(metadata, self._order)
+        with self.page(len(samples), metadata) as write_rows:
+            write_rows(samples, alpha)
+
+    @contextmanager
+    def page(self, height: int, metadata: Metadata) -> Iterator[WriteRows]:
+        """Append a page of this many rows; yields the function that appends rows to it."""
+        page: _Page | None = None
+
+        def write_rows(samples: NDArray[Any], alpha: NDArray[Any] | None) -> None:
+            nonlocal page
+            array = np.atleast_3d(join_alpha(samples, alpha))
+            if page is None:
+                shape = (height, *array.shape[1:])
+                self._begin(math.prod(shape) * array.itemsize, metadata)
+                page = _Page(self._file, shape, array.dtype, metadata.tiff, self._order)
+            page.add(array, has_alpha=alpha is not None)
+
+        yield write_rows
+        assert page is not None
+        tags = metadata.tiff.tags or _new_tags(metadata, self._order)
         at = self._file.tell()
-        body, storage = _stored(array, alpha is not None, layout, self._order, at, big=self._big)
+        self._file.write(bytes(at % 2))  # offsets are even
+        at += at % 2
         directory, link = ifd.write_directory(
-            [*tags, *storage], self._order, at + len(body), big=self._big
+            [*tags, *page.storage(big=self._big)], self._order, at, big=self._big
         )
-        self._file.write(body + directory)
+        self._file.write(directory)
         end = self._file.tell()
+        assert self._link is not None
         self._file.seek(self._link)
-        self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at + len(body)))
+        self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at))
         self._file.seek(end)
-        self._link = at + len(body) + link
+        self._link = at + link
+
+    def _begin(self, size: int, metadata: Metadata) -> None:
+        """Write the header, unless there is one; all pages have this many bytes."""
+        if self._link is not None:
+            return
+        self._big = self._count * size > LARGEST_FILE
+        exif = metadata.exif if not metadata.tiff.tags else b""
+        self._order = ifd.byte_order(exif) if exif else metadata.tiff.byte_order
+        head = ifd.header(self._order, 0, big=self._big)
+        self._file.write(head)
+        self._link = len(head) - (8 if self._big else 4)
 
 
-def _stored(
-    array: NDArray[Any], has_alpha: bool, layout: TiffLayout, order: str, at: int, *, big: bool
-) -> tuple[bytes, list[ifd.Tag]]:
-    """Samples in strips, for a place `at` bytes after the start, and the tags about them."""
-    height, width, channels = np.atleast_3d(array).shape
-    planar = layout.planar and channels > 1
-    rows = max(1, STRIP_BYTES // (width * (1 if planar else channels) * array.itemsize))
-    strips = _strips(array, rows, layout.compression, order, planar=planar)
-    lengths = [len(strip) for strip in strips]
-    body = b"".join(strips)
-    body += bytes(len(body) % 2)  # offsets are even
-    offset = ifd.LONG8 if big else ifd.LONG
-    storage = [
-        (256, ifd.LONG, [width]),
-        (257, ifd.LONG, [height]),
-        (258, ifd.SHORT, [8 * array.itemsize] * channels),
-        (259, ifd.SHORT, [layout.compression]),
-        (262, ifd.SHORT, [RGB if channels > 2 else BLACK_IS_ZERO]),
-        (273, offset, [at + end for end in accumulate(lengths[:-1], initial=0)]),
-        (277, ifd.SHORT, [channels]),
-        (278, ifd.LONG, [rows]),
-        (279, ifd.LONG, lengths),
-        (284, ifd.SHORT, [2 if planar else 1]),
-        (317, ifd.SHORT, [2] if _is_predicted(layout.compression, array.dtype) else []),
-        (338, ifd.SHORT, [layout.extra_sample] if has_alpha else []),
-        (339, ifd.SHORT, [SAMPLE_FORMATS[array.dtype.kind]] * channels),
-    ]
-    return body, [ifd.numbers(code, kind, order, *values) for code, kind, values in storage]
+class _Page:
+    """Writes the rows of a page in strips, each channel on its own if it is planar.
+
+    Parameters
+    ----------
+    shape : (height, width, channels)
+    order : of the bytes
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        layout: TiffLayout,
+        order: str,
+    ) -> None:
+        self._file, self._shape, self._dtype = file, shape, dtype
+        self._layout, self._order = layout, order
+        self._planar = layout.planar and shape[2] > 1
+        line = shape[1] * (1 if self._planar else shape[2]) * dtype.itemsize
+        self._rows = max(1, STRIP_BYTES // line)
+        self._waiting: list[NDArray[Any]] = []  # rows that do not fill a strip
+        self._done = 0
+        self._strips: list[list[tuple[int, int]]] = [
+            [] for _ in range(shape[2] if self._planar else 1)
+        ]
+        self._has_alpha = False
+
+    def add(self, array: NDArray[Any], *, has_alpha: bool) -> None:
+        """Append rows (rows, width, channels)."""
+        self._has_alpha = has_alpha
+        rows = np.concatenate([*self._waiting, array]) if self._waiting else array
+        last = self._done + len(rows) >= self._shape[0]
+        stop = len(rows) if last else len(rows) // self._rows * self._rows
+        planes = np.moveaxis(rows, 2, 0)[..., None] if self._planar else [rows]
+        for plane, strips in zip(planes, self._strips, strict=True):
+            for top in range(0, stop, self._rows):
+                part = plane[top : min(top + self._rows, stop)]
+                data = _packed(part, self._layout.compression, self._order)
+                strips.append((self._file.tell(), len(data)))
+                self._file.write(data)
+        self._waiting = [rows[stop:].copy()] if stop < len(rows) else []
+        self._done += stop
+
+    def storage(self, *, big: bool) -> list[ifd.Tag]:
+        """The tags about samples and where they lie."""
+        height, width, channels = self._shape
+        compression = self._layout.compression
+        strips = [strip for plane in self._strips for strip in plane]
+        tags = [
+            (256, ifd.LONG, [width]),
+            (257, ifd.LONG, [height]),
+            (258, ifd.SHORT, [8 * self._dtype.itemsize] * channels),
+            (259, ifd.SHORT, [compression]),
+            (262, ifd.SHORT, [RGB if channels > 2 else BLACK_IS_ZERO]),
+            (273, ifd.LONG8 if big else ifd.LONG, [offset for offset, _ in strips]),
+            (277, ifd.SHORT, [channels]),
+            (278, ifd.LONG, [self._rows]),
+            (279, ifd.LONG, [length for _, length in strips]),
+            (284, ifd.SHORT, [2 if self._planar else 1]),
+            (317, ifd.SHORT, [2] if _is_predicted(compression, self._dtype) else []),
+            (338, ifd.SHORT, [self._layout.extra_sample] if self._has_alpha else []),
+            (339, ifd.SHORT, [SAMPLE_FORMATS[self._dtype.kind]] * channels),
+        ]
+        return [ifd.numbers(code, kind, self._order, *values) for code, kind, values in tags]
 
 
 def _new_tags(metadata: Metadata, order: str) -> tuple[ifd.Tag, ...]:
@@ -144,18 +211,6 @@ def _new_tags(metadata: Metadata, order: str) -> tuple[ifd.Tag, ...]:
 
 def _is_predicted(compression: int, dtype: np.dtype[Any]) -> bool:
     return compression != NONE and dtype.kind in "ui"
-
-
-def _strips(
-    array: NDArray[Any], rows: int, compression: int, order: str, *, planar: bool
-) -> list[bytes]:
-    """Pixels as they are stored, in strips of this many rows, each channel on its own if planar."""
-    planes = np.moveaxis(array, 2, 0)[..., None] if planar else [np.atleast_3d(array)]
-    return [
-        _packed(plane[top : top + rows], compression, order)
-        for plane in planes
-        for top in range(0, len(plane), rows)
-    ]
 
 
 def _packed(rows: NDArray[Any], compression: int, order: str) -> bytes:

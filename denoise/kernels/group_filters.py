@@ -31,8 +31,6 @@ LEAST_GAIN = 0.02
 PATCHES_BLOCK, LEAST_BLOCK = 32, 16
 # Larger patches do not fit into a GPU's registers.
 MOST_VALUES = 64
-# Groups that are one piece of work on a CPU, whose sum is made in the type of the data.
-GROUPS_OF_A_BAND = 512
 
 
 def filter_groups(
@@ -91,7 +89,8 @@ def filter_on_cpu(
 
     Returns
     -------
-    (height, width) float. The bands and their order do not depend on the number of threads.
+    (height, width) float. One piece of work are the groups of a row of patches, whose sums are made
+    in the type of the data: rounding depends neither on threads nor on how wide the image is.
     """
     from denoise.kernels.group_filters_numba import filter_band
 
@@ -116,7 +115,8 @@ def filter_on_cpu(
         return top, sums
 
     sums = torch.zeros(2, *data.shape, dtype=torch.float64)
-    bands = zip(groups.split(GROUPS_OF_A_BAND), ridge.split(GROUPS_OF_A_BAND), strict=True)
+    rows = torch.unique_consecutive(groups[:, 0] // columns, return_counts=True)[1].tolist()
+    bands = zip(groups.split(rows), ridge.split(rows), strict=True)
     for top, band in on_all_cores(filter_some, bands):
         sums[:, top : top + band.shape[1]] += band
     return (sums[0] / sums[1]).to(data.dtype)

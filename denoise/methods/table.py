@@ -64,7 +64,21 @@ def methods_by_name(names: Iterable[str]) -> list[Method]:
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
     from denoise.pipeline import denoise_image
+    from denoise.tiles import denoise_in_tiles, is_large
 
+    if run.time_budget is None and is_large(image, noise):
+        return denoise_in_tiles(
+            image,
+            noise,
+            preset=name,
+            overrides=run.overrides,
+            data_range=run.data_range,
+            models=run.models or (),
+            with_uncertainty=run.with_uncertainty,
+            seed=run.seed,
+            device=run.device,
+            on_progress=run.on_progress,
+        )
     return denoise_image(
         image,
         noise,

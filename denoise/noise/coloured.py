@@ -128,7 +128,7 @@ class ColouredNoise:
         total = np.sum([np.array(table) for table in self.covariances], axis=0)
         return np.asarray(total / total[0, 0], np.float64)
 
-    def second_look(self, image: ArrayLike, estimate: ArrayLike) -> None:
+    def second_look(self, image: ArrayLike, estimate: ArrayLike, *, always: bool = False) -> None:
         """None: there is nothing to gain."""
 
     def summary(self, scale: str = "") -> str:

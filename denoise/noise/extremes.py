@@ -21,20 +21,21 @@ LEAST_NOISE_SHARE = 5e-4
 
 
 def without_extremes(
-    pixels: NDArray[np.float64], noise: Noise
+    pixels: NDArray[np.float64], noise: Noise, ordinary: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Replace extreme values by those of the nearest ordinary pixel.
 
     Parameters
     ----------
     pixels : (height, width, C), NaN where missing
+    ordinary : range of the values without the tails; None means that of these pixels
 
     Returns
     -------
     pixels : the same without extreme values; the array itself if there are none
     extreme : (height, width, C), where there were; the caller keeps the values there
     """
-    lowest, highest = ordinary_range(pixels)
+    lowest, highest = ordinary or ordinary_range(pixels)
     distance = np.maximum(lowest - pixels, pixels - highest)
     # A value below the range is as extreme as one that lies as far above it.
     sigma = np.sqrt(noise.variance(highest + np.maximum(distance, 0)))

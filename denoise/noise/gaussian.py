@@ -70,7 +70,7 @@ class GaussianNoise:
         """None but with the pixel itself."""
         return np.ones((1, 1))
 
-    def second_look(self, image: ArrayLike, estimate: ArrayLike) -> None:
+    def second_look(self, image: ArrayLike, estimate: ArrayLike, *, always: bool = False) -> None:
         """None: there is nothing to gain."""
 
     def summary(self, scale: str = "") -> str:

@@ -40,11 +40,12 @@ class Noise(Protocol):
         """
 
     def second_look(
-        self, image: ArrayLike, estimate: ArrayLike
+        self, image: ArrayLike, estimate: ArrayLike, *, always: bool = False
     ) -> tuple[NDArray[np.float64], Noise] | None:
         """An image that has less noise, and this noise, once the clean one is roughly known.
 
-        None if stabilising works well enough without. Both images are (height, width, C).
+        None if stabilising works well enough without, by the brightness of the image unless
+        `always`. Both images are (height, width, C).
         """
 
     def summary(self, scale: str = "") -> str:

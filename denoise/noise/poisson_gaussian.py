@@ -124,7 +124,7 @@ class PoissonGaussianNoise:
         return np.ones((1, 1))
 
     def second_look(
-        self, image: ArrayLike, estimate: ArrayLike
+        self, image: ArrayLike, estimate: ArrayLike, *, always: bool = False
     ) -> tuple[NDArray[np.float64], PoissonGaussianNoise] | None:
         """The mean of both images and its noise, where there are few photons; else None.
 
@@ -134,7 +134,9 @@ class PoissonGaussianNoise:
         denoising, IEEE Signal Processing Letters 23, 2016, with one step of 1/2).
         """
         clean = np.asarray(estimate, np.float64)
-        if self.gain == 0 or np.median(clean) - self.offset > FEW_PHOTONS * self.gain:
+        if self.gain == 0:
+            return None
+        if not always and np.median(clean) - self.offset > FEW_PHOTONS * self.gain:
             return None
         share = SECOND_SHARE
         mixed = share * np.asarray(image, np.float64) + (1 - share) * clean

@@ -32,37 +32,58 @@ BYTE_RANGE = 255.0
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What depends on all values of an image, and is the same for all parts of it.
+
+    Attributes
+    ----------
+    ordinary : lowest and highest value as it was given, without the tails
+    sigma : standard deviation of the noise for the denoiser, larger than it is where it is too
+        small for float32
+    limits : where the values of `WhiteImage.pixels` lie: from 0 to the range of the data if that
+        is known, else all that occur
+    data_range : largest difference in the clean image, known or estimated
+    origin : what was subtracted, since float32 would have rounded the values coarsely
+    shift : what is added to the restored image so that its mean is that of the noisy one, where
+        noise changes the units; None if that is found for each image
+    """
+
+    ordinary: tuple[float, float]
+    sigma: float
+    limits: tuple[float, float]
+    data_range: float
+    origin: float = 0.0
+    shift: float | None = None
+
+
+@dataclass(frozen=True)
 class WhiteImage:
     """An image whose noise has been made white.
 
     Attributes
     ----------
     pixels : (height, width, C) float64, NaN where missing
-    sigma : standard deviation of the noise for the denoiser, larger than it is where it is too
-        small for float32
-    limits : where the values of `pixels` lie: from 0 to the range of the data if that is known,
-        else all that occur
-    data_range : largest difference in the clean image, known or estimated
+    scale : of the image, or of a larger one of which this is a part
     noise : of the image as it was given
-    origin : what was subtracted, since float32 would have rounded the values coarsely
     original : (height, width, C) float64, the image as it was given
     kept : (height, width, C), values that stay as they are: extreme ones and those of blank areas
     shape : of the image as it was given
     """
 
     pixels: NDArray[np.float64]
-    sigma: float
-    limits: tuple[float, float]
-    data_range: float
+    scale: Scale
     noise: Noise
-    origin: float
     original: NDArray[np.float64]
     kept: NDArray[np.bool_]
     shape: tuple[int, ...]
 
     @classmethod
     def of(
-        cls, image: ArrayLike, noise: float | Noise, data_range: float | None = None
+        cls,
+        image: ArrayLike,
+        noise: float | Noise,
+        data_range: float | None = None,
+        scale: Scale | None = None,
     ) -> WhiteImage:
         """Stabilise an image.
 
@@ -73,6 +94,7 @@ class WhiteImage:
             none, so that all values stay as they are and missing ones are filled in
         data_range : of the clean image, from 0, in its units; None means 255 for uint8, and
             otherwise that it is estimated. Where the noise changes the units, it always is
+        scale : of the image of which this is a part; None means that it is a whole one
 
         Raises
         ------
@@ -91,43 +113,56 @@ class WhiteImage:
         known: Noise = (
             GaussianNoise(float(noise)) if isinstance(noise, float | int | np.number) else noise
         )
-        seen = known if known.stabilised_sigma > 0 else _assumed_noise(original)
-        ordinary, extreme = without_extremes(original, seen)
+        noisy = known.stabilised_sigma > 0
+        seen = known if noisy else _assumed_noise(original, scale)
+        values = ordinary_range(original) if scale is None else scale.ordinary
+        ordinary, extreme = without_extremes(original, seen, values)
         pixels = known.stabilise(ordinary)
-        origin = (
-            far_origin(pixels, seen.stabilised_sigma)
-            if np.asarray(image).dtype == np.float64
-            else 0.0
-        )
-        pixels = pixels - origin if origin else pixels
-        check_sigma(seen.stabilised_sigma, pixels)
-        sigma = working_sigma(pixels, seen.stabilised_sigma)
-        if data_range is None and np.asarray(image).dtype == np.uint8:
-            data_range = BYTE_RANGE
         if data_range is not None and not 0 < data_range < math.inf:
             raise OptionError(f"data_range must be positive and finite, got {data_range}")
-        if data_range is not None and known.keeps_units:
-            limits = (0.0, data_range)
-        else:
-            limits = (float(np.nanmin(pixels)), float(np.nanmax(pixels)))
-            data_range = clean_range(pixels, sigma)
-        shape = np.shape(image)
-        kept = extreme | blank_areas(original)[..., None] if seen is known else ~missing
-        return cls(pixels, sigma, limits, data_range, known, origin, original, kept, shape)
+        if scale is None:
+            if data_range is None and np.asarray(image).dtype == np.uint8:
+                data_range = BYTE_RANGE
+            exact = np.asarray(image).dtype == np.float64
+            origin = far_origin(pixels, seen.stabilised_sigma) if exact else 0.0
+            scale = _scale_of(pixels - origin, seen, data_range if known.keeps_units else None)
+            scale = replace(scale, ordinary=values, origin=origin)
+        pixels = pixels - scale.origin if scale.origin else pixels
+        kept = extreme | blank_areas(original)[..., None] if noisy else ~missing
+        return cls(pixels, scale, known, original, kept, np.shape(image))
 
-    def second_look(self, denoised: NDArray[np.floating]) -> WhiteImage | None:
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise for the denoiser."""
+        return self.scale.sigma
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Where the values lie; see `Scale`."""
+        return self.scale.limits
+
+    @property
+    def data_range(self) -> float:
+        """Largest difference in the clean image; see `Scale`."""
+        return self.scale.data_range
+
+    def second_look(
+        self, denoised: NDArray[np.floating], scale: Scale | None = None
+    ) -> WhiteImage | None:
         """The image to denoise next, once its clean version is roughly known (`Noise.second_look`).
 
         Parameters
         ----------
         denoised : shaped like the image as it was given
+        scale : of the larger image of which this is a part, if all parts are looked at again
         """
         clean = denoised.reshape(self.original.shape)
-        found = self.noise.second_look(np.where(self.kept, clean, self.original), clean)
+        given = np.where(self.kept, clean, self.original)
+        found = self.noise.second_look(given, clean, always=scale is not None)
         if found is None:
             return None
         image, noise = found
-        white = WhiteImage.of(image.reshape(self.shape), noise)
+        white = WhiteImage.of(image.reshape(self.shape), noise, scale=scale)
         return replace(white, original=self.original, kept=self.kept)
 
     def restored(
@@ -151,13 +186,13 @@ class WhiteImage:
             clipped = np.clip(denoised, self.pixels - near, self.pixels + near)
             denoised = np.where(np.isnan(self.pixels), denoised, clipped)
         denoised = denoised.astype(np.float32)
-        if self.origin:
-            denoised = denoised.astype(np.float64) + self.origin
+        if self.scale.origin:
+            denoised = denoised.astype(np.float64) + self.scale.origin
         image = self.noise.restore(denoised)
-        changed = ~self.kept & ~np.isnan(self.original)
-        if not self.noise.keeps_units and changed.any():
+        if not self.noise.keeps_units:
             # A small error of the mean is magnified on the way back.
-            image = image + np.mean((self.original - image)[changed])
+            shift = self.scale.shift
+            image = image + (self.mean_change(image) if shift is None else shift)
         image = np.where(self.kept, self.original, image)
         if sigma is None:
             return self._shaped(image), None
@@ -169,13 +204,30 @@ class WhiteImage:
             sigma * (np.sqrt(self.noise.variance(image)) / white)
         )
 
+    def mean_change(self, image: NDArray[np.floating]) -> float:
+        """Mean of what was taken from the noisy image (height, width, C), where it was changed."""
+        changed = ~self.kept & ~np.isnan(self.original)
+        return float(np.mean((self.original - image)[changed])) if changed.any() else 0.0
+
     def _shaped(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         shaped: NDArray[np.floating] = values.reshape(self.shape)
-        return shaped.astype(np.float64) if self.origin else shaped.astype(np.float32)
+        return shaped.astype(np.float64) if self.scale.origin else shaped.astype(np.float32)
 
 
-def _assumed_noise(original: NDArray[np.float64]) -> GaussianNoise:
+def _scale_of(pixels: NDArray[np.float64], seen: Noise, data_range: float | None) -> Scale:
+    """Of the pixels of a whole image."""
+    check_sigma(seen.stabilised_sigma, pixels)
+    sigma = working_sigma(pixels, seen.stabilised_sigma)
+    values = (float(np.nanmin(pixels)), float(np.nanmax(pixels)))
+    if data_range is None:
+        return Scale(values, sigma, values, clean_range(pixels, sigma))
+    return Scale(values, sigma, (0.0, data_range), data_range)
+
+
+def _assumed_noise(original: NDArray[np.float64], scale: Scale | None) -> GaussianNoise:
     """What a denoiser is told of an image without noise."""
+    if scale is not None:
+        return GaussianNoise(scale.sigma)
     if not np.isnan(original).any():
         raise OptionError("sigma is 0 and no value is missing: there is nothing to do")
     data_range = float(np.nanmax(original) - np.nanmin(original))

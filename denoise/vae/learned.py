@@ -12,7 +12,7 @@ from torch import Tensor
 
 from denoise.errors import ImageError, OptionError
 from denoise.options import DenoiseOptions, ModelOptions
-from denoise.patches import Patches, PatchGrid
+from denoise.patches import Patches, PatchGrid, Place
 from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.closed_form import ClosedFormLearner
 from denoise.vae.gradient import GradientLearner
@@ -133,13 +133,14 @@ def apply_vae(
     seed: int,
     with_variance: bool,
     on_patches: Callable[[int], None],
+    place: Place | None = None,
 ) -> Reconstruction:
     """Rebuild an image (height, width, C) from its posterior under the model, same units."""
     pixels = _to_model_units(image, vae.scale)
     rebuilt = rebuild_image(
         vae.model,
         pixels,
-        PatchGrid.of(pixels, vae.patch_size),
+        PatchGrid.of(pixels, vae.patch_size, place),
         vae.start,
         search=options.search,
         inference=options.inference,

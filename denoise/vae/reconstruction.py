@@ -41,9 +41,10 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class _RebuiltPatches:
-    """Some patches, their posterior means (N, D) and, if asked for, variances (N, D)."""
+    """Some patches, their numbers, posterior means (N, D) and, if asked for, variances (N, D)."""
 
     patches: Patches
+    index: Tensor
     mean: Tensor
     variance: Tensor | None
 
@@ -109,22 +110,22 @@ class _Rebuilding:
 
             for part in parts.results(rebuild, len(chunk)):
                 weights = part.patches.observed_counts / part.mean.shape[1]
-                means.add(part.mean, part.patches.index, weights)
+                means.add(part.mean, part.index, weights)
                 if variances is not None and part.variance is not None:
-                    variances.add(part.variance, part.patches.index, weights)
+                    variances.add(part.variance, part.index, weights)
             finished += len(chunk)
             on_patches(finished)
         return Reconstruction(means.image(), None if variances is None else variances.image())
 
     def _patches(self, image: Tensor, index: Tensor) -> _RebuiltPatches:
         """Patches number `index` (N,) under the posterior of their states."""
-        patches = Patches.from_raw(self.grid.extract(image, index), index)
+        patches = Patches.from_raw(self.grid.extract(image, index), self.grid.in_whole(index))
         states = self.start.states(self.model, patches, self.search.states)
         key, steps = (self.seed, 0), self.inference.search_steps
         states = improve(self.model, patches, states, self.search, key=key, steps=steps)
         mean = self.model.posterior_mean(patches, states)
         variance = self.model.posterior_variance(patches, states) if self.with_variance else None
-        return _RebuiltPatches(patches, mean, variance)
+        return _RebuiltPatches(patches, index, mean, variance)
 
 
 def averaged(rebuilt: Sequence[Reconstruction]) -> Reconstruction:

@@ -1,0 +1,293 @@
+"""Large images in tiles: memory is bounded by a tile, and no seam shows.
+
+Each tile is denoised with a border of its neighbours around it, the halo, and then cut: every pixel
+of the result is that of the one tile whose core it lies in. Tiles share one model, begin where
+patches of the whole image do, and take their random numbers from the place in it. With
+`exact_halo` the result of a CPU is that of the whole image to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from denoise.errors import ImageError
+from denoise.noise.interface import Noise
+from denoise.options import DenoiseOptions
+from denoise.patches import Place
+from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides
+from denoise.results import DenoiseResult, Progress
+from denoise.series import SeriesModel, denoise_series, learn_series
+from denoise.vae.learned import LearnedVAE
+
+# Side of a core and width of the halo, in pixels. How little is left of seams is measured in
+# docs/large.md.
+CORE, HALO = 1536, 96
+# Images of more pixels are denoised in tiles.
+LARGE = 2**22
+# The model is learned on parts from each cell of a grid of so many rows and columns, of at most
+# this side.
+GRID, PART_SIDE = 4, 512
+
+Area = tuple[slice, slice]
+
+
+class PixelSource(Protocol):
+    """What areas of pixels can be read from: an array, or a file that is mapped or open."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) or (height, width, C)."""
+
+    def __getitem__(self, area: Area) -> ArrayLike:
+        """The pixels of an area."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of an image, as rows and columns of the whole.
+
+    Attributes
+    ----------
+    core : what it says of the result
+    seen : the core and its halo
+    """
+
+    core: Area
+    seen: Area
+
+    @property
+    def pixels(self) -> int:
+        """How many are seen."""
+        rows, columns = self.seen
+        return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+    @property
+    def core_seen(self) -> Area:
+        """The core as rows and columns of what is seen."""
+        rows, columns = (
+            slice(core.start - seen.start, core.stop - seen.start)
+            for core, seen in zip(self.core, self.seen, strict=True)
+        )
+        return rows, columns
+
+
+def tiles_of(
+    shape: tuple[int, ...], options: DenoiseOptions | None, *, core: int = CORE, halo: int = HALO
+) -> list[Tile]:
+    """Tiles that cover an image, row by row.
+
+    Parameters
+    ----------
+    shape : of the image
+    options : decide where patches lie; tiles begin at multiples of their distances. None for a
+        method without
+    core : side in pixels, at most about; cores are of about one size
+    halo : its width in pixels, at least
+    """
+    step = _step(options)
+    border = step * math.ceil(halo / step)
+
+    def along(size: int) -> list[tuple[slice, slice]]:
+        length = step * math.ceil(size / math.ceil(size / core) / step)
+        ends = [(start, min(start + length, size)) for start in range(0, size, length)]
+        return [
+            (slice(start, stop), slice(max(start - border, 0), min(stop + border, size)))
+            for start, stop in ends
+        ]
+
+    rows, columns = (along(size) for size in shape[:2])
+    return [
+        Tile((row, column), (seen_rows, seen_columns))
+        for row, seen_rows in rows
+        for column, seen_columns in columns
+    ]
+
+
+def exact_halo(options: DenoiseOptions, *, looks: int = 1) -> int:
+    """How far a pixel of the result depends on others, where none is missing.
+
+    Parameters
+    ----------
+    looks : how often the image is denoised; twice where there are few photons
+    """
+    reach, refinement = max(options.model.patch_sizes), options.refinement
+    if refinement is not None:
+        # A pass sees the patches around each of those that cover a pixel.
+        span = 2 * refinement.window + max(refinement.patch_sizes) - 1
+        reach += refinement.passes * span
+    return looks * reach
+
+
+def denoise_tiles(
+    image: PixelSource,
+    model: SeriesModel,
+    *,
+    core: int = CORE,
+    halo: int = HALO,
+    data_range: float | None = None,
+    with_uncertainty: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> Iterator[tuple[Tile, DenoiseResult]]:
+    """Denoise an image tile by tile, row by row.
+
+    Parameters
+    ----------
+    model : learned with `of_one_image`
+    core, halo : side of a core and width of the halo, in pixels
+    data_range, with_uncertainty, seed, device : see `denoise_image`
+
+    Yields
+    ------
+    Tile, DenoiseResult
+        The images of a result are those of the core.
+
+    Raises
+    ------
+    ImageError, OptionError, DeviceError
+        As of `denoise_image`.
+    """
+    for tile in tiles_of(image.shape, model.options, core=core, halo=halo):
+        pixels = np.asarray(image[tile.seen])
+        if np.isnan(pixels).all():
+            rows, columns = tile.seen
+            raise ImageError(
+                f"holds no value at all in rows {rows.start + 1} to {rows.stop}, columns"
+                f" {columns.start + 1} to {columns.stop}: so large a hole cannot be filled in"
+            )
+        [result] = denoise_series(
+            [pixels],
+            model,
+            place=place_of(tile, image.shape),
+            data_range=data_range,
+            with_uncertainty=with_uncertainty,
+            seed=seed,
+            device=device,
+        )
+        core_seen, sigma = tile.core_seen, result.uncertainty
+        sigma = None if sigma is None else sigma[core_seen]
+        yield tile, replace(result, image=result.image[core_seen], uncertainty=sigma)
+
+
+def is_large(image: ArrayLike, noise: float | Noise) -> bool:
+    """Whether an image is better denoised in tiles: without noise there are only holes to fill."""
+    known = noise if isinstance(noise, float | int) else noise.stabilised_sigma
+    return known > 0 and math.prod(np.shape(image)[:2]) > LARGE
+
+
+def place_of(tile: Tile, shape: tuple[int, ...]) -> Place:
+    """Where what a tile sees lies in an image of this shape."""
+    rows, columns = tile.seen
+    return Place(rows.start, columns.start, shape[1])
+
+
+def drawn_parts(shape: tuple[int, ...], seed: int = 0) -> list[Area]:
+    """Parts of one size of an image, spread over it, to learn from.
+
+    Each is drawn at random from its cell of a grid.
+    """
+    random = np.random.default_rng(seed)
+
+    def drawn(number: int, size: int) -> slice:
+        length = min(PART_SIDE, size)
+        start = int((number + random.random()) / GRID * (size - length + 1))
+        return slice(start, start + length)
+
+    height, width = shape[:2]
+    return [(drawn(row, height), drawn(column, width)) for row, column in np.ndindex(GRID, GRID)]
+
+
+def denoise_in_tiles(
+    image: ArrayLike,
+    noise: float | Noise,
+    *,
+    core: int = CORE,
+    halo: int = HALO,
+    preset: str = DEFAULT_PRESET,
+    overrides: Overrides = NO_OVERRIDES,
+    options: DenoiseOptions | None = None,
+    data_range: float | None = None,
+    models: Sequence[LearnedVAE] = (),
+    with_uncertainty: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> DenoiseResult:
+    """Denoise a large image that is in memory, with no more of it for the work than for a tile.
+
+    Parameters
+    ----------
+    core, halo : side of a core and width of the halo, in pixels
+    image, noise, preset, overrides, options, data_range, models, with_uncertainty, seed, device,
+        on_progress : see `denoise_image`; the model is learned on parts of the image
+
+    Raises
+    ------
+    ImageError, OptionError, DeviceError, TrainingError
+        As of `denoise_image`.
+    """
+    pixels = np.asarray(image)
+    parts = np.stack([pixels[area] for area in drawn_parts(pixels.shape, seed)])
+    model = learn_series(
+        parts,
+        noise,
+        preset=preset,
+        overrides=overrides,
+        options=options,
+        data_range=data_range,
+        models=models,
+        of_one_image=True,
+        seed=seed,
+        device=device,
+        on_progress=on_progress,
+    )
+    count = len(tiles_of(pixels.shape, model.options, core=core, halo=halo))
+    tiles = denoise_tiles(
+        pixels,
+        model,
+        core=core,
+        halo=halo,
+        data_range=data_range,
+        with_uncertainty=with_uncertainty,
+        seed=seed,
+        device=device,
+    )
+    denoised, sigma, seconds = None, None, dict[str, float]()
+    for done, (tile, result) in enumerate(tiles, start=1):
+        if denoised is None:
+            denoised = np.empty(pixels.shape, result.image.dtype)
+            sigma = np.empty(pixels.shape, np.float32) if with_uncertainty else None
+        denoised[tile.core] = result.image
+        if sigma is not None and result.uncertainty is not None:
+            sigma[tile.core] = result.uncertainty
+        for stage, time in result.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + time
+        on_progress(Progress("tiles", done, count))
+    assert denoised is not None
+    history = () if models else model.models[0].history
+    return replace(
+        result,
+        image=denoised,
+        uncertainty=sigma,
+        seconds=seconds,
+        learned_sigma=model.models[0].residual_sigma if history else None,
+        elbo_history=tuple(stats.elbo for stats in history),
+        models=model.models,
+        tiles=count,
+    )
+
+
+def _step(options: DenoiseOptions | None) -> int:
+    """After so many pixels the patches of all stages are at the same places again."""
+    if options is None:
+        return 1
+    refinement, strides = options.refinement, [options.inference.stride]
+    if refinement is not None:
+        strides += [min(refinement.stride, size) for size in refinement.patch_sizes]
+    return math.lcm(*strides)
