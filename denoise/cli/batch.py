@@ -17,7 +17,7 @@ from denoise.cli.report import FileReport
 from denoise.cli.settings import Settings
 from denoise.cli.workers import Lost, in_processes
 from denoise.errors import DenoiseError, OutputError
-from denoise.files.outputs import temporary_name
+from denoise.files.outputs import remove, temporary_name
 from denoise.results import Progress
 
 # Opens the display of one job's progress.
@@ -116,7 +116,7 @@ def side_by_side(
 def _remove_half_written(job: FileJob, process: int) -> None:
     for path in job.outputs:
         with suppress(OSError):
-            temporary_name(Path(os.path.realpath(path)), process).unlink()
+            remove(temporary_name(Path(os.path.realpath(path)), process))
 
 
 def _try(

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,8 +17,9 @@ from denoise.cli.jobs import FileJob
 from denoise.cli.residual import residual
 from denoise.cli.settings import Settings
 from denoise.errors import OutputError
+from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
-from denoise.files.outputs import atomic_file, refuse_existing
+from denoise.files.outputs import atomic_file, atomic_folder, refuse_existing
 from denoise.files.series import Series, SeriesWriter, series_format
 from denoise.results import DenoiseResult
 
@@ -48,9 +49,10 @@ def series_output(job: FileJob, series: Series, settings: Settings) -> Iterator[
         def appends(
             path: Path | None, like: ImageFile, *, strip: bool
         ) -> Callable[[ImageFile], None]:
-            file = _to_stdout() if path is None else atomic_file(path)
             format_ = series_format(path, like)
-            return SeriesWriter(files.enter_context(file), format_, series.axes, strip=strip).write
+            place = _to_stdout() if path is None else _new(path, format_)
+            file = files.enter_context(place)
+            return SeriesWriter(file, format_, series.axes, strip=strip).write
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
         like = series.first
@@ -82,6 +84,11 @@ def _differences(image: ImageFile) -> NDArray[np.floating]:
 def _exact(path: Path, values: NDArray[np.floating]) -> ImageFile:
     """An image that is written as it is."""
     return ImageFile(path, values, sample_type=values.dtype.name)
+
+
+def _new(path: Path, format_: Format) -> AbstractContextManager[BinaryIO | Path]:
+    """What a series is written into."""
+    return atomic_folder(path) if format_.is_folder else atomic_file(path)
 
 
 @contextmanager

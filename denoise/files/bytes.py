@@ -1,4 +1,4 @@
-"""The bytes of a file, whatever kind of file it is."""
+"""What there is to read of an image: the bytes of a file of any kind, or a folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,25 @@ from denoise.errors import ImageError
 # Seconds until a program has to have opened a pipe for writing, and between two looks.
 PATIENCE, PAUSE = 5.0, 0.02
 PIECE = 2**20
+# Files of which a folder has one if it is of Zarr, format 2 or 3.
+ZARR = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def is_pipe(path: Path) -> bool:
     """Whether it can be read only once."""
     return stat.S_ISFIFO(_mode(path))
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether it is a folder of Zarr, which is one image, or is no folder of images anyway."""
+    return any(os.path.isfile(path / name) for name in ZARR)
+
+
+def content_of(source: Path | bytes, count: int = -1) -> bytes | Path:
+    """Bytes as they are, a folder of Zarr itself, of a file its first bytes or all of them."""
+    if isinstance(source, bytes) or is_zarr(source):
+        return source
+    return read_bytes(source, count)
 
 
 def read_bytes(path: Path, count: int = -1) -> bytes:
