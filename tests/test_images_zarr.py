@@ -18,6 +18,7 @@ from denoise.files.outputs import atomic_folder, check_output
 from denoise.files.samples import SAMPLE_TYPES
 from denoise.files.series import SeriesWriter, open_series, series_format
 
+numcodecs = pytest.importorskip("numcodecs", reason="needs zarr: pip install '.[zarr]'")
 zarr = pytest.importorskip("zarr", reason="needs zarr: pip install '.[zarr]'")
 from zarr_samples import OMERO, OWN, metadata_files, write_ome_zarr  # noqa: E402
 
@@ -154,10 +155,11 @@ def test_what_else_lies_in_the_folder_is_copied() -> None:
     stack()
     labels = Path("in.zarr/labels/nuclei")
     write_ome_zarr(labels, random_samples("uint8", (24, 32)), "yx")
+    zarr.open_group("in.zarr/labels", mode="a", zarr_format=2).attrs["labels"] = ["nuclei"]
+    zarr.consolidate_metadata("in.zarr", zarr_format=2)
     Path("in.zarr/OME").mkdir()
     Path("in.zarr/OME/METADATA.ome.xml").write_text("<OME/>")
     Path("in.zarr/s0/.hidden").write_text("no metadata of Zarr")
-    zarr.consolidate_metadata("in.zarr", zarr_format=2)
     copy("in.zarr", "out.zarr")
     for part in (labels, Path("in.zarr/OME"), Path("in.zarr/.zmetadata")):
         other = Path("out.zarr") / part.relative_to("in.zarr")
@@ -208,14 +210,20 @@ def axes_named(*names: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"plate": {"wells": [{"path": "B/03"}]}}, "plate of many images; name one, such as in.zarr/B/03/0"),
-        ({"well": {"images": [{"path": "1"}]}}, "is a well of many images; name one, such as in.zarr/1"),
+        (
+            {"plate": {"wells": [{"path": "B/03"}]}},
+            "is a plate of many images; name one, such as in.zarr/B/03/0",
+        ),
+        (
+            {"well": {"images": [{"path": "1"}]}},
+            "is a well of many images; name one, such as in.zarr/1",
+        ),
         ({"bioformats2raw.layout": 3}, "is a collection of images; name one, such as in.zarr/0"),
         ({"image-label": {}}, "holds labels, which have no noise; name the image"),
         ({"multiscales": []}, "holds 0 OME-Zarr images (multiscales); name a folder of one"),
         ({"multiscales": [1, 2]}, "holds 2 OME-Zarr images (multiscales); name a folder of one"),
         ({"multiscales": [{"datasets": [{"path": "s0"}]}]}, "does not name its axes"),
-        ({"multiscales": axes_named("angle", "y", "x")}, "has the axes angle, y, x; those of letters"),
+        ({"multiscales": axes_named("arc", "y", "x")}, "has the axes arc, y, x; those of letters"),
         ({"multiscales": axes_named("y", "y", "x")}, "has the axes y, y, x; those of letters"),
         ({"multiscales": axes_named("c", "z", "t")}, "has the axes c, z, t; those of letters"),
         (
@@ -234,9 +242,7 @@ def test_what_is_no_image_of_brightness_is_refused(values: dict[str, object], me
     change(Path("in.zarr"), **values)
     with pytest.raises(ImageError) as caught, open_series(Path("in.zarr")):
         pass
-    assert str(caught.value).startswith(f"in.zarr: {message}") or f"in.zarr: is a {message}" in str(
-        caught.value
-    )
+    assert str(caught.value).startswith(f"in.zarr: {message}")
     assert "\n" not in str(caught.value)
 
 
@@ -270,10 +276,20 @@ def test_levels_have_to_fit() -> None:
         read_image(Path("c.zarr"))
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        (2, {"compressors": numcodecs.Blosc()}),
+        (2, {"compressors": numcodecs.Zstd()}),
+        (2, {"compressors": None}),
+        (3, {"compressors": zarr.codecs.BloscCodec()}),
+        (3, {"compressors": zarr.codecs.ZstdCodec()}),
+        (3, {"chunks": (1, 8, 8), "shards": (1, 16, 16), "compressors": zarr.codecs.BloscCodec()}),
+    ],
+)
 @pytest.mark.parametrize("how", ["cut", "other bytes", "empty"])
-def test_damaged_chunks_are_named(version: int, how: str) -> None:
-    stack(version=version)
+def test_damaged_chunks_are_named(version: int, options: dict[str, object], how: str) -> None:
+    stack(version=version, **options)
     name = "s0/1.0.1" if version == 2 else "s0/c/1/0/1"
     chunk = Path("in.zarr", name)
     data = chunk.read_bytes()
@@ -313,7 +329,7 @@ def test_only_a_whole_ome_zarr_image_is_written_as_one() -> None:
             OutputError, match="OME-Zarr is written only of all images of an OME-Zarr"
         ):
             check_writable(Path("out.zarr"), image)
-        with pytest.raises(ImageError, match=r"use \.png or \.tif"):
+        with pytest.raises(ImageError, match=r"of an OME-Zarr; use \.png or"):
             write_image(Path("out.zarr"), image.pixels, like=image, overwrite=False)
     with open_series(Path("in.zarr")) as series:
         assert series is not None
@@ -332,8 +348,9 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert [one.name for one in tmp_path.iterdir()] == ["in.zarr"]
     copy("in.zarr", "out.zarr")
-    with pytest.raises(OSError, match="gone"), atomic_folder(Path("out.zarr")):
-        raise OSError("gone")
+    full = pytest.raises(OutputError, match=r"out\.zarr: cannot be written: full")
+    with full, atomic_folder(Path("out.zarr")):
+        raise OSError("full")
     np.testing.assert_array_equal(zarr.open_group("out.zarr", mode="r")["s0"][...], array)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in.zarr", "out.zarr"]
 

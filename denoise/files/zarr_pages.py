@@ -10,6 +10,7 @@ from denoise.files.image_file import Decoded, Metadata, ZarrLayout
 from denoise.files.limits import refused_type
 from denoise.files.pages import decode_frame
 from denoise.files.samples import SAMPLE_TYPES, split_alpha
+from denoise.files.zarr_chunks import check_chunks
 from denoise.files.zarr_image import open_zarr
 
 
@@ -52,6 +53,7 @@ class ZarrPages(ArrayPages):
         ImageError
             If it is larger than `max_pixels`.
         """
+        check_chunks(self._folder, self._level, self._shape.index(number))
         samples, alpha = split_alpha(self._read(number, max_pixels))
         layout = ZarrLayout(self._folder, self._shape.letters if whole_file else "")
         return Decoded(samples, alpha, Metadata(zarr=layout))
