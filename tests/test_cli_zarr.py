@@ -77,7 +77,8 @@ def test_it_is_denoised_like_a_tiff_file_of_the_same_images() -> None:
     np.testing.assert_allclose(written, removed, atol=1e-4)
     assert np.load("u.npy").shape == (2, 2, 24, 24)
     found = report(NAME, *SIGMA, "-o", "other.tif")
-    np.testing.assert_array_equal(tifffile.imread("other.tif"), tifffile.imread("out.tif"))
+    other = tifffile.imread("other.tif").reshape(removed.shape)
+    np.testing.assert_array_equal(other, level("out.zarr"))
     assert any(
         "TIFF has no place for the attributes of OME-Zarr" in note for note in found["notes"]
     )
@@ -185,4 +186,4 @@ def test_info_says_what_to_type(frame: list[str]) -> None:
 def test_the_page_opens_files_only() -> None:
     found = CliRunner().invoke(app, ["serve", NAME, "--no-browser"])
     assert found.exit_code == 2
-    assert f"error: {NAME}: is a folder, and the page opens files" in found.stderr
+    assert f"{NAME}: is a folder, and the page opens files" in found.stderr

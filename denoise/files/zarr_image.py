@@ -6,6 +6,7 @@ needed only where there is such a folder.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,7 +48,14 @@ def open_zarr(folder: Path, mode: Literal["r", "r+"]) -> ZarrImage:
         import zarr
     except ModuleNotFoundError as error:
         raise ImageError(f"OME-Zarr needs {error.name}: pip install '.[zarr]'") from None
-    group = zarr.open(folder, mode=mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of codecs that are not in the specification
+        return _image(folder, zarr.open(folder, mode=mode))
+
+
+def _image(folder: Path, group: zarr.Group | zarr.Array[Any]) -> ZarrImage:
+    import zarr
+
     if not isinstance(group, zarr.Group):
         raise ImageError("is an array of Zarr alone; name the folder of the OME-Zarr image")
     attributes: dict[str, Any] = group.attrs.asdict()
