@@ -108,7 +108,7 @@ def recognised(content: bytes | Path) -> Format:
     for one in FORMATS:
         if one.is_folder == isinstance(content, Path) and one.recognises(content):
             return one
-    known = ", ".join(one.name for one in FORMATS)
+    known = ", ".join(one.name for one in FORMATS if not one.is_folder)
     what = "not an image that can be read" if content else "is empty, not an image"
     raise ImageError(f"{what}; expected {known}")
 
