@@ -59,11 +59,11 @@ def in_processes(
                         worker.begin(*task)
                     else:
                         workers.remove(worker)
-                        worker.end(clean_up, idle=result is not None)
+                        worker.end(clean_up)
             yield results.pop(number)
     finally:
         for worker in workers:
-            worker.end(clean_up, idle=False)
+            worker.end(clean_up)
 
 
 @contextmanager
@@ -106,12 +106,11 @@ class _Worker(Generic[Task, Result]):
             return result
         return None
 
-    def end(self, clean_up: Callable[[Task, int], None], *, idle: bool) -> None:
-        """End the process, whatever it is doing; one that waits for a task ends by itself."""
-        if not idle:
-            self.process.terminate()
-        self.connection.close()
+    def end(self, clean_up: Callable[[Task, int], None]) -> None:
+        """End the process, whatever it is doing."""
+        self.process.terminate()
         self.process.join()
+        self.connection.close()
         clean_up(self.task, self.process.pid or 0)
 
 
