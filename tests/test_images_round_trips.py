@@ -23,7 +23,7 @@ from denoise.files.images import encode_image, read_image
 from denoise.files.samples import join_alpha, quantised, to_pixels
 from denoise.files.tiff import SAMPLE_TYPES
 
-LOSSLESS = [one for one in FORMATS if one.name != "JPEG"]
+LOSSLESS = [one for one in FORMATS if one.name != "JPEG" and not one.is_folder]
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
 

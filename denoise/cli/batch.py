@@ -18,7 +18,7 @@ from denoise.cli.series_parts import joined, shared_out
 from denoise.cli.settings import Settings
 from denoise.cli.workers import Lost, in_processes
 from denoise.errors import DenoiseError, OutputError
-from denoise.files.outputs import temporary_name
+from denoise.files.outputs import remove, temporary_name
 from denoise.results import Progress
 
 # A file of several images is shared out in so many parts; a worker that dies costs one of them.
@@ -142,7 +142,7 @@ def side_by_side(
 def _remove_half_written(job: FileJob, process: int) -> None:
     for path in job.outputs:
         with suppress(OSError):
-            temporary_name(Path(os.path.realpath(path)), process).unlink()
+            remove(temporary_name(Path(os.path.realpath(path)), process))
 
 
 def _try(

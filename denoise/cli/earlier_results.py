@@ -187,8 +187,8 @@ def _size(image: ImageFile) -> tuple[int, int]:
 
 def _declared_size(path: Path) -> tuple[int, int] | None:
     """Width and height of the only image in a damaged file by its header, if that is there."""
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         if is_tiff(data):
             alone = len(ifd.directory_offsets(data)) == 1
             with TiffFile(io.BytesIO(data)) as file:

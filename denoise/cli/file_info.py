@@ -193,6 +193,7 @@ def _kept(metadata: Metadata) -> tuple[str, ...]:
         "gamma": png.has_gamma(metadata.png_chunks),
         f"{len(tags)} TIFF tags": bool(tags),
         f"{len(cards)} FITS cards": bool(cards),
+        "attributes of OME-Zarr": metadata.zarr.folder is not None,
         f"orientation {turned}": turned > 1,
     }
     return tuple(name for name, there in parts.items() if there)

@@ -97,18 +97,24 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
     words = ["denoise", as_argument(str(options.image))]
     if found.missing:
         words.append("--fill-missing")
-    if found.image.frames > 1 and (options.frame is not None or not found.is_series):
+    alone = found.image.frames > 1 and (options.frame is not None or not found.is_series)
+    if alone:
         words += ["--frame", str(found.frame)]
     if options.max_pixels is not None:
         words += ["--max-pixels", str(options.max_pixels)]
     if options.device != "auto":
         words += ["--device", options.device]
-    output = _output(found)
+    output = _output(found, alone=alone)
     return shlex.join(words if output is None else [*words, "-o", as_argument(str(output))])
 
 
-def _output(found: FileInfo) -> Path | None:
-    """Where the result can go, unless the name that it gets anyway will do."""
+def _output(found: FileInfo, *, alone: bool) -> Path | None:
+    """Where the result can go, unless the name that it gets anyway will do.
+
+    Parameters
+    ----------
+    alone : it is one image of several
+    """
     from denoise.cli.plan import DEFAULT_SUFFIX
     from denoise.files.formats import BY_NAME
     from denoise.files.images import check_writable, result_suffix
@@ -119,6 +125,8 @@ def _output(found: FileInfo) -> Path | None:
         check_writable(image.path.with_suffix(suffix), image)
     except OutputError:  # such as 16 bits in a file that is called .jpg
         suffix = BY_NAME[image.format].suffixes[0]
+    if alone and BY_NAME[image.format].is_folder:
+        suffix = ".tif"
     for number in count(1):
         end = DEFAULT_SUFFIX + (str(number) if number > 1 else "") + suffix
         path = image.path.with_name(image.path.stem + end)

@@ -11,7 +11,8 @@ from typing import Any
 from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
 from denoise.errors import ModelFileError, OutputError
-from denoise.files.formats import IMAGE_SUFFIXES
+from denoise.files.bytes import is_zarr
+from denoise.files.formats import IMAGE_SUFFIXES, RESULT_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
 from denoise.vae.saved import MODEL_SUFFIXES
@@ -119,13 +120,15 @@ class FileJob:
         for path in (self.image, self.reference, self.mask):
             if path is not None:
                 check_readable(path)
+        if self.output is None and self.image is not None and is_zarr(self.image):
+            raise OutputError(f"{self.image}: is a folder, and so is its result; name it with -o")
         if self.load_model is not None and not os.path.exists(self.load_model):
             raise ModelFileError(f"{self.load_model}: no such file")
         if self.in_place and settings.skip_existing:
             raise OutputError(f"{self.output}: is the input; --skip-existing needs another output")
         if self.in_place and settings.frame is not None:
             raise OutputError(f"{self.output}: one frame would replace all; write another file")
-        outputs = {"output": IMAGE_SUFFIXES, **EXTRAS}
+        outputs = {"output": RESULT_SUFFIXES, **EXTRAS}
         for name, suffixes in outputs.items():
             path = getattr(self, name)
             if path is not None:

@@ -12,6 +12,7 @@ from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.options import PIPE, Files
 from denoise.cli.shards import Shard
 from denoise.errors import PlanError
+from denoise.files.bytes import is_zarr
 from denoise.files.formats import INPUT_SUFFIXES
 from denoise.files.images import result_suffix
 from denoise.files.inputs import Source, find_images, is_folder, is_pattern
@@ -118,7 +119,7 @@ def _found(files: Files, extras: dict[str, str], *, several: bool) -> Plan:
     outputs = _outputs(sources, files, several=several)
     pairs = _without_results(list(zip(sources, outputs, strict=True)))
     reference, mask = _path(files.reference), _path(files.mask)
-    if reference is not None and len(pairs) > 1 and not os.path.isdir(reference):
+    if reference is not None and len(pairs) > 1 and not is_folder(str(reference)):
         raise PlanError(f"--reference {reference}: several images need a folder of references")
     jobs = [
         FileJob(
@@ -195,10 +196,10 @@ def _placed(extras: dict[str, str], image: Path, *, several: bool) -> dict[str, 
 
 def _of_same_name(source: Source, place: Path | None) -> Path | None:
     """The image that belongs to another one: a file, or that of the name in a folder."""
-    if place is None or not os.path.isdir(place):
+    if place is None or not is_folder(str(place)):
         return place
     wanted = place / source.relative
-    if wanted.is_file():
+    if wanted.is_file() or is_zarr(wanted):
         return wanted
     if not os.path.isdir(wanted.parent):
         return None

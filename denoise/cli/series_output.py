@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
-from denoise.files.outputs import atomic_file, refuse_existing
+from denoise.files.outputs import atomic_file, atomic_folder, refuse_existing
 from denoise.files.series import Series, SeriesWriter, series_format
 
 Append = Callable[[ImageFile], None]
@@ -35,12 +35,12 @@ class Writing:
     Attributes
     ----------
     format_of : the format of a file, by its path, for images like one; raises an OutputError
-    open : from a file, its format, an image like all pieces, and whether to leave out its metadata,
+    open : from a file or a folder, its format, an image like all pieces, and whether to leave out its metadata,
         to what appends a piece
     """
 
     format_of: Callable[[Path | None, ImageFile], Format]
-    open: Callable[[BinaryIO, Format, ImageFile, bool], AbstractContextManager[Append]]
+    open: Callable[[Any, Format, ImageFile, bool], AbstractContextManager[Append]]
 
 
 def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
@@ -79,10 +79,10 @@ def open_outputs(
     with ExitStack() as files:
 
         def appends(path: Path | None, like: ImageFile, *, strip: bool) -> Append:
-            file = files.enter_context(_to_stdout() if path is None else atomic_file(path))
-            return files.enter_context(
-                writing.open(file, writing.format_of(path, like), like, strip)
-            )
+            format_ = writing.format_of(path, like)
+            place = _to_stdout() if path is None else _new(path, format_)
+            file = files.enter_context(place)
+            return files.enter_context(writing.open(file, format_, like, strip))
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
         append: dict[Path | None, Append] = {}
@@ -115,6 +115,11 @@ def _differences(image: ImageFile) -> NDArray[np.floating]:
 def _exact(path: Path, values: NDArray[np.floating]) -> ImageFile:
     """An image that is written as it is."""
     return ImageFile(path, values, sample_type=values.dtype.name)
+
+
+def _new(path: Path, format_: Format) -> AbstractContextManager[BinaryIO | Path]:
+    """What a series is written into."""
+    return atomic_folder(path) if format_.is_folder else atomic_file(path)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import mmap
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
@@ -73,6 +74,26 @@ class ArrayShape:
         places = iter(np.unravel_index(number, lengths))
         return tuple(slice(None) if one in INNER else int(next(places)) for one in self.letters)
 
+    def image_in(self, array: Any, number: int) -> NDArray[Any]:
+        """Image `number`, from 0, of an array, as (height, width) or (height, width, samples).
+
+        Parameters
+        ----------
+        array : of NumPy, or of another library that is indexed like those
+
+        Returns
+        -------
+        array of its own, in the byte order of this machine
+        """
+        stored = array[self.index(number)]
+        image = stored.transpose([self.inner.index(one) for one in INNER if one in self.inner])
+        return np.asarray(image.astype(image.dtype.newbyteorder("="), order="C"))
+
+    def as_stored(self, image: NDArray[Any]) -> NDArray[Any]:
+        """An image (height, width, samples) with its axes in the order of the array."""
+        flat = image if "S" in self.letters else image[..., 0]
+        return flat.transpose([INNER.index(letter) for letter in self.inner])
+
     @property
     def _pairs(self) -> Axes:
         return tuple(zip(self.letters, self.lengths, strict=True))
@@ -129,8 +150,36 @@ def _array_in(
     return np.ndarray(shape.lengths, dtype, buffer, start, order="F" if fortran else "C")
 
 
-class ArrayPages:
-    """The images of an array; formats add `decode` (see `files.pages.Pages`).
+class ArrayPages(ABC):
+    """The images of an array; formats add `decode` (see `files.pages.Pages`)."""
+
+    def __init__(self, shape: ArrayShape) -> None:
+        self._shape = shape
+        self.axes = tuple(axis for axis in shape.outer if axis[1] > 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What is open stays open: it belongs to the caller."""
+        return
+
+    def __len__(self) -> int:
+        return len(self._shape)
+
+    @abstractmethod
+    def _array(self) -> Any:
+        """The array, of which parts are read as they are indexed."""
+
+    def _read(self, number: int, max_pixels: int) -> NDArray[Any]:
+        """Numbers of this machine, (height, width) or (height, width, samples)."""
+        height, width = self._shape.size
+        check_size(width, height, max_pixels)
+        return self._shape.image_in(self._array(), number)
+
+
+class FileArrayPages(ArrayPages):
+    """The images of an array in one piece of a file.
 
     Parameters
     ----------
@@ -149,30 +198,13 @@ class ArrayPages:
         *,
         fortran: bool = False,
     ) -> None:
-        self._file, self._start, self._dtype, self._shape = file, start, dtype, shape
-        self._fortran = fortran
-        self.axes = tuple(axis for axis in shape.outer if axis[1] > 1)
+        super().__init__(shape)
+        self._file, self._start, self._dtype, self._fortran = file, start, dtype, fortran
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open but the file."""
-
-    def __len__(self) -> int:
-        return len(self._shape)
-
-    def _read(self, number: int, max_pixels: int) -> NDArray[Any]:
-        """Numbers of this machine, (height, width) or (height, width, samples)."""
-        height, width = self._shape.size
-        check_size(width, height, max_pixels)
+    def _array(self) -> NDArray[Any]:
         # Mapped for each image anew, so that what is read does not stay in memory.
         data = contents(self._file)
-        array = _array_in(data, self._start, self._dtype, self._shape, fortran=self._fortran)
-        stored = array[self._shape.index(number)]
-        inner = self._shape.inner
-        image = stored.transpose([inner.index(one) for one in INNER if one in inner])
-        return image.astype(image.dtype.newbyteorder("="), order="C")
+        return _array_in(data, self._start, self._dtype, self._shape, fortran=self._fortran)
 
 
 def letters_like(source: str, axes: Axes, samples: int, colours: str) -> str:
@@ -224,8 +256,7 @@ class ArrayWriter:
 
     def write(self, image: NDArray[Any]) -> None:
         """Append an image (height, width, samples)."""
-        flat = image if "S" in self._shape.letters else image[..., 0]
-        stored = flat.transpose([INNER.index(letter) for letter in self._shape.inner])
+        stored = self._shape.as_stored(image)
         if self._in_order:
             self._file.write(stored.astype(self._dtype).tobytes())
         else:

@@ -1,4 +1,4 @@
-"""The bytes of a file, whatever kind of file it is."""
+"""What there is to read of an image: the bytes of a file of any kind, or a folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ PATIENCE, PAUSE = 5.0, 0.02
 PIECE = 2**20
 # So many pieces of a large file tell it from others.
 PIECES = 32
+# Files of which a folder has one if it is of Zarr, format 2 or 3.
+ZARR = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def is_pipe(path: Path) -> bool:
     """Whether it can be read only once."""
     return stat.S_ISFIFO(_mode(path))
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether it is a folder of Zarr, which is one image, or is no folder of images anyway."""
+    return any(os.path.isfile(path / name) for name in ZARR)
+
+
+def content_of(source: Path | bytes, count: int = -1) -> bytes | Path:
+    """Bytes as they are, a folder of Zarr itself, of a file its first bytes or all of them."""
+    if isinstance(source, bytes) or is_zarr(source):
+        return source
+    return read_bytes(source, count)
 
 
 def read_bytes(path: Path, count: int = -1) -> bytes:
@@ -55,7 +69,7 @@ def contents(file: BinaryIO) -> bytes | mmap.mmap:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's size and of pieces spread over it, all of it if it is small.
+    """SHA-256 of the size of a file, or of those in a folder, and of pieces of what they hold.
 
     Raises
     ------
@@ -63,6 +77,13 @@ def fingerprint(path: Path) -> str:
         If it cannot be read.
     """
     found = hashlib.sha256()
+    if path.is_dir():  # a folder's files, by name and size, and what the smaller ones hold
+        for one in sorted(file for file in path.rglob("*") if file.is_file()):
+            size = one.stat().st_size
+            found.update(f"{one.relative_to(path)} {size}".encode())
+            if size < PIECE:
+                found.update(one.read_bytes())
+        return found.hexdigest()
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

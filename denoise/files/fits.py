@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files.arrays import (
-    ArrayPages,
     ArrayShape,
     ArrayWriter,
+    FileArrayPages,
     array_shape,
     check_axes,
     joined,
@@ -69,7 +69,7 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     return file.getvalue()
 
 
-class FitsPages(ArrayPages):
+class FitsPages(FileArrayPages):
     """The images of the first array in a file, read one at a time; see `files.pages.Pages`.
 
     Parameters

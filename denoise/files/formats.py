@@ -10,7 +10,20 @@ from typing import Any, BinaryIO, Literal
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError, OutputError
-from denoise.files import fits, jpeg, npy, png, pnm, tiff, tiff_pages, tiff_writer, webp_bmp
+from denoise.files import (
+    fits,
+    jpeg,
+    npy,
+    png,
+    pnm,
+    tiff,
+    tiff_pages,
+    tiff_writer,
+    webp_bmp,
+    zarr_pages,
+    zarr_writer,
+)
+from denoise.files.bytes import is_zarr
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
 from denoise.files.pages import Axes, Pages, PagesWriter, RowsWriter
@@ -24,7 +37,7 @@ class Format:
     Attributes
     ----------
     suffixes : of file names, the usual one first
-    recognises : whether a file's bytes are of this format
+    recognises : whether a file's first bytes, or a folder, are of this format
     sample_types : that it holds, by NumPy's names
     alpha : whether it holds an alpha channel
     metadata : whether it holds EXIF data and a colour profile
@@ -33,20 +46,23 @@ class Format:
         the axes are named by the user, or None
     new_pages : writes such a file into one that is new and empty
     new_rows : writes an image of so many rows into one, some at a time
+    is_folder : it is a folder, not a file: all functions take its path, and nothing is encoded; an
+        image that is written is like one of another folder
     """
 
     name: str
     suffixes: tuple[str, ...]
-    recognises: Callable[[bytes], bool]
-    decode: Callable[[bytes, int | None, int], Decoded]
+    recognises: Callable[[Any], bool]
+    decode: Callable[[Any, int | None, int], Decoded]
     encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes]
     sample_types: frozenset[str]
     alpha: bool = True
     metadata: bool = True
     longest: int = 2**31 - 1
-    open_pages: Callable[[BinaryIO, str | None], Pages] | None = None
-    new_pages: Callable[[BinaryIO, Axes], PagesWriter] | None = None
+    open_pages: Callable[[Any, str | None], Pages] | None = None
+    new_pages: Callable[[Any, Axes], PagesWriter] | None = None
     new_rows: Callable[[BinaryIO, int, Metadata], RowsWriter] | None = None
+    is_folder: bool = False
 
 
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
@@ -70,17 +86,22 @@ FORMATS = (
     Format("FITS", (".fits", ".fit", ".fts"), fits.is_fits, fits.decode, fits.encode,
            fits.SAMPLE_TYPES, alpha=False, metadata=False,
            open_pages=fits.FitsPages, new_pages=fits.FitsWriter),
+    Format("OME-Zarr", (".zarr",), is_zarr, zarr_pages.decode, zarr_writer.encode,
+           SAMPLE_TYPES, alpha=False, metadata=False,
+           open_pages=zarr_pages.ZarrPages, new_pages=zarr_writer.ZarrWriter, is_folder=True),
 )
 # fmt: on
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
 BY_NAME = {one.name: one for one in FORMATS}
-# Suffixes that can be written, and those that are read from folders; bitmaps become gray.
-IMAGE_SUFFIXES = tuple(_BY_SUFFIX)
-INPUT_SUFFIXES = (*IMAGE_SUFFIXES, ".pbm")
+# Suffixes of files that can be written, of all results, and of what is read from folders; bitmaps
+# become gray.
+IMAGE_SUFFIXES = tuple(suffix for suffix, one in _BY_SUFFIX.items() if not one.is_folder)
+RESULT_SUFFIXES = tuple(_BY_SUFFIX)
+INPUT_SUFFIXES = (*RESULT_SUFFIXES, ".pbm")
 
 
-def recognised(data: bytes) -> Format:
-    """The format of a file by its first bytes.
+def recognised(content: bytes | Path) -> Format:
+    """The format of a file by its first bytes, or of a folder.
 
     Raises
     ------
@@ -88,10 +109,10 @@ def recognised(data: bytes) -> Format:
         If it is none of them.
     """
     for one in FORMATS:
-        if one.recognises(data):
+        if one.is_folder == isinstance(content, Path) and one.recognises(content):
             return one
-    known = ", ".join(one.name for one in FORMATS)
-    what = "not an image that can be read" if data else "is empty, not an image"
+    known = ", ".join(one.name for one in FORMATS if not one.is_folder)
+    what = "not an image that can be read" if content else "is empty, not an image"
     raise ImageError(f"{what}; expected {known}")
 
 
@@ -100,7 +121,7 @@ def format_of_suffix(suffix: str) -> Format:
     try:
         return _BY_SUFFIX[suffix.lower()]
     except KeyError:
-        known = " ".join(IMAGE_SUFFIXES)
+        known = " ".join(RESULT_SUFFIXES)
         raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
 
 
@@ -127,7 +148,8 @@ def format_with(
     try:
         format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
         if getattr(format_, feature) is None:
-            fit = [one.suffixes[0] for one in FORMATS if getattr(one, feature) is not None]
+            known = [one for one in FORMATS if not one.is_folder]
+            fit = [one.suffixes[0] for one in known if getattr(one, feature) is not None]
             raise ImageError(f"{format_.name} {otherwise}; use {' or '.join(fit)} for {use}")
         check_fit(format_, like)
     except ImageError as error:
@@ -147,10 +169,16 @@ def check_fit(format_: Format, image: ImageFile) -> None:
         fit = [
             one.suffixes[0]
             for one in FORMATS
-            if image.sample_type in one.sample_types and (one.alpha or image.alpha is None)
+            if image.sample_type in one.sample_types
+            and (one.alpha or image.alpha is None)
+            and not one.is_folder
         ]
         return f"use {' or '.join(fit)}"
 
+    if format_.is_folder and not image.metadata.zarr.axes:
+        raise ImageError(
+            f"{format_.name} is written only of all images of an {format_.name}; {advice()}"
+        )
     if image.sample_type not in format_.sample_types:
         raise ImageError(f"{format_.name} holds no {image.sample_type} pixels; {advice()}")
     if image.alpha is not None and not format_.alpha:
@@ -170,4 +198,6 @@ def lost_metadata(format_: Format, image: ImageFile) -> tuple[str, ...]:
         lost.append("the coordinates of the FITS file: where its pixels lie is not known any more")
     if format_.name != image.format and metadata.nodata is not None:
         lost.append("the value of missing data: pixels without data will look like others")
+    if format_.name != image.format and metadata.zarr.folder is not None:
+        lost.append("the attributes of OME-Zarr: scales, names of channels and levels are left out")
     return tuple(f"{format_.name} has no place for {what}" for what in lost)

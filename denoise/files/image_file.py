@@ -56,6 +56,22 @@ class NpyLayout:
 
 
 @dataclass(frozen=True)
+class ZarrLayout:
+    """How an OME-Zarr image is stored: like the one in a folder.
+
+    Attributes
+    ----------
+    folder : of the image; None if it is of another format
+    axes : a letter for each, as of `files.arrays`; empty if the image stands alone
+    bare : without attributes but those that make it an image
+    """
+
+    folder: Path | None = None
+    axes: str = ""
+    bare: bool = False
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What a file says beside its pixels.
 
@@ -84,6 +100,7 @@ class Metadata:
     tiff: TiffLayout = field(default_factory=TiffLayout)
     npy: NpyLayout = field(default_factory=NpyLayout)
     fits: FitsLayout = field(default_factory=FitsLayout)
+    zarr: ZarrLayout = field(default_factory=ZarrLayout)
 
     @property
     def nodata(self) -> float | None:
@@ -98,6 +115,7 @@ class Metadata:
             tiff=replace(self.tiff, tags=()),
             npy=self.npy,
             fits=self.fits.stripped,
+            zarr=replace(self.zarr, bare=True),
         )
 
 
@@ -141,7 +159,8 @@ class ImageFile:
         on the 0..255 scale; floats as they are, NaN included
     alpha : (height, width) of the file's sample type, or None; never denoised
     sample_type : NumPy's name of the type in the file, such as "uint16"
-    format : "PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM", "NPY" or "FITS", by content
+    format : "PNG", "JPEG", "TIFF", "WebP", "BMP", "PNM", "NPY", "FITS" or "OME-Zarr", by
+        content
     notes : one sentence for each conversion that the user should know of
     void : (height, width) bool, pixels that are no picture: transparent, or without data; None if
         there are none

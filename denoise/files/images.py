@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError, OutputError
-from denoise.files.bytes import is_pipe, read_bytes
+from denoise.files.bytes import content_of, is_pipe, is_zarr
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import (
     BY_NAME,
-    IMAGE_SUFFIXES,
+    RESULT_SUFFIXES,
     Format,
     check_fit,
     format_of_suffix,
     recognised,
 )
 from denoise.files.image_file import ImageFile
-from denoise.files.outputs import check_output, write_atomically
+from denoise.files.outputs import atomic_folder, check_output, write_atomically
 from denoise.files.samples import quantised
 
 # This many bytes at the start of a file show its format.
@@ -39,7 +39,7 @@ def read_image(
 
     Parameters
     ----------
-    source : a file, or the bytes of one
+    source : a file, the bytes of one, or a folder of OME-Zarr
     frame : which page or frame of several to read, from 1
     max_pixels : larger images are refused before they are unpacked; by default Pillow's limit,
         `PIL.Image.MAX_IMAGE_PIXELS`
@@ -55,10 +55,10 @@ def read_image(
         type that is unknown.
     """
     path = Path(name) if isinstance(source, bytes) else source
-    data = source if isinstance(source, bytes) else read_bytes(source)
-    format_ = _recognise(path, data)
+    content = content_of(source)
+    format_ = recognise(path, content)
     with errors_explained(str(path), format_.name):
-        decoded = format_.decode(data, frame, pixel_limit(max_pixels))
+        decoded = format_.decode(content, frame, pixel_limit(max_pixels))
         return as_image_file(path, format_.name, decoded)
 
 
@@ -71,7 +71,7 @@ def check_readable(path: Path) -> None:
         If it is not, or there is no such file, or it may not be read.
     """
     if not is_pipe(path):  # which can be read only once
-        _recognise(path, read_bytes(path, HEAD))
+        recognise(path, content_of(path, HEAD))
 
 
 def result_suffix(path: Path) -> str:
@@ -80,17 +80,19 @@ def result_suffix(path: Path) -> str:
     It is the file's own one if images are written under it, else the usual one of the format
     that its content has.
     """
-    if path.suffix.lower() not in IMAGE_SUFFIXES and os.path.isfile(path):
+    is_there = os.path.isfile(path) or is_zarr(path)
+    if path.suffix.lower() not in RESULT_SUFFIXES and is_there:
         try:
-            return _recognise(path, read_bytes(path, HEAD)).suffixes[0]
+            return recognise(path, content_of(path, HEAD)).suffixes[0]
         except ImageError:
             pass  # reported when the file is read
     return path.suffix
 
 
-def _recognise(path: Path, data: bytes) -> Format:
+def recognise(path: Path, content: bytes | Path) -> Format:
+    """The format of what is called `path`; see `recognised`."""
     try:
-        return recognised(data)
+        return recognised(content)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
 
@@ -113,6 +115,8 @@ def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None
             raise ImageError(".pgm holds gray only; use .ppm")
         if max(height, width) > format_.longest:
             raise ImageError(f"{format_.name} holds at most {format_.longest} rows and columns")
+        if format_.is_folder:
+            return
         finite = np.nan_to_num(one_row, posinf=0.0, neginf=0.0)
         encode_image(finite, replace(image, pixels=one_row, alpha=alpha), path.suffix, strip=strip)
     except ImageError as error:
@@ -169,13 +173,27 @@ def write_image(
     OutputError
         If the file exists and `overwrite` is not set, or cannot be written.
     """
-    check_output(path, IMAGE_SUFFIXES, overwrite=overwrite)
+    check_output(path, RESULT_SUFFIXES, overwrite=overwrite)
     like = like or ImageFile(path, np.asarray(pixels, np.float32))
     try:
+        if format_of_suffix(path.suffix).is_folder:
+            _write_folder(path, pixels, like, strip=strip)
+            return
         data = encode_image(pixels, like, path.suffix, strip=strip)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     write_atomically(path, data)
+
+
+def _write_folder(path: Path, pixels: ArrayLike, like: ImageFile, *, strip: bool) -> None:
+    """An image as a series of one."""
+    format_ = format_of_suffix(path.suffix)
+    check_fit(format_, like)
+    assert format_.new_pages is not None
+    metadata = like.metadata.stripped if strip else like.metadata
+    with atomic_folder(path) as folder:
+        writer = format_.new_pages(folder, ())
+        writer.write(quantised(pixels, like.sample_type), like.alpha, metadata)
 
 
 def write_values(path: Path, values: NDArray[np.floating], *, overwrite: bool) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from denoise.files.bytes import is_zarr
+
 
 @dataclass(frozen=True)
 class Source:
@@ -15,7 +17,7 @@ class Source:
 
     Attributes
     ----------
-    path : the file
+    path : the file, or the folder of OME-Zarr
     relative : its name within the folder or pattern that was searched; the bare name if the file
         was named
     named : whether the file itself was named
@@ -57,7 +59,7 @@ def find_images(
         for source in found:
             sources.setdefault(os.path.abspath(source.path), source)
         if not found:
-            folder = os.path.isdir(text)
+            folder = is_folder(text)
             hint = "" if recursive or not folder else "; --recursive looks deeper"
             what = f"holds no image ({' '.join(suffixes)})" if folder else "no match"
             problems.append(f"{text}: {what}{hint}")
@@ -67,21 +69,21 @@ def find_images(
 def _find(
     text: str, suffixes: tuple[str, ...], problems: list[str], *, recursive: bool
 ) -> Iterator[Source]:
-    if os.path.isdir(text):
+    if is_folder(text) and os.path.isdir(text):
         for path in _images_in(text, suffixes, problems, recursive=recursive):
             yield Source(path, path.relative_to(text), named=False)
     elif is_pattern(text):
         root = _before_pattern(text)
         for name in sorted(glob.glob(text, recursive=True)):
-            if os.path.isfile(name):
+            if os.path.isfile(name) or is_zarr(Path(name)):
                 yield Source(Path(name), Path(name).relative_to(root), named=False)
     else:
         yield Source(Path(text), Path(Path(text).name))
 
 
 def is_folder(name: str) -> bool:
-    """Whether a name means a folder: it is one, or it ends like one."""
-    return name.endswith(("/", os.sep)) or os.path.isdir(name)
+    """Whether a name means a folder of images: it is one, or it ends like one."""
+    return (name.endswith(("/", os.sep)) or os.path.isdir(name)) and not is_zarr(Path(name))
 
 
 def is_pattern(name: str) -> bool:
@@ -105,8 +107,12 @@ def _images_in(
         problems.append(f"{error.filename}: cannot be searched: {error.strerror}")
 
     for parent, folders, files in os.walk(folder, onerror=report):
-        folders[:] = sorted(one for one in folders if recursive and not one.startswith("."))
-        for name in sorted(files):
+        whole = [one for one in folders if is_zarr(Path(parent) / one)]
+        for name in sorted((*files, *whole)):
             path = Path(parent) / name
-            if name.lower().endswith(suffixes) and name[0] != "." and os.path.isfile(path):
+            is_there = os.path.isfile(path) or name in whole
+            if name.lower().endswith(suffixes) and name[0] != "." and is_there:
                 yield path
+        folders[:] = sorted(
+            one for one in folders if recursive and one[0] != "." and one not in whole
+        )

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files.arrays import (
-    ArrayPages,
     ArrayShape,
     ArrayWriter,
+    FileArrayPages,
     array_shape,
     check_axes,
     joined,
@@ -53,7 +53,7 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     return file.getvalue()
 
 
-class NpyPages(ArrayPages):
+class NpyPages(FileArrayPages):
     """The images of an array, read one at a time; see `files.pages.Pages`.
 
     Parameters

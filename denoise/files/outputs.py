@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from denoise.errors import OutputError
+from denoise.files.bytes import is_zarr
 
 
 def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> None:
@@ -25,7 +26,7 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
     if path.suffix.lower() not in suffixes:
         known = " ".join(suffixes)
         raise OutputError(f"{path}: unknown file type {path.suffix!r}; use one of {known}")
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not is_zarr(path):
         raise OutputError(f"{path}: is a folder; give a file name")
     if not overwrite:
         refuse_existing([path])
@@ -89,6 +90,52 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A hidden neighbour to fill, renamed in the end, like `atomic_file`.
+
+    What is replaced is renamed first and removed last; between two renames there is neither. If the
+    second one fails, the old one gets its name again.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = temporary_name(target)
+    old = temporary.with_suffix(".old")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove(temporary)
+        temporary.mkdir()
+        yield temporary
+        if hasattr(os, "sync"):
+            os.sync()
+        if os.path.lexists(target):
+            target.rename(old)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if os.path.lexists(old):
+                old.rename(target)
+            raise
+        remove(old)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _inherits(new: Path, old: Path) -> bool:
     """Give a file what another one has beside its content; False if that cannot be done."""
     before, after = old.stat(), new.stat()
@@ -124,6 +171,6 @@ def _refill(path: Path, complete: Path) -> None:
 
 
 def temporary_name(path: Path, process: int | None = None) -> Path:
-    """The hidden file beside `path` that a process, by default this one, writes first."""
+    """The hidden file or folder beside `path` that a process, by default this one, writes first."""
     number = os.getpid() if process is None else process
     return path.with_name(f".denoise-{zlib.crc32(os.fsencode(path.name)):08x}-{number}.tmp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError
-from denoise.files.bytes import is_pipe, read_bytes
+from denoise.files.bytes import content_of, is_pipe
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import Format, format_with, recognised
+from denoise.files.formats import Format, format_with
 from denoise.files.image_file import ImageFile
-from denoise.files.images import HEAD
+from denoise.files.images import HEAD, recognise
 from denoise.files.limits import check_frame
 from denoise.files.pages import Axes, Pages
 from denoise.files.samples import quantised
@@ -124,7 +124,7 @@ def open_series(
 
     Parameters
     ----------
-    source : a file, or the bytes of one
+    source : a file, the bytes of one, or a folder of OME-Zarr
     axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says.
         With them, a file of one image is a series of one.
     max_pixels : larger images are refused; by default as of `read_image`
@@ -136,22 +136,26 @@ def open_series(
         If there is no such file, it is no image, or has other axes.
     """
     path = Path(name) if isinstance(source, bytes) else source
-    head = source if isinstance(source, bytes) else read_bytes(source, HEAD)
-    with errors_explained(str(path), "image"):
-        format_ = recognised(head)
+    format_ = recognise(path, content_of(source, HEAD))
     if format_.open_pages is None:
         if axes is not None:
             raise ImageError(f"{path}: {format_.name} holds one image, which has no axes")
         yield None
         return
-    file = io.BytesIO(source) if isinstance(source, bytes) else path.open("rb")
-    with file:
+    with _opened(source, format_) as content:
         with errors_explained(str(path), format_.name):
-            pages = format_.open_pages(file, axes)
+            pages = format_.open_pages(content, axes)
         with pages:
             limit = pixel_limit(max_pixels)
             is_series = len(pages) > 1 or axes is not None
             yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
+
+
+def _opened(source: Path | bytes, format_: Format) -> AbstractContextManager[BinaryIO | Path]:
+    """What `Format.open_pages` takes."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return nullcontext(source) if format_.is_folder else source.open("rb")
 
 
 def count_images(path: Path | None) -> int:
@@ -185,12 +189,12 @@ class SeriesWriter:
 
     Parameters
     ----------
-    file : new and empty
+    file : new and empty; of a folder format, the path of a folder
     axes : along which all of them lie
     strip : leave out all metadata
     """
 
-    def __init__(self, file: BinaryIO, format_: Format, axes: Axes, *, strip: bool) -> None:
+    def __init__(self, file: BinaryIO | Path, format_: Format, axes: Axes, *, strip: bool) -> None:
         assert format_.new_pages is not None
         self._pages = format_.new_pages(file, axes)
         self._strip = strip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import secrets
 import socket
 import sys
@@ -96,6 +97,8 @@ def _offers(names: Sequence[str]) -> list[Path]:
         raise PlanError(problems[0])
     for source in sources:
         check_readable(source.path)
+        if os.path.isdir(source.path):
+            raise PlanError(f"{source.path}: is a folder, and the page opens files")
     return [source.path for source in sources]
 
 
