@@ -35,8 +35,8 @@ class Writing:
     Attributes
     ----------
     format_of : the format of a file, by its path, for images like one; raises an OutputError
-    open : from a file or a folder, its format, an image like all pieces, and whether to leave out its metadata,
-        to what appends a piece
+    open : from a file or a folder, its format, an image like all pieces, and whether to leave out
+        its metadata, to what appends a piece
     """
 
     format_of: Callable[[Path | None, ImageFile], Format]

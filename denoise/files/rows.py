@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from denoise.files.bytes import read_bytes
+from denoise.files.bytes import content_of
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import Format, format_with, recognised
+from denoise.files.formats import Format, format_with
 from denoise.files.image_file import ImageFile
-from denoise.files.images import HEAD, read_image
+from denoise.files.images import HEAD, read_image, recognise
 from denoise.files.limits import check_frame
 from denoise.files.pages import RowPages
 from denoise.files.samples import quantised
@@ -87,10 +87,8 @@ def open_streamed(
 ) -> Iterator[RowImage | None]:
     """The same from the file; None if its format has to be read at once."""
     path = Path(name) if isinstance(source, bytes) else source
-    head = source if isinstance(source, bytes) else read_bytes(source, HEAD)
-    with errors_explained(str(path), "image"):
-        format_ = recognised(head)
-    if format_.open_pages is None:
+    format_ = recognise(path, content_of(source, HEAD))
+    if format_.open_pages is None or format_.is_folder:
         yield None
         return
     with io.BytesIO(source) if isinstance(source, bytes) else path.open("rb") as file:
