@@ -98,6 +98,7 @@ def test_a_worker_that_is_killed_costs_no_image(processes: ExitStack) -> None:
     assert list(contents(Path("out")).values()) == list(contents(Path("one")).values())
 
 
+@pytest.mark.slow
 def test_processes_of_this_machine_give_what_one_gives_and_failures_in_order() -> None:
     assert run_cli("in", "-o", "one", *BLUR)[0] == 0
     Path("in/b.png").write_bytes(Path("in/b.png").read_bytes()[:-100])  # only a decoder notices
@@ -113,6 +114,7 @@ def test_processes_of_this_machine_give_what_one_gives_and_failures_in_order() -
         assert Path(f"one/{name}.png").read_bytes() == Path(f"two/{name}.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_again_and_again_is_given_up_alone() -> None:
     cleaned: set[tuple[int, int]] = set()
     found = list(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
-from denoise import denoise_image, pipeline
+from denoise import denoise_image, stages
 from denoise.devices import PartsThatFit
 from denoise.errors import DeviceError
 from denoise.kernels.choice import use
@@ -66,8 +66,8 @@ def test_what_does_not_fit_at_all_is_one_line_and_other_images_go_on(
             raise torch.OutOfMemoryError("simulated")
         return original(*arguments, **options)
 
-    original = pipeline.refine_image
-    monkeypatch.setattr(pipeline, "refine_image", refine_image)
+    original = stages.refine_image
+    monkeypatch.setattr(stages, "refine_image", refine_image)
     code, _, stderr = run_cli(
         "in", "-o", "out", "--sigma", "20", "--decoder", "amplitude", "--quiet"
     )
