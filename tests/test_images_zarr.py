@@ -72,7 +72,7 @@ def means(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize(
     ("axes", "sample_type"),
-    [*((axes, "uint16") for axes in SHAPES), *(("TCZYX", one) for one in sorted(SAMPLE_TYPES))],
+    [*((axes, "uint16") for axes in SHAPES), *(("tczyx", one) for one in sorted(SAMPLE_TYPES))],
 )
 def test_an_image_comes_out_as_it_went_in(version: int, axes: str, sample_type: str) -> None:
     shape, levels = SHAPES[axes]
