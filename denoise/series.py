@@ -165,7 +165,7 @@ def denoise_series(
     whites = (WhiteImage.of(image, model.noise, data_range, model.scale) for image in images)
     denoised = (
         _one_by_one(whites, model, stages, place)
-        if temporal == 0
+        if temporal == 0 or model.noise.stabilised_sigma == 0
         else _with_others(whites, model, stages, place, temporal)
     )
     while True:

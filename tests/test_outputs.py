@@ -13,7 +13,12 @@ from PIL import Image
 from denoise.errors import OutputError
 from denoise.files.formats import IMAGE_SUFFIXES
 from denoise.files.images import read_image, write_image
-from denoise.files.outputs import check_output, temporary_name, write_atomically
+from denoise.files.outputs import (
+    check_output,
+    process_name,
+    temporary_name,
+    write_atomically,
+)
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -171,3 +176,16 @@ def test_what_could_be_written_in_part_only_is_complete_elsewhere(
         write_atomically(path, b"new content")
     (kept,) = tmp_path.glob("*.complete")
     assert kept.read_bytes() == b"new content"
+
+
+def test_processes_of_the_same_number_on_other_machines_write_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = set()
+    for machine in ("node1", "node2"):
+        monkeypatch.setattr("denoise.files.outputs.platform.node", lambda machine=machine: machine)
+        names |= {
+            temporary_name(tmp_path / "a.png"),
+            temporary_name(tmp_path / "a.png", process_name(1)),
+        }
+    assert len(names) == 4

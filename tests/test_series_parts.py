@@ -12,6 +12,7 @@ from conftest import run_cli, step_image
 from image_samples import tiff_bytes
 from typer.testing import CliRunner
 
+from denoise.cli import series_parts
 from denoise.cli.jobs import FileJob
 from denoise.cli.main import app
 from denoise.cli.series_parts import SeriesParts
@@ -125,6 +126,25 @@ def test_images_without_a_plan_are_of_another_time(expected: bytes) -> None:
     folder.mkdir()
     (folder / "000001.tif").write_bytes(tiff_bytes(np.zeros((24, 24), np.uint8)))
     assert do_part("1/1")[0] == 0
+    assert Path("out.tif").read_bytes() == expected
+
+
+def test_parts_that_begin_at_once_agree(expected: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one begins when this one has prepared its plan, and not put it in place."""
+    put, begun = series_parts._put_first, []
+
+    def late(new: Path, path: Path) -> bool:
+        if not begun:
+            begun.append(path)
+            monkeypatch.setattr("denoise.files.outputs.platform.node", lambda: "another")
+            assert do_part("2/2")[0] == 0
+            monkeypatch.setattr("denoise.files.outputs.platform.node", lambda: "this")
+        return put(new, path)
+
+    monkeypatch.setattr("denoise.files.outputs.platform.node", lambda: "this")
+    monkeypatch.setattr(series_parts, "_put_first", late)
+    code, _, stderr = do_part("1/2")
+    assert code == 0, stderr
     assert Path("out.tif").read_bytes() == expected
 
 

@@ -139,7 +139,7 @@ def side_by_side(
                 yield replace(report, input=job.input_name, output=job.output_name)
 
 
-def _remove_half_written(job: FileJob, process: int) -> None:
+def _remove_half_written(job: FileJob, process: str) -> None:
     for path in job.outputs:
         with suppress(OSError):
             remove(temporary_name(Path(os.path.realpath(path)), process))

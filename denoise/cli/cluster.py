@@ -8,7 +8,6 @@ waits behind another one and is given up together with it.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from denoise import __version__
 from denoise.cli.loading import modules_kept
 from denoise.cli.workers import Lost, ctrl_c_ignored
 from denoise.errors import ClusterError
+from denoise.files.outputs import process_name
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -39,7 +39,7 @@ def on_cluster(
     tasks: Sequence[Task],
     *,
     address: str,
-    clean_up: Callable[[Task, int], None],
+    clean_up: Callable[[Task, str], None],
 ) -> Generator[Result | Lost, None, None]:
     """The results of `work` in the order of the tasks, by the workers of a Dask cluster.
 
@@ -51,7 +51,7 @@ def on_cluster(
     work : like tasks and results, it must be fit for pickling
     address : of a scheduler, or "local:N" for N processes on this machine
     clean_up : called with each task that was under way when a worker died, once it has a result,
-        and the id of that worker's process
+        and the name of that worker's process
 
     Raises
     ------
@@ -84,13 +84,13 @@ class _Crew:
     Attributes
     ----------
     size : how many there are, at least 1
-    died : for each task that was under way when workers died, the ids of their processes
+    died : for each task that was under way when workers died, the names of their processes
     """
 
     def __init__(self, client: Client) -> None:
-        self.died: defaultdict[int, list[int]] = defaultdict(list)
+        self.died: defaultdict[int, list[str]] = defaultdict(list)
         self._client = client
-        self._processes: dict[str, int] = {}
+        self._processes: dict[str, str] = {}
         self.look(())
 
     def look(self, under_way: Iterable[int]) -> None:
@@ -123,9 +123,9 @@ class _Crew:
                 )
 
 
-def _identity() -> tuple[str, int]:
+def _identity() -> tuple[str, str]:
     """What a worker says of itself: its version and its process."""
-    return __version__, os.getpid()
+    return __version__, process_name()
 
 
 def _do(packed: bytes) -> Any:

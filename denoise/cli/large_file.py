@@ -17,18 +17,15 @@ from denoise.cli.mask import with_missing
 from denoise.cli.opened import named, observed
 from denoise.cli.reference import ReferenceRows
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model
+from denoise.cli.series_model import ChannelModel, channel_model, loaded_models
 from denoise.cli.series_output import Writing, check_outputs, open_outputs
 from denoise.cli.series_report import Tally, report_of, write_models
 from denoise.cli.settings import Settings
-from denoise.devices import pick_device
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
 from denoise.results import Progress
 from denoise.tiles import Tile, drawn_parts, place_of, tiles_of
-from denoise.vae.learned import LearnedVAE
-from denoise.vae.saved import load_models
 
 # Files about an image that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
@@ -104,9 +101,7 @@ def _model(
 ) -> ChannelModel:
     """What is learned of some parts of the image."""
     with named(job.input_name):
-        models: tuple[LearnedVAE, ...] = ()
-        if job.load_model is not None:
-            models = load_models(job.load_model, pick_device(settings.device))
+        models = loaded_models(job, settings)
         parts = [
             with_missing(image.read(area), None, fill=settings.fill_missing)
             for area in drawn_parts(image.size, settings.seed)

@@ -13,18 +13,15 @@ from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.opened import OpenedFile, named, open_image
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model, drawn_from
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, loaded_models
 from denoise.cli.series_output import check_outputs, open_outputs, writing_series
 from denoise.cli.series_parts import SeriesParts
 from denoise.cli.series_report import Tally, series_report, write_models
 from denoise.cli.settings import Settings
-from denoise.devices import pick_device
 from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.series import Series, count_images
 from denoise.results import DenoiseResult, Progress
-from denoise.vae.learned import LearnedVAE
-from denoise.vae.saved import load_models
 
 # Files about an image that there are of a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
@@ -56,9 +53,7 @@ def denoise_series_file(
     _check_possible(series, job, settings)
     job = job.without_extras(kept)
     with named(job.input_name):
-        models: tuple[LearnedVAE, ...] = ()
-        if job.load_model is not None:
-            models = load_models(job.load_model, pick_device(settings.device))
+        models = loaded_models(job, settings)
         channels = [
             channel_model(
                 drawn_from(series, channel, job, settings), job, settings, models, on_progress

@@ -15,6 +15,7 @@ from denoise.cli.file_noise import Observed, observe, units_of
 from denoise.cli.jobs import FileJob
 from denoise.cli.mask import marked_pixels, with_missing
 from denoise.cli.settings import Settings
+from denoise.devices import pick_device
 from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK, with_equal_channels
@@ -25,6 +26,7 @@ from denoise.options import DenoiseOptions
 from denoise.patches import Place
 from denoise.results import DenoiseResult, Progress
 from denoise.vae.learned import LearnedVAE
+from denoise.vae.saved import load_models
 
 # Noise is measured, and the model learned, on parts of at most so many images of a channel, which
 # have at most so many pixels together.
@@ -157,6 +159,19 @@ def _one_by_one(
     for seen in images:
         noise = seen.to_remove
         yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
+
+
+def loaded_models(job: FileJob, settings: Settings) -> tuple[LearnedVAE, ...]:
+    """The models in the file that a job names; none if it names none.
+
+    Raises
+    ------
+    ModelFileError
+        If they cannot be read.
+    """
+    if job.load_model is None:
+        return ()
+    return load_models(job.load_model, pick_device(settings.device))
 
 
 def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:

@@ -22,6 +22,7 @@ from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
+from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
 from denoise.files.bytes import fingerprint
 from denoise.files.image_file import ImageFile
@@ -32,7 +33,7 @@ from denoise.vae.saved import digest
 
 PLAN = "plan.json"
 # Settings that change no image.
-NO_MATTER = {"overwrite", "skip_existing", "max_pixels", "device", "strip", "frame"}
+NO_MATTER = {"overwrite", "skip_existing", "max_pixels", "device", "frame"}
 
 
 def shared_out(job: FileJob, count: int) -> list[FileJob]:
@@ -84,12 +85,11 @@ class SeriesParts:
         plan = _plan(self._series, channels, job, settings)
         ours = json.dumps(plan, indent=1, sort_keys=True)
         path = self.folder / PLAN
-        if not path.exists():  # images without a plan are of another time
-            self.remove()
         new = temporary_name(path).with_suffix(".new")
         write_atomically(new, ours.encode())
         try:
-            _put_first(new, path)
+            if _put_first(new, path):
+                self._forget()
             theirs = json.loads(path.read_bytes())
             differing = [key for key, value in json.loads(ours).items() if theirs[key] != value]
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -137,19 +137,26 @@ class SeriesParts:
         """Remove the folder, when the result is written; another machine may do so, too."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _forget(self) -> None:
+        """Remove images that were there before the plan: they are of another time."""
+        for path in self.folder.glob("*.tif"):
+            path.unlink()
+
     def _path(self, number: int) -> Path:
         return self.folder / f"{number + 1:06d}.tif"
 
 
-def _put_first(new: Path, path: Path) -> None:
-    """Give a file its name, unless another one has it already."""
+def _put_first(new: Path, path: Path) -> bool:
+    """Give a file its name, unless another one has it already; whether it has got it."""
     try:
         os.link(new, path)
     except FileExistsError:
-        pass
+        return False
     except OSError:  # the file system has no links
-        if not path.exists():
-            new.replace(path)
+        if path.exists():
+            return False
+        new.replace(path)
+    return True
 
 
 def _plan(
@@ -167,4 +174,5 @@ def _plan(
         "noise": [None if one.noise is None else one.noise.report() for one in channels],
         "models": [digest((*one.models, *one.second)) for one in channels],
         "version": __version__,
+        "processor": pick_device(settings.device).type,
     }

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
 from denoise.cli.loading import start_worker
+from denoise.files.outputs import process_name
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,7 +31,7 @@ def in_processes(
     tasks: Sequence[Task],
     *,
     processes: int,
-    clean_up: Callable[[Task, int], None],
+    clean_up: Callable[[Task, str], None],
 ) -> Generator[Result | Lost, None, None]:
     """The results of `work` in the order of the tasks, by processes that share the cores.
 
@@ -39,7 +40,7 @@ def in_processes(
     Parameters
     ----------
     work : like tasks and results, it must be fit for pickling
-    clean_up : called with the last task and the id of each process that has ended
+    clean_up : called with the last task and the name of each process that has ended
     """
     waiting = iter(enumerate(tasks))
     results: dict[int, Result | Lost] = {}
@@ -106,12 +107,12 @@ class _Worker(Generic[Task, Result]):
             return result
         return None
 
-    def end(self, clean_up: Callable[[Task, int], None]) -> None:
+    def end(self, clean_up: Callable[[Task, str], None]) -> None:
         """End the process, whatever it is doing."""
         self.process.terminate()
         self.process.join()
         self.connection.close()
-        clean_up(self.task, self.process.pid or 0)
+        clean_up(self.task, process_name(self.process.pid))
 
 
 def _serve(connection: Connection, processes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -170,7 +171,16 @@ def _refill(path: Path, complete: Path) -> None:
             ) from None
 
 
-def temporary_name(path: Path, process: int | None = None) -> Path:
+def process_name(number: int | None = None) -> str:
+    """This process, or another one of this machine, as no other machine calls one of its own.
+
+    Containers on several machines that share a folder often have processes of the same number.
+    """
+    machine = zlib.crc32(platform.node().encode())
+    return f"{machine:08x}-{os.getpid() if number is None else number}"
+
+
+def temporary_name(path: Path, process: str | None = None) -> Path:
     """The hidden file or folder beside `path` that a process, by default this one, writes first."""
-    number = os.getpid() if process is None else process
-    return path.with_name(f".denoise-{zlib.crc32(os.fsencode(path.name)):08x}-{number}.tmp")
+    name = zlib.crc32(os.fsencode(path.name))
+    return path.with_name(f".denoise-{name:08x}-{process or process_name()}.tmp")
