@@ -57,7 +57,7 @@ class BitVAE(PatchVAE):
         self.prior_logits = nn.Parameter(torch.full((options.latents,), logit(prior_prob)))
 
     @torch.no_grad()
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+    def encoder_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
         """Mean of the decoder's output over binary draws."""
         logits = self.encoder(patches)
         total = torch.zeros_like(patches)

@@ -135,7 +135,7 @@ class MixtureVAE(PatchVAE):
         )
 
     @torch.no_grad()
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+    def encoder_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
         """Mean over k, exactly, and over draws of z given k."""
         log_weights, means, log_scales = self.encode(patches)
         total = torch.zeros_like(patches)

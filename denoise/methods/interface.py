@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from denoise.options import require, require_positive
+from denoise.options import require, require_choice, require_positive
 
 # One number of interest by name, such as {"perplexity": 12.3}.
 Diagnostics = dict[str, float]
+Inference = Literal["posterior", "encoder"]
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,36 @@ class VAEOptions(ABC):
     Attributes
     ----------
     hidden : widths of the hidden layers of the encoder; the decoder has them in reverse
+    inference : what rebuilds the patches: "posterior" is a truncated posterior over latent states
+        that search finds, "encoder" is one pass of the encoder
     """
 
     hidden: tuple[int, ...] = (256,)
     training: VAETraining = VAETraining()
+    inference: Inference = "posterior"
 
     def __post_init__(self) -> None:
+        require_choice("inference", self.inference, Inference)
         require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
 
     @abstractmethod
     def build(self, values: int, generator: torch.Generator) -> PatchVAE:
         """An untrained model of patches (N, D) with D = `values`."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Patches drawn from a model's prior.
+
+    Attributes
+    ----------
+    patches : (n, D) float, means of the decoder, without noise
+    groups : (n,) int64, what they are sorted by: the component of a mixture, the code of a slot;
+        None if the model has nothing of that kind
+    """
+
+    patches: Tensor
+    groups: Tensor | None
 
 
 class PatchVAE(nn.Module, ABC):
@@ -71,9 +92,29 @@ class PatchVAE(nn.Module, ABC):
         progress : share of the training that is over, in [0, 1)
         """
 
+    def finish(self, patches: Tensor, *, generator: torch.Generator) -> None:
+        """Learn what is learned after the gradient steps, such as a prior over codes.
+
+        Parameters
+        ----------
+        patches : (N, D) float, all training patches
+        """
+
     @abstractmethod
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+    def encoder_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
         """Mean of the decoder's output under the encoder's distribution: (N, D) -> (N, D)."""
+
+    @abstractmethod
+    def posterior_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Mean of the decoder's output under a truncated posterior: (N, D) -> (N, D).
+
+        p(z | x) ~ p(x | z) p(z) over a set of states for each patch, which the encoder proposes and
+        search improves.
+        """
+
+    @abstractmethod
+    def sample(self, count: int, *, generator: torch.Generator) -> Samples:
+        """Draw `count` states from the prior and decode them."""
 
     @abstractmethod
     def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:

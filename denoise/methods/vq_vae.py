@@ -140,7 +140,7 @@ class VQVAE(PatchVAE):
         return loss.mean()
 
     @torch.no_grad()
-    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+    def encoder_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
         """The decoder's mean for the nearest codes: the encoder's distribution is one point."""
         picked = nearest_codes(self.encode(patches), self.codebooks)
         means: Tensor = self.decoder(self.look_up(picked).flatten(1))
