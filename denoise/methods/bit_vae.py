@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import Diagnostics, PatchVAE, VAEOptions
+from denoise.methods import bit_posterior
+from denoise.methods.interface import (
+    Diagnostics,
+    PatchVAE,
+    PosteriorOptions,
+    Samples,
+    VAEOptions,
+)
 from denoise.methods.networks import (
     bernoulli_divergence,
     draw_bits,
@@ -18,6 +27,12 @@ from denoise.methods.networks import (
     perplexity,
 )
 from denoise.options import require_positive
+from denoise.vae.states import LatentStates
+
+# Mutual information of a bit and the patch, in nats, from which on a latent counts as used.
+LEAST_INFORMATION = 0.05
+# Less likely states are left out of means, to save time.
+LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,7 @@ class BitVAE(PatchVAE):
         self, values: int, options: BitOptions, prior_prob: float, generator: torch.Generator
     ) -> None:
         super().__init__()
+        self.options = options
         self.samples = options.samples
         self.encoder, self.decoder = encoder_and_decoder(
             values, options.latents, options.latents, options.hidden, generator
@@ -65,23 +81,82 @@ class BitVAE(PatchVAE):
             total += self.decoder(draw_bits(logits, generator))
         return total / self.samples
 
+    def learn_posterior(
+        self,
+        patches: Tensor,
+        posterior: PosteriorOptions,
+        *,
+        generator: torch.Generator,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        """Learn decoder and prior under the truncated posterior; the encoder stays as it is."""
+        with torch.no_grad():
+            logits = self.encoder(patches)
+        model = bit_posterior.searched(self.decoder, self.prior_logits)
+        bit_posterior.learn(
+            model, patches, logits, posterior, generator=generator, on_epoch=on_epoch
+        )
+        self.prior_logits.data = model.prior_probs.logit()
+
+    @torch.no_grad()
+    def posterior_mean(
+        self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
+    ) -> Tensor:
+        """Mean of the decoder's output under the truncated posterior."""
+        states = self._states(patches, posterior, generator)
+        row, place = (states.posterior_weights() >= LEAST_WEIGHT).nonzero(as_tuple=True)
+        weights = states.posterior_weights()[row, place]
+        means = self.decoder(states.bits[row, place].to(patches.dtype))
+        total = torch.zeros_like(patches).index_add_(0, row, weights[:, None] * means)
+        return total / torch.zeros_like(patches[:, 0]).index_add_(0, row, weights)[:, None]
+
+    def _states(
+        self, patches: Tensor, posterior: PosteriorOptions, generator: torch.Generator
+    ) -> LatentStates:
+        model = bit_posterior.searched(self.decoder, self.prior_logits)
+        return bit_posterior.find_states(
+            model, patches, self.encoder(patches), posterior, generator
+        )
+
+    @torch.no_grad()
+    def sample(self, count: int, *, generator: torch.Generator) -> Samples:
+        """Draw bits from the prior and decode them."""
+        bits = draw_bits(self.prior_logits.expand(count, -1), generator)
+        return Samples(self.decoder(bits), None)
+
     @torch.no_grad()
     def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
-        """How the latents are used, and the negative ELBO with binary draws, not relaxed ones.
+        """How the latents are used, and the negative ELBO in nats per patch.
 
-        The ELBO is in nats per patch, without the constant of the likelihood. A latent counts as
-        used by the mutual information of its bit and the patch: above 0.05 nats.
+        The ELBO comes without the constant of the likelihood: that of the truncated posterior, or
+        of the encoder with binary draws, not relaxed ones. A latent counts as used by the mutual
+        information of its bit and the patch: above 0.05 nats.
         """
+        posterior = self.options.posterior
+        if posterior is not None:
+            states = self._states(patches, posterior, generator)
+            probabilities = (states.posterior_weights()[..., None] * states.bits).sum(1)
+            constant = patches.shape[1] / 2 * math.log(2 * math.pi)
+            return {
+                **_usage(probabilities),
+                "-ELBO": -float(states.elbo().mean()) - constant,
+            }
         logits = self.encoder(patches)
-        probabilities = logits.sigmoid()
         divergence = bernoulli_divergence(logits, self.prior_logits).mean()
         cost = gaussian_cost(patches, self.decoder(draw_bits(logits, generator))).mean()
-        mean = probabilities.mean(0)
-        marginal = perplexity(torch.stack([mean, 1 - mean], -1)).log()
-        conditional = perplexity(torch.stack([probabilities, 1 - probabilities], -1)).log().mean(0)
         return {
-            "latents used": float((marginal - conditional > 0.05).sum()),
-            "latents on": float(mean.sum()),
+            **_usage(logits.sigmoid()),
             "KL": float(divergence),
             "-ELBO": float(cost + divergence),
         }
+
+
+def _usage(probabilities: Tensor) -> Diagnostics:
+    """Of latents that are on with these probabilities (N, H)."""
+    mean = probabilities.mean(0)
+    marginal = perplexity(torch.stack([mean, 1 - mean], -1)).log()
+    conditional = perplexity(torch.stack([probabilities, 1 - probabilities], -1)).log().mean(0)
+    return {
+        "latents used": float((marginal - conditional > LEAST_INFORMATION).sum()),
+        "latents on": float(mean.sum()),
+    }

@@ -103,6 +103,8 @@ class MixtureVAE(PatchVAE):
     prior_means, prior_log_scales : (K, d)
     """
 
+    options: MixtureOptions
+
     def __init__(self, values: int, options: MixtureOptions, generator: torch.Generator) -> None:
         super().__init__()
         self.options = options

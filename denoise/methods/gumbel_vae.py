@@ -62,9 +62,10 @@ def binary_concrete(logits: Tensor, temperature: float, generator: torch.Generat
 class GumbelVAE(BitVAE):
     """Learned by gradients through relaxed draws."""
 
+    options: GumbelOptions
+
     def __init__(self, values: int, options: GumbelOptions, generator: torch.Generator) -> None:
         super().__init__(values, options, options.expected_active / options.latents, generator)
-        self.options = options
 
     def temperature(self, progress: float) -> float:
         """From the first to the last one as progress goes from 0 to 1."""

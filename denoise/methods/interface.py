@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from denoise.options import require, require_choice, require_positive
+from denoise.options import require, require_positive
 
 # One number of interest by name, such as {"perplexity": 12.3}.
 Diagnostics = dict[str, float]
-Inference = Literal["posterior", "encoder"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,29 @@ class VAETraining:
         require_positive(self, "epochs", "patch_budget", "batch_size", "learning_rate")
 
 
+@dataclass(frozen=True)
+class PosteriorOptions:
+    """A truncated posterior: a set of latent states of each patch, which search improves.
+
+    Attributes
+    ----------
+    states : number S of states kept per patch
+    steps : of the search, from the states that the encoder proposes
+    epochs : of learning the decoder and the prior under this posterior, after the training through
+        the encoder; 0 leaves them as the encoder's training left them
+    learning_rate : highest rate of these epochs
+    """
+
+    states: int = 8
+    steps: int = 2
+    epochs: int = 5
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "states", "steps", "learning_rate")
+        require(self.epochs >= 0, f"epochs must be at least 0, got {self.epochs}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class VAEOptions(ABC):
     """Settings that every VAE has.
@@ -44,17 +66,20 @@ class VAEOptions(ABC):
     Attributes
     ----------
     hidden : widths of the hidden layers of the encoder; the decoder has them in reverse
-    inference : what rebuilds the patches: "posterior" is a truncated posterior over latent states
-        that search finds, "encoder" is one pass of the encoder
+    posterior : of the states that rebuild a patch; None stands for one pass of the encoder
     """
 
     hidden: tuple[int, ...] = (256,)
     training: VAETraining = VAETraining()
-    inference: Inference = "posterior"
+    posterior: PosteriorOptions | None = field(default=PosteriorOptions())
 
     def __post_init__(self) -> None:
-        require_choice("inference", self.inference, Inference)
         require(all(width >= 1 for width in self.hidden), f"hidden widths are {self.hidden}")
+
+    @property
+    def epochs(self) -> int:
+        """All epochs, of the training through the encoder and under the posterior."""
+        return self.training.epochs + (0 if self.posterior is None else self.posterior.epochs)
 
     @abstractmethod
     def build(self, values: int, generator: torch.Generator) -> PatchVAE:
@@ -82,6 +107,8 @@ class PatchVAE(nn.Module, ABC):
     All randomness comes from the generators that are passed, which lie on the CPU.
     """
 
+    options: VAEOptions
+
     @abstractmethod
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """What a gradient step lowers, as a mean over patches.
@@ -92,12 +119,21 @@ class PatchVAE(nn.Module, ABC):
         progress : share of the training that is over, in [0, 1)
         """
 
-    def finish(self, patches: Tensor, *, generator: torch.Generator) -> None:
-        """Learn what is learned after the gradient steps, such as a prior over codes.
+    @abstractmethod
+    def learn_posterior(
+        self,
+        patches: Tensor,
+        posterior: PosteriorOptions,
+        *,
+        generator: torch.Generator,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        """Learn what the truncated posterior needs beyond the training through the encoder.
 
         Parameters
         ----------
         patches : (N, D) float, all training patches
+        on_epoch : called after each epoch
         """
 
     @abstractmethod
@@ -105,12 +141,21 @@ class PatchVAE(nn.Module, ABC):
         """Mean of the decoder's output under the encoder's distribution: (N, D) -> (N, D)."""
 
     @abstractmethod
-    def posterior_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+    def posterior_mean(
+        self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
+    ) -> Tensor:
         """Mean of the decoder's output under a truncated posterior: (N, D) -> (N, D).
 
         p(z | x) ~ p(x | z) p(z) over a set of states for each patch, which the encoder proposes and
         search improves.
         """
+
+    @torch.no_grad()
+    def reconstruct(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The noise-free patches, as the options say: (N, D) -> (N, D)."""
+        if self.options.posterior is None:
+            return self.encoder_mean(patches, generator=generator)
+        return self.posterior_mean(patches, self.options.posterior, generator=generator)
 
     @abstractmethod
     def sample(self, count: int, *, generator: torch.Generator) -> Samples:

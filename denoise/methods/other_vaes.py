@@ -110,13 +110,12 @@ def denoise_with_other_vae(
     patches = grid.extract(scaled, chosen.to(device))
     basis = mean_free_basis(patches.shape[1]).to(device)
     model = options.build(basis.shape[1], generator).to(device)
-    epochs = options.training.epochs
     stats = fit(
         model,
         patches @ basis,
         options.training,
         generator=generator,
-        on_epoch=lambda done: run.on_progress(Progress("train", done, epochs, patch_size)),
+        on_epoch=lambda done: run.on_progress(Progress("train", done, options.epochs, patch_size)),
     )
     clock.lap("train")
     merger = PatchMerger(grid, like=scaled)

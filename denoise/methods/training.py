@@ -1,7 +1,8 @@
-"""One way to train them all: Adam on random batches of one set of patches."""
+"""One way to train them all: Adam on random batches of patches, then under the posterior."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -67,6 +68,12 @@ def fit(
                 " use another seed or a lower learning rate"
             )
         on_epoch(epoch + 1)
+    posterior = model.options.posterior
+    if posterior is not None:
+        finished = itertools.count(training.epochs + 1)
+        model.learn_posterior(
+            patches, posterior, generator=generator, on_epoch=lambda: on_epoch(next(finished))
+        )
     # A copy: diagnostics change no result.
     copy = generator.clone_state()
     diagnostics = model.diagnostics(patches[:DIAGNOSED_PATCHES], generator=copy)

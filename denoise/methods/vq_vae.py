@@ -3,21 +3,35 @@
 The encoder gives one vector for each of M slots, which the nearest of the slot's K codes
 replaces; the decoder turns the M codes into the mean of the patch. The codebooks of the
 slots are separate, since the slots of a patch, other than places of an image, differ in kind.
+The prior over codes is learned after the training (section 3.3; code_tree.py).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import Diagnostics, PatchVAE, VAEOptions
+from denoise.methods import code_posterior
+from denoise.methods.code_posterior import CodePosterior
+from denoise.methods.code_tree import CodeTree
+from denoise.methods.interface import (
+    Diagnostics,
+    PatchVAE,
+    PosteriorOptions,
+    Samples,
+    VAEOptions,
+)
 from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
 from denoise.options import require, require_choice, require_positive
 
 Codebook = Literal["ema", "loss"]
+# Patches whose posterior is searched at a time: their states fit into a cache.
+SEARCHED = 512
 # Dead codes are looked for every this many gradient steps.
 RESTART_STEPS = 50
 
@@ -73,9 +87,14 @@ def nearest_codes(vectors: Tensor, codebooks: Tensor) -> Tensor:
     -------
     (N, M) int64
     """
+    return half_distances(vectors, codebooks).argmin(-1)
+
+
+def half_distances(vectors: Tensor, codebooks: Tensor) -> Tensor:
+    """Half of the squared distances, but for what does not depend on the code: (N, M, K)."""
     products = torch.einsum("nmd,mkd->nmk", vectors, codebooks)
-    distances: Tensor = codebooks.square().sum(-1) - 2 * products
-    return distances.argmin(-1)
+    distances: Tensor = 0.5 * codebooks.square().sum(-1) - products
+    return distances
 
 
 def straight_through(vectors: Tensor, codes: Tensor) -> Tensor:
@@ -90,9 +109,10 @@ class VQVAE(PatchVAE):
     ----------
     codebooks : (M, K, d)
     usage : (M, K), moving share of patches that pick a code
+    prior : p(z), uniform until the posterior is learned
     """
 
-    codebooks: Tensor
+    options: VQOptions
     usage: Tensor
     _means: Tensor
 
@@ -104,10 +124,8 @@ class VQVAE(PatchVAE):
             values, slots * size, slots * size, options.hidden, generator
         )
         books = torch.randn(slots, codes, size, generator=generator)
-        if options.codebook == "loss":
-            self.codebooks = nn.Parameter(books)
-        else:
-            self.register_buffer("codebooks", books)
+        self.codebooks = nn.Parameter(books, requires_grad=options.codebook == "loss")
+        self.prior = CodeTree.uniform(slots, codes, books)
         self.register_buffer("usage", torch.full((slots, codes), 1 / codes))
         self.register_buffer("_means", books / codes)
         self._steps = 0
@@ -122,6 +140,16 @@ class VQVAE(PatchVAE):
         """The codes of numbers (N, M): (N, M, d)."""
         slots = torch.arange(self.options.slots, device=picked.device)
         return self.codebooks[slots, picked]
+
+    def nearest(self, patches: Tensor, count: int) -> Tensor:
+        """The codes nearest to the encoder's vectors, nearest first: (N, D) -> (N, M, count)."""
+        count = min(count, self.options.codes)
+        return self.encoder_log_probs(patches).topk(count, dim=2).indices
+
+    def encoder_log_probs(self, patches: Tensor) -> Tensor:
+        """log softmax of -|vector - code|^2 / 2: (N, D) -> (N, M, K); codes get no gradient."""
+        distances = half_distances(self.encode(patches), self.codebooks.detach())
+        return (-distances).log_softmax(2)
 
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """Eq. 3, with the Gaussian likelihood of the known noise; sums over values and slots."""
@@ -146,16 +174,62 @@ class VQVAE(PatchVAE):
         means: Tensor = self.decoder(self.look_up(picked).flatten(1))
         return means
 
+    def learn_posterior(
+        self,
+        patches: Tensor,
+        posterior: PosteriorOptions,
+        *,
+        generator: torch.Generator,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        """Learn the prior, and all else under the truncated posterior."""
+        code_posterior.learn(self, patches, posterior, generator=generator, on_epoch=on_epoch)
+
+    @torch.no_grad()
+    def posterior_mean(
+        self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
+    ) -> Tensor:
+        """Mean of the decoder's output under the truncated posterior; nothing is drawn."""
+        search = CodePosterior(self)
+        parts = [search.mean(search.find(part, posterior)) for part in patches.split(SEARCHED)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def log_prob_bound(self, patches: Tensor) -> Tensor:
+        """log p(x | z_q(x)) + log p(z_q(x)) <= log p(x) (section 3.3), without a constant: (N,)."""
+        picked = nearest_codes(self.encode(patches), self.codebooks)
+        return CodePosterior(self).log_joints(patches, picked[:, None])[:, 0]
+
+    @torch.no_grad()
+    def sample(self, count: int, *, generator: torch.Generator) -> Samples:
+        """Draw codes from the prior and decode them; groups are codes of the first slot."""
+        codes = self.prior.sample(count, generator=generator)
+        return Samples(CodePosterior(self).decode(codes), codes[:, 0])
+
     @torch.no_grad()
     def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
-        """Perplexity of a codebook, from 1 to K: the mean over slots, and the least one."""
+        """Perplexity of a codebook, from 1 to K: the mean over slots, and the least one.
+
+        With a posterior also the negative ELBO, of the encoder's codes (`log_prob_bound`) and of
+        the truncated posterior, and what the prior saves of log K per slot, in nats per patch.
+        """
         picked = nearest_codes(self.encode(patches), self.codebooks)
         frequencies = self._one_hot(picked).mean(0)
         by_slot = perplexity(frequencies)
-        return {
+        usage = {
             "perplexity": float(by_slot.mean()),
             "least perplexity": float(by_slot.min()),
             "unused codes": float((frequencies == 0).float().mean()),
+        }
+        if self.options.posterior is None:
+            return usage
+        found = CodePosterior(self).find(patches, self.options.posterior)
+        most = self.options.slots * math.log(self.options.codes)
+        return {
+            **usage,
+            "-ELBO encoder": -float(self.log_prob_bound(patches).mean()),
+            "-ELBO": -float(found.elbo().mean()),
+            "prior saves": most + float(self.prior.log_prob(found.codes[:, 0]).mean()),
         }
 
     def _one_hot(self, picked: Tensor) -> Tensor:
@@ -170,7 +244,7 @@ class VQVAE(PatchVAE):
         if self.options.codebook == "ema":
             sums = torch.einsum("nmk,nmd->mkd", chosen, vectors) / len(vectors)
             self._means.lerp_(sums, share)
-            self.codebooks.copy_(self._means / self.usage.clamp(min=1e-8)[..., None])
+            self.codebooks.data.copy_(self._means / self.usage.clamp(min=1e-8)[..., None])
 
     @torch.no_grad()
     def _restart_dead_codes(self, vectors: Tensor, generator: torch.Generator) -> None:
