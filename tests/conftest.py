@@ -140,8 +140,7 @@ def estimated_sigma(image: np.ndarray) -> float:
     return 0.0 if noise is None else noise.sigma
 
 
-@pytest.fixture
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+def learn_tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Learn a tiny model whatever the preset."""
 
     def tiny(
@@ -152,6 +151,11 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("pipeline", "series"):
         monkeypatch.setattr(f"denoise.{module}.preset_for", tiny)
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_tiny_models(monkeypatch)
 
 
 def run_cli(*arguments: str) -> tuple[int, str, str]:

@@ -63,8 +63,9 @@ def test_enlarged_and_demosaicked_noise_is_correlated() -> None:
     noisy = clean + np.random.default_rng(1).normal(0, 15, clean.shape)
     larger = zoom(noisy, (1.5, 1.5, 1), order=3)
     truth = (larger - zoom(clean, (1.5, 1.5, 1), order=3)).std()
-    assert isinstance(estimate_noise(larger), ColouredNoise)
-    assert rms(estimate_noise(larger), larger) == pytest.approx(truth, rel=0.25)
+    found = estimate_noise(larger)
+    assert isinstance(found, ColouredNoise)
+    assert rms(found, larger) == pytest.approx(truth, rel=0.25)
     demosaicked = bilinear(noisy)
     found = estimate_noise(demosaicked)
     assert isinstance(found, ColouredNoise)
@@ -124,7 +125,7 @@ def test_noise_alone_is_measured_exactly_as_on_a_flat_exposure() -> None:
 
 
 def test_the_estimate_is_the_same_every_time_and_in_all_units() -> None:
-    noisy = sample("camera") + 15 * smooth_noise((256, 256), seed=9)
+    noisy = sample("camera")[:128, :128] + 15 * smooth_noise((128, 128), seed=9)
     first = estimate_noise(noisy)
     assert first == estimate_noise(noisy)
     assert isinstance(first, ColouredNoise)
