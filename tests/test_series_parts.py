@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import learn_tiny_models, run_cli, step_image
+from conftest import in_this_process, learn_tiny_models, run_cli, step_image
 from image_samples import tiff_bytes
 from typer.testing import CliRunner
 
@@ -114,12 +112,6 @@ def test_a_damaged_part_is_named(expected: bytes) -> None:
     part.unlink()
     assert do_part("1/2")[0] == 0
     assert Path("out.tif").read_bytes() == expected
-
-
-def in_this_process(work: object, tasks: Sequence[object], **_: object) -> Iterator[object]:
-    """What worker processes do with tasks, which reach them pickled."""
-    do = pickle.loads(pickle.dumps(work))
-    return (pickle.loads(pickle.dumps(do(pickle.loads(pickle.dumps(one))))) for one in tasks)
 
 
 @pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
