@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,8 +141,7 @@ def estimated_sigma(image: np.ndarray) -> float:
     return 0.0 if noise is None else noise.sigma
 
 
-@pytest.fixture
-def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+def learn_tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Learn a tiny model whatever the preset."""
 
     def tiny(
@@ -154,12 +154,23 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"denoise.{module}.preset_for", tiny)
 
 
-def run_cli(*arguments: str) -> tuple[int, str, str]:
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn_tiny_models(monkeypatch)
+
+
+def run_cli(*arguments: str, stdin: bytes | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command, in this process."""
-    result = CliRunner().invoke(app, ["--device", "cpu", *arguments])
+    result = CliRunner().invoke(app, ["--device", "cpu", *arguments], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
+
+
+def in_this_process(work: object, tasks: Sequence[object], **_: object) -> Iterator[object]:
+    """Instead of worker processes; as with them, tasks and results are pickled."""
+    do = pickle.loads(pickle.dumps(work))
+    return (pickle.loads(pickle.dumps(do(pickle.loads(pickle.dumps(one))))) for one in tasks)
 
 
 def documented_keys(title: str) -> set[str]:

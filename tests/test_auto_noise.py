@@ -30,9 +30,7 @@ def test_a_clean_picture_has_no_noise_to_speak_of(name: str) -> None:
     assert estimate_noise(sample(name)) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "sigma"), [("camera", 10), ("camera", 25), ("camera", 50), ("chelsea", 25)]
-)
+@pytest.mark.parametrize(("name", "sigma"), [("camera", 10), ("camera", 50), ("chelsea", 25)])
 def test_white_noise_is_white(name: str, sigma: float) -> None:
     clean = sample(name)
     noisy = clean + np.random.default_rng(1).normal(0, sigma, clean.shape)
@@ -63,8 +61,9 @@ def test_enlarged_and_demosaicked_noise_is_correlated() -> None:
     noisy = clean + np.random.default_rng(1).normal(0, 15, clean.shape)
     larger = zoom(noisy, (1.5, 1.5, 1), order=3)
     truth = (larger - zoom(clean, (1.5, 1.5, 1), order=3)).std()
-    assert isinstance(estimate_noise(larger), ColouredNoise)
-    assert rms(estimate_noise(larger), larger) == pytest.approx(truth, rel=0.25)
+    found = estimate_noise(larger)
+    assert isinstance(found, ColouredNoise)
+    assert rms(found, larger) == pytest.approx(truth, rel=0.25)
     demosaicked = bilinear(noisy)
     found = estimate_noise(demosaicked)
     assert isinstance(found, ColouredNoise)
@@ -124,7 +123,7 @@ def test_noise_alone_is_measured_exactly_as_on_a_flat_exposure() -> None:
 
 
 def test_the_estimate_is_the_same_every_time_and_in_all_units() -> None:
-    noisy = sample("camera") + 15 * smooth_noise((256, 256), seed=9)
+    noisy = sample("camera")[:128, :128] + 15 * smooth_noise((128, 128), seed=9)
     first = estimate_noise(noisy)
     assert first == estimate_noise(noisy)
     assert isinstance(first, ColouredNoise)
@@ -144,7 +143,7 @@ def test_the_estimate_is_the_same_every_time_and_in_all_units() -> None:
         ("real_microscopy/noisy/TwoPhoton_MICE_1.png", PoissonGaussianNoise),
         ("real_microscopy/noisy/WideField_BPAE_R_1.png", ColouredNoise),
         ("real_camera/noisy/Canon80D_print.JPG", ColouredNoise),
-        ("real_camera/noisy/SonyA7II_class.JPG", ColouredNoise),
+        pytest.param("real_camera/noisy/SonyA7II_class.JPG", ColouredNoise, marks=pytest.mark.slow),
     ],
 )
 def test_real_noise_is_of_the_kind_that_its_reference_shows(name: str, kind: type[Noise]) -> None:

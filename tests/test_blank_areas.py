@@ -103,11 +103,11 @@ def test_a_clean_page_is_left_alone_and_the_reason_is_said(lines: int) -> None:
     assert "nothing flat" in measured.doubt
 
 
-@pytest.mark.parametrize("sigma", [2, 5, 15])
 @pytest.mark.parametrize(
-    ("paper", "ink"), [(255, 0), (240, 20), (0, 255), (30, 220)], ids=["w", "gray", "b", "dark"]
+    ("paper", "ink", "sigma"),
+    [(255, 0, 2), (255, 0, 15), (240, 20, 5), (0, 255, 5), (0, 255, 15), (30, 220, 2)],
 )
-def test_the_noise_of_a_scanned_page(sigma: float, paper: int, ink: int) -> None:
+def test_the_noise_of_a_scanned_page(paper: int, ink: int, sigma: float) -> None:
     found = measure_noise(page(sigma, paper=paper, ink=ink)).noise
     assert found is not None
     assert found.sigma == pytest.approx(sigma, rel=0.1)

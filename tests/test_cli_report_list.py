@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import contents
+from conftest import contents, in_this_process
 from conftest import run_cli as run
 from html_page import Page
 from test_cli_report_page import SIGMA
@@ -16,7 +16,10 @@ pytestmark = pytest.mark.usefixtures("report_folder")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_the_list_names_every_image_and_why_it_failed(jobs: str) -> None:
+def test_the_list_names_every_image_and_why_it_failed(
+    jobs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoise.cli.batch.in_processes", in_this_process)
     Path("in/broken.png").write_bytes(Path("in/a.png").read_bytes()[:100])
     options = ("--reference", "ref", "--report", "pages", "--jobs", jobs)
     assert run("in", "-r", "-o", "out", *SIGMA, *options)[0] == 1

@@ -8,13 +8,12 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROCESS_ENVIRONMENT, noisy_file, step_image
+from conftest import noisy_file, step_image
 from conftest import run_cli as run
 from html_page import Page
 from PIL import Image
@@ -169,14 +168,13 @@ def test_the_coverage_is_the_share_of_errors_within_the_uncertainty() -> None:
         assert f"{name}{share:.1f} %" in text
 
 
-def test_a_page_from_a_pipe_names_no_file() -> None:
-    command = [sys.executable, "-m", "denoise", "-", "-o", "out.png", "--sigma", "20", "--quiet"]
-    command += ["--method", "nl-means", "--report", "my pages"]
-    data = Path("in/a.png").read_bytes()
-    subprocess.run(command, input=data, check=True, env=PROCESS_ENVIRONMENT)
+def test_a_page_from_a_pipe_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["-", "-o", "out.png", *SIGMA, "--method", "nl-means", "--report", "my pages"]
+    monkeypatch.setattr(sys, "argv", ["denoise", *arguments])
+    assert run(*arguments, stdin=Path("in/a.png").read_bytes())[0] == 0
     page = Page("my pages/stdin.html")
     assert "no file" in page.text
-    assert shlex.join(["denoise", *command[3:]]) in page.text  # what was typed
+    assert shlex.join(sys.argv) in page.text  # what was typed
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,34 +10,19 @@ import tifffile
 import torch
 from conftest import documented_keys, run_cli, step_image
 from image_samples import pillow_bytes, tiff_bytes
+from series_samples import SIGMA, noisy_stack, report, write_stack
 from typer.testing import CliRunner
 
 from denoise.cli.main import app
 from denoise.files.samples import to_8bit
 from denoise.vae.saved import load_models
 
-pytestmark = pytest.mark.usefixtures("tiny_preset")
-SIGMA = ["--sigma", "20"]
-
-
-def noisy_stack(*shape: int, sigma: float = 20, seed: int = 0) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    return to_8bit(step_image() + generator.normal(0, sigma, (*shape, *step_image().shape)))
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working folder with a time lapse of two channels, as ImageJ writes it."""
+def folder(tiny_preset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with `stack.tif`."""
     monkeypatch.chdir(tmp_path)
-    arguments = {"imagej": True, "metadata": {"axes": "TCYX", "unit": "um", "finterval": 0.5}}
-    tifffile.imwrite("stack.tif", noisy_stack(3, 2), resolution=(5.0, 5.0), **arguments)
-
-
-def report(*arguments: str) -> dict[str, Any]:
-    code, stdout, stderr = run_cli(*arguments, "--json")
-    assert code == 0, stderr
-    found: dict[str, Any] = json.loads(stdout)
-    return found
+    write_stack()
 
 
 def test_all_images_of_a_file_are_denoised_and_what_it_says_of_them_stays() -> None:
@@ -196,31 +178,6 @@ def test_files_without_noise_come_out_as_they_went_in() -> None:
     np.testing.assert_array_equal(tifffile.imread("clean_denoised.tif"), clean)
 
 
-def test_a_damaged_image_costs_its_file_and_nothing_else() -> None:
-    data = bytearray(tiff_bytes(noisy_stack(5), compression="zlib", photometric="minisblack"))
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        start = file.pages[3].dataoffsets[0]  # type: ignore[union-attr]
-    data[start : start + 40] = bytes(40)
-    Path("a_bad.tif").write_bytes(data)
-    Path("short.tif").write_bytes(Path("stack.tif").read_bytes()[:2000])
-    code, stdout, stderr = run_cli(".", *SIGMA, "-o", "out")
-    assert code == 1
-    assert "1 done, 0 skipped, 2 failed" in stdout
-    assert "a_bad.tif: image 4 of 5: damaged TIFF file: " in stderr
-    assert [path.name for path in Path("out").iterdir()] == ["stack.tif"]
-
-
-def test_a_run_is_resumed_and_files_of_the_user_stay() -> None:
-    report("stack.tif", *SIGMA)
-    assert report("stack.tif", *SIGMA, "--skip-existing")["status"] == "skipped"
-    Path("stack_denoised.tif").write_bytes(tiff_bytes(noisy_stack(5), photometric="minisblack"))
-    code, _, stderr = run_cli("stack.tif", *SIGMA, "--skip-existing")
-    assert code == 1
-    assert "stack_denoised.tif: exists already and holds 5 images, not 6; use --over" in stderr
-    Path("stack_denoised.tif").write_bytes(b"")
-    assert report("stack.tif", *SIGMA, "--skip-existing")["status"] == "done"
-
-
 def test_other_methods_denoise_all_images_too() -> None:
     found = report("stack.tif", *SIGMA, "--method", "nl-means")
     assert (found["model"], found["images"]) == ("nl-means", 6)
@@ -233,85 +190,6 @@ def test_info_gives_the_command_for_the_whole_file() -> None:
     assert "denoise stack.tif" in stdout
     assert "--frame" not in stdout
     assert "times are for one image, without start-up" in stdout
-
-
-def test_frames_help_each_other_within_their_channel_and_depth() -> None:
-    stack = noisy_stack(5, 2, sigma=10)
-    stack[:, 1] = 255 - stack[:, 1]
-    for name, axes in (("tz.tif", "TZYX"), ("tc.tif", "TCYX")):
-        tifffile.imwrite(name, stack, imagej=True, metadata={"axes": axes})
-    first = stack[:, 0]
-    Path("t.tif").write_bytes(tiff_bytes(first, photometric="minisblack"))
-    options = ["--sigma", "10", "--decoder", "amplitude"]
-    alone = report("tz.tif", *options, "-o", "alone.tif")
-    options += ["--temporal", "2"]
-    assert alone["settings"] == report("tz.tif", *options)["settings"]
-    clean = np.stack([step_image(), 255 - step_image()])
-    errors = [np.std(tifffile.imread(name) - clean) for name in ("alone.tif", "tz_denoised.tif")]
-    assert errors[1] < 0.85 * errors[0]
-    for name in ("tc.tif", "t.tif"):
-        report(name, *options)
-    np.testing.assert_array_equal(
-        tifffile.imread("tc_denoised.tif")[:, 0], tifffile.imread("t_denoised.tif")
-    )
-
-
-@pytest.mark.parametrize(
-    ("more", "reason"),
-    [
-        (["--model-per-frame"], "--model-per-frame cannot be used with --temporal"),
-        (["--frame", "2"], "--frame cannot be used with --temporal"),
-        (["--method", "nl-means"], "--temporal cannot be used with --method nl-means"),
-        (["--preset", "paper"], "--temporal works in the refinement, which paper lacks; use an"),
-        (["--shard", "1/2"], "stack.tif: its images help each other with --temporal, so that th"),
-    ],
-)
-def test_what_does_not_go_with_frames_that_help_each_other_is_refused(
-    more: list[str], reason: str
-) -> None:
-    code, _, stderr = run_cli("stack.tif", *SIGMA, "--temporal", "1", *more)
-    assert code != 0
-    assert reason in " ".join(stderr.replace("│", "").split())
-    assert run_cli("stack.tif", "--temporal", "17")[0] == 2
-    assert [path.name for path in Path().iterdir()] == ["stack.tif"]
-
-
-def test_an_image_that_no_other_can_help_is_told() -> None:
-    Path("one.tif").write_bytes(tiff_bytes(noisy_stack()))
-    (note,) = report("one.tif", *SIGMA, "--temporal", "1")["notes"]
-    assert note.startswith("it is one image, which no other can help")
-
-
-def test_files_of_the_user_beside_a_result_stay() -> None:
-    for name in ("r.tif", "m.npz"):
-        Path(name).write_bytes(b"mine")
-    Path("t.tif").write_bytes(tiff_bytes(noisy_stack(3), photometric="minisblack"))
-    extras = ["--residual", "r.npy", "--save-model", "m.npz"]
-    np.save("r.npy", np.zeros((3, 4)))
-    before = Path("r.npy").read_bytes()
-    options = ["t.tif", *SIGMA, *extras, "--skip-existing"]
-    assert report(*options)["status"] == "done"
-    assert (Path("r.npy").read_bytes(), Path("m.npz").read_bytes()) == (before, b"mine")
-    assert report(*options)["status"] == "skipped"
-    Path("r.npy").unlink()
-    written = Path("t_denoised.tif").stat().st_mtime_ns
-    assert report(*options)["status"] == "done"
-    assert Path("t_denoised.tif").stat().st_mtime_ns == written
-    assert np.load("r.npy").shape == (3, 24, 24)
-
-
-def test_a_damaged_result_is_made_anew() -> None:
-    stack = tiff_bytes(noisy_stack(3), compression="zlib", photometric="minisblack")
-    Path("t.tif").write_bytes(stack)
-    assert report("t.tif", *SIGMA)["status"] == "done"
-    whole = Path("t_denoised.tif").read_bytes()
-    with tifffile.TiffFile("t_denoised.tif") as file:
-        start = file.pages[1].dataoffsets[0]  # type: ignore[union-attr]
-    damaged = bytearray(whole)
-    damaged[start : start + 40] = bytes(40)
-    Path("t_denoised.tif").write_bytes(damaged)
-    assert report("t.tif", *SIGMA, "--skip-existing")["status"] == "done"
-    assert Path("t_denoised.tif").read_bytes() == whole
 
 
 def test_images_of_one_value_take_no_part_in_the_noise() -> None:

@@ -84,7 +84,7 @@ def kill_when(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_worker_that_is_killed_costs_no_image(processes: ExitStack) -> None:
-    quick = ("--sigma", "20", "--preset", "fast", "--epochs", "40")
+    quick = ("--sigma", "20", "--preset", "fast", "--epochs", "15")
     _, scheduler = start_scheduler(processes)
     killed, _ = (start_worker(processes, scheduler) for _ in range(2))
     kill_when(Path("out/a.png"), killed)

@@ -14,14 +14,14 @@ from denoise.files.images import write_image
 from reduced_precision import RoundedProducts
 
 # What is given besides the image, so that a script takes little time.
-RUNS: list[tuple[str, dict[str, Any]]] = [
+RUNS: list[Any] = [
     ("amplitude_settings", {"only": ["all patches, one update", "6x6, 6 x 16, H = 512"]}),
     ("calibration", {}),
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
-    ("forecasts", {"presets": "fast"}),
+    pytest.param("forecasts", {"presets": "fast"}, marks=pytest.mark.slow),
     ("forecasts", {"presets": "fast", "cpu": True}),
-    ("memory", {"presets": "fast", "sides": "64"}),
+    pytest.param("memory", {"presets": "fast", "sides": "64"}, marks=pytest.mark.slow),
     ("missing_pixels", {"shares": "0,0.2"}),
     ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
     ("photon_noise", {}),
@@ -33,7 +33,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("search_reach", {"count": 32}),
     ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
-    ("throughput", {"copies": 1, "ways": "--jobs 1"}),
+    pytest.param("throughput", {"copies": 1, "ways": "--jobs 1"}, marks=pytest.mark.slow),
 ]
 
 

@@ -31,7 +31,7 @@ from denoise.vae.training import train
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PATCHES, LATENTS, STATES, MOST_ACTIVE = 6, 11, 5, 3
+PATCHES, LATENTS, STATES, MOST_ACTIVE = 4, 11, 5, 3
 FAR = SearchOptions(STATES, 4, 3, reach=1e9)
 
 
@@ -42,7 +42,9 @@ def _kernels() -> Iterator[None]:
         yield
 
 
-def case(*, noise: float = 0.7, states: int = STATES) -> tuple[AmplitudeVAE, Patches, SparseStates]:
+def case(
+    *, noise: float = 0.7, states: int = STATES, count: int = PATCHES
+) -> tuple[AmplitudeVAE, Patches, SparseStates]:
     """A float64 model of sizes that are no powers of two, and empty sets."""
     model = make_amplitude_vae(LATENTS, 9, free_patch_mean=True)
     vectors = model.vectors - model.vectors.mean(1, keepdim=True)  # as they are learned
@@ -50,7 +52,7 @@ def case(*, noise: float = 0.7, states: int = STATES) -> tuple[AmplitudeVAE, Pat
     model.max_active = MOST_ACTIVE
     model.prior_probs = model.prior_probs.to(DEVICE)
     model.noise_variance = torch.tensor(noise, dtype=torch.float64, device=DEVICE)
-    raw = make_patches(PATCHES, 9)
+    raw = make_patches(count, 9)
     patches = Patches(raw.values.to(DEVICE), None, raw.index.to(DEVICE))
     return model, patches, no_latents_on(states, LATENTS, MOST_ACTIVE, patches.values)
 
@@ -115,9 +117,10 @@ def test_states_out_of_reach_are_not_expanded_either() -> None:
 def test_a_patch_does_not_depend_on_its_neighbours() -> None:
     model, patches, start = case()
     together = search(model, patches, start)
-    alone = search(model, patches[2:4], start[2:4])
-    assert torch.equal(together[2:4].log_joints, alone.log_joints)
-    assert torch.equal(together[2:4].active, alone.active)
+    alone = search(model, patches[1:3], start[1:3])
+    # The projections are a matrix product of torch, whose rounding depends on the number of rows.
+    torch.testing.assert_close(together[1:3].log_joints, alone.log_joints, rtol=1e-12, atol=1e-12)
+    assert torch.equal(together[1:3].active, alone.active)
 
 
 def test_the_start_is_left_as_it_was() -> None:
@@ -130,7 +133,7 @@ def test_the_start_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("noise", [30.0, 0.7, 0.1])
 def test_sums_equal_their_twin(noise: float) -> None:
     """Under strong noise all states are likely; under weak noise many are left out."""
-    model, patches, start = case(noise=noise, states=8)
+    model, patches, start = case(noise=noise, states=8, count=6)
     states = search(model, patches, start, SearchOptions(8, 2, 3, reach=1e9))
     weights = states.posterior_weights()
     kept = weights >= 1e-3 * weights.max(1, keepdim=True).values
@@ -152,7 +155,7 @@ def test_sums_equal_their_twin(noise: float) -> None:
 def test_sums_are_the_same_in_every_order() -> None:
     model, patches, start = case()
     states = search(model, patches, start)
-    order = torch.tensor([3, 0, 5, 1, 4, 2], device=DEVICE)
+    order = torch.tensor([2, 0, 3, 1], device=DEVICE)
 
     def sums(rows: Tensor) -> tuple[Tensor, ...]:
         found = model.compiled_sums(patches[rows], states[rows])
@@ -163,12 +166,13 @@ def test_sums_are_the_same_in_every_order() -> None:
         assert torch.equal(one, other)
 
 
-def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [["--first"], pytest.param([], marks=pytest.mark.slow)])
+def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path, more: list[str]) -> None:
     """The interpreter takes more than the compiler does."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path)
     environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "docs" / "experiments")
-    command = [sys.executable, "-W", "error", "-m", "gpu_kernels"]
+    command = [sys.executable, "-W", "error", "-m", "gpu_kernels", *more]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
     kernels = {row[0].strip() for row in rows}
@@ -182,7 +186,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path) -> Non
 def test_training_with_the_kernels_gives_the_elbo_of_its_twin() -> None:
     def elbos() -> list[float]:
         model, patches, start = case()
-        settings = TrainingOptions(epochs=3, batch_size=4, prior_hold=0.3)
+        settings = TrainingOptions(epochs=3, batch_size=2, prior_hold=0.3)
         stats = train(
             model,
             ClosedFormLearner(model, memory=settings.memory * len(patches)),

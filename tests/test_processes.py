@@ -46,17 +46,20 @@ def test_an_image_goes_through_a_pipe_and_nothing_else_does() -> None:
     with Image.open(io.BytesIO(piped.stdout)) as image:
         assert image.format == "PNG"
         assert np.array_equal(np.asarray(image), np.asarray(Image.open("a.png")))
-    nothing = run("-", stdin=b"")
-    assert (nothing.returncode, nothing.stdout) == (1, b"")
-    assert nothing.stderr.startswith(b"error: stdin: is empty, not an image")
+
+
+def test_nothing_in_a_pipe_is_no_image() -> None:
+    nothing = run_cli("-", *QUICK, stdin=b"")
+    assert nothing[:2] == (1, "")
+    assert nothing[2].startswith("error: stdin: is empty, not an image")
 
 
 def test_two_processes_give_what_one_gives() -> None:
     assert run_cli("in", "-o", "one", *QUICK)[0] == 0
     Path("in/text.png").write_text("hello")
-    two = run("in", "-o", "two", "--jobs", "2")
-    assert two.returncode == 1
-    assert b"4 done, 0 skipped, 1 failed" in two.stdout
+    code, stdout, _ = run_cli("in", "-o", "two", "--jobs", "2", *QUICK)
+    assert code == 1
+    assert "4 done, 0 skipped, 1 failed" in stdout
     for name in "abcd":
         assert Path(f"one/{name}.png").read_bytes() == Path(f"two/{name}.png").read_bytes()
 
@@ -64,13 +67,12 @@ def test_two_processes_give_what_one_gives() -> None:
 def test_the_first_failure_ends_all_processes_if_told_so() -> None:
     whole = Path("in/a.png").read_bytes()
     Path("in/a.png").write_bytes(whole[:-100])  # only a decoder notices
-    arguments = ("in", "-o", "out", "--jobs", "2", "--fail-fast", "--epochs", "500")
-    done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, env=PROCESS_ENVIRONMENT, timeout=120
+    code, stdout, stderr = run_cli(
+        "in", "-o", "out", "--jobs", "2", "--fail-fast", "--epochs", "9999"
     )
-    assert done.returncode == 1
-    assert b"0 done, 0 skipped, 1 failed, 3 not tried" in done.stdout
-    assert done.stderr.startswith(b"error: in/a.png: ")
+    assert code == 1
+    assert "0 done, 0 skipped, 1 failed, 3 not tried" in stdout
+    assert stderr.startswith("error: in/a.png: ")
     assert not Path("out").exists() or contents(Path("out")) == {}
 
 
@@ -87,17 +89,17 @@ def test_an_interruption_while_modules_are_loaded_is_quiet(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("number", "code", "jobs"),
     [
-        (signal.SIGINT, 130, 1),
+        pytest.param(signal.SIGINT, 130, 1, marks=pytest.mark.slow),
         (signal.SIGTERM, 143, 1),
         (signal.SIGINT, 130, 2),
-        (signal.SIGTERM, 143, 2),
+        pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_keeps_what_is_done_and_can_be_resumed(
     number: signal.Signals, code: int, jobs: int
 ) -> None:
     arguments = ["in", "-o", "out", "--skip-existing"]
-    longer = ["--jobs", str(jobs), "--epochs", "60" if jobs == 1 else "200"]
+    longer = ["--jobs", str(jobs), "--epochs", "60" if jobs == 1 else "100"]
     process = subprocess.Popen(
         [*COMMAND, *arguments, *QUICK, *longer],
         stdout=subprocess.PIPE,
@@ -153,7 +155,7 @@ def command_of(number: int) -> str:
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*COMMAND, *arguments, *QUICK],
+        [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=PROCESS_ENVIRONMENT,
@@ -162,7 +164,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
 
 @linux
 def test_a_worker_that_is_killed_costs_its_own_image_only() -> None:
-    process = start("in", "-o", "out", "--jobs", "2")
+    process = start("in", "-o", "out", "--jobs", "2", *QUICK)
     os.kill(workers_of(process, 2)[0], signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -174,7 +176,7 @@ def test_a_worker_that_is_killed_costs_its_own_image_only() -> None:
 
 @linux
 def test_workers_end_when_their_parent_is_killed() -> None:
-    process = start("in", "-o", "out", "--jobs", "2", "--epochs", "9999")
+    process = start("in", "-o", "out", "--jobs", "2", *QUICK, "--epochs", "9999")
     workers = workers_of(process, 2)
     process.kill()
     process.communicate(timeout=60)

@@ -84,8 +84,8 @@ def test_an_error_in_a_batch_is_raised(recorder: SimulatedRecorder) -> None:
     [
         (SEARCH, TRAINING),
         (
-            replace(SEARCH, mutation="guided"),
-            replace(TRAINING, annealing=0.6, schedule="cyclic", half_cycle=1),
+            replace(SEARCH, mutation="guided", generations=1),
+            replace(TRAINING, epochs=2, annealing=0.5, schedule="cyclic", half_cycle=1),
         ),
     ],
 )

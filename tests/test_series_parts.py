@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import run_cli, step_image
+from conftest import in_this_process, learn_tiny_models, run_cli, step_image
 from image_samples import tiff_bytes
 from typer.testing import CliRunner
 
@@ -23,15 +23,29 @@ from denoise.files.samples import to_8bit
 SIGMA = ["--sigma", "20"]
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What one machine makes of the stack."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        learn_tiny_models(monkeypatch)
+        write_stack(folder / "stack.tif")
+        assert run_cli(f"{folder}/stack.tif", *SIGMA, "-o", f"{folder}/alone.tif")[0] == 0
+    return (folder / "alone.tif").read_bytes()
+
+
 @pytest.fixture(autouse=True)
-def expected(tiny_preset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A working folder with a stack of eight images, and what one machine makes of it."""
+def folder(tiny_preset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with a stack."""
     monkeypatch.chdir(tmp_path)
+    write_stack(Path("stack.tif"))
+
+
+def write_stack(path: Path) -> None:
+    """Eight noisy images: four times, two channels."""
     noise = np.random.default_rng(0).normal(0, 20, (4, 2, 24, 24))
     stack = to_8bit(step_image() + noise)
-    tifffile.imwrite("stack.tif", stack, imagej=True, metadata={"axes": "TCYX", "unit": "um"})
-    assert run_cli("stack.tif", *SIGMA, "-o", "alone.tif")[0] == 0
-    return Path("alone.tif").read_bytes()
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TCYX", "unit": "um"})
 
 
 def do_part(part: str, *more: str) -> tuple[int, str, str]:
@@ -100,7 +114,12 @@ def test_a_damaged_part_is_named(expected: bytes) -> None:
     assert Path("out.tif").read_bytes() == expected
 
 
-def test_processes_share_out_the_images_of_a_single_file() -> None:
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_processes_share_out_the_images_of_a_single_file(
+    real: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not real:
+        monkeypatch.setattr("denoise.cli.batch.in_processes", in_this_process)
     options = ["stack.tif", *SIGMA, "--method", "blur", "--json"]
     assert run_cli(*options, "-o", "one.tif")[0] == 0
     code, stdout, stderr = run_cli(*options, "-o", "two.tif", "--jobs", "2")
@@ -176,7 +195,8 @@ def test_the_input_is_not_replaced_by_parts() -> None:
 
 @pytest.mark.parametrize("option", ["--reference", "--residual"])
 def test_a_part_writes_nothing_else(option: str) -> None:
-    code, _, stderr = do_part("1/2", option, "alone.tif" if option == "--reference" else "r.tif")
+    Path("given.tif").write_bytes(Path("stack.tif").read_bytes())
+    code, _, stderr = do_part("1/2", option, "given.tif" if option == "--reference" else "r.tif")
     assert code == 1
     assert "its parts are joined to one file; leave out --reference and what else" in stderr
 

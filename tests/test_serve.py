@@ -122,6 +122,8 @@ def test_other_choices_are_seen_anew(server, done, photo):
         assert until(events, "noise", "failed")["noise"] is None
         server.ask(f"/sessions/{session}/denoise", "POST", {"choices": {"sigma": "0"}})
         assert until(events, "done")["views"] == ["after", "residual"]
+        for name in ("model", "uncertainty"):
+            assert server.ask(f"/sessions/{session}/views/{name}").status == 400
         assert server.ask(f"/sessions/{session}/result").body == photo.read_bytes()
         server.ask(f"/sessions/{session}/denoise", "POST", {"choices": CHOICES})
         assert until(events, "noise", "failed")["noise"] == "sigma 20 of 255"
@@ -164,10 +166,7 @@ def test_bytes_are_the_same_after_a_preview_and_after_another_run(server, photo,
         assert server.ask(f"/sessions/{session}/result").body == output.read_bytes()
 
 
-def test_a_view_that_there_is_not_is_an_error(server, photo):
-    with server.session(photo.read_bytes()) as session, server.listening(session) as events:
-        server.ask(f"/sessions/{session}/denoise", "POST", {"choices": {"sigma": "0"}})
-        until(events, "done")
-        for name in ("model", "uncertainty", "preview"):
-            answer = server.ask(f"/sessions/{session}/views/{name}")
-            assert (answer.status, "no view" in answer.json["error"]) == (400, True)
+def test_a_view_that_there_is_not_is_an_error(server, done):
+    session, _ = done
+    answer = server.ask(f"/sessions/{session}/views/preview")
+    assert (answer.status, "no view" in answer.json["error"]) == (400, True)

@@ -61,7 +61,15 @@ def test_a_process_that_dies_is_said_and_replaced(server, photo):
         assert until(events, "done", "failed")["event"] == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_the_end_of_the_server_leaves_no_process_and_no_image(photo, tmp_path, number):
     server = PageServer(tmp_path, [])
     session = server.upload(photo.read_bytes())

@@ -120,7 +120,6 @@ def test_bombs_and_broken_files_are_one_sentence_and_leave_nothing(server, photo
         (_png_of_size(100_000, 100_000), "pixels"),
         (photo.read_bytes()[:200], "breaks off"),
         (b"#!/bin/sh\n", "not an image that can be read"),
-        (b"", "is empty"),
     ):
         with server.session(data) as session, server.listening(session) as events:
             assert server.ask(f"/sessions/{session}/open", "POST", {}).status == 202

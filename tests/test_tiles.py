@@ -70,8 +70,7 @@ def test_cores_cover_an_image_once_and_begin_where_its_patches_do(core: int, hal
     assert (count == 1).all()
 
 
-@pytest.mark.parametrize("channels", [None, 3])
-@pytest.mark.parametrize("core", [30, 40, 64])
+@pytest.mark.parametrize(("channels", "core"), [(None, 30), (3, 40), (None, 64)])
 def test_with_the_exact_halo_it_is_the_whole_to_the_last_bit(
     channels: int | None, core: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""Small OME-Zarr images, as the library zarr writes them."""
+"""Small OME-Zarr images, as the library zarr writes them, and copies of them by denoise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from image_samples import random_samples
+
+from denoise.files.images import read_image, write_image
+from denoise.files.outputs import atomic_folder
+from denoise.files.series import SeriesWriter, open_series, series_format
 
 # What a user wrote there, and a viewer.
 OWN = {"experiment": {"laser": 488, "notes": ["bleached", "ä"]}}
@@ -15,6 +20,8 @@ OMERO = {
         {"label": "DAPI", "color": "0000FF", "window": {"min": 0, "max": 255, "start": 3, "end": 9}}
     ]
 }
+# The shape and the axes of `stack`.
+STACK = ((3, 24, 32), "tyx")
 
 
 def write_ome_zarr(
@@ -69,3 +76,24 @@ def metadata_files(path: Path) -> dict[str, bytes]:
         for one in path.rglob("*")
         if one.name.startswith((".z", "zarr.json"))
     }
+
+
+def copy(source: str, target: str, *, axes: str | None = None, strip: bool = False) -> None:
+    """Read and write all images of a folder, as they are."""
+    path = Path(target)
+    with open_series(Path(source), axes=axes) as series:
+        if series is None:
+            image = read_image(Path(source))
+            write_image(path, image.pixels, like=image, strip=strip, overwrite=True)
+            return
+        form = series_format(path, series.first)
+        with atomic_folder(path) as folder:
+            writer = SeriesWriter(folder, form, series.axes, strip=strip)
+            for number in range(len(series)):
+                writer.write(series.read(number))
+
+
+def stack(name: str = "in.zarr", sample_type: str = "uint16", **options: object) -> np.ndarray:
+    array = random_samples(sample_type, STACK[0])
+    write_ome_zarr(Path(name), array, STACK[1], levels=((3, 12, 16),), **options)
+    return array

@@ -185,13 +185,20 @@ def _specialised(
 
 
 def main(
-    *, capability: Annotated[int, typer.Option(help="90 is an H100 or H200.")] = CAPABILITY
+    *,
+    capability: Annotated[int, typer.Option(help="90 is an H100 or H200.")] = CAPABILITY,
+    first: Annotated[
+        bool, typer.Option("--first", help="Only the first launch of each kernel.")
+    ] = False,
 ) -> None:
     """Print the table."""
     typer.echo("| kernel | for | warps | registers | bytes of stack | shared bytes |")
     typer.echo("|---" * 6 + "|")
     printed = set()
-    for launch in launches_of_presets():
+    launches = launches_of_presets()
+    if first:
+        launches = list({one.kernel: one for one in reversed(launches)}.values())
+    for launch in launches:
         one = compile_launch(launch, capability)
         name, warps = launch.kernel.fn.__name__, launch.options["num_warps"]
         cells = (name, launch.purpose, warps, one.registers, one.stack, one.shared)
