@@ -80,6 +80,13 @@ class NoisyPatches:
         farthest = float(np.quantile(distance, 1 - share))
         return self[distance >= min(CLIPPING_DISTANCE * math.sqrt(variance), farthest)]
 
+    def repeat(self) -> bool:
+        """Whether most of them repeat others, as letters on a page do and noise never does."""
+        values = self.values.reshape(len(self), -1)
+        # Equal patches have equal sums of random multiples; others hardly ever.
+        sums = values @ np.random.default_rng(0).standard_normal(values.shape[1])
+        return len(np.unique(sums)) < len(self) / 2
+
     def check_enough(self) -> None:
         """Refuse what would not be an estimate."""
         if len(self) < 2 * LEAST_PATCHES or 0 in np.bincount(self.fold, minlength=2):

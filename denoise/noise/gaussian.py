@@ -120,7 +120,9 @@ def measure_gaussian(
         if unclipped is patches:
             break
         variance, flat = _noise_variance(unclipped)
-    if not flat:  # such as the text of a white page
+    if flat and patches.repeat():
+        flat = False
+    elif not flat:  # such as the text of a white page
         clipped = clipped_variance(patches)
         variance, flat = (variance, False) if clipped is None else (clipped, True)
     sigma = math.sqrt(variance)
