@@ -39,12 +39,14 @@ class Overrides:
     decoder : "mlp" for the published model in presets other than "paper", which has it anyway
     epochs, patch_budget : of `TrainingOptions`
     learn_noise_variance : of `ModelOptions`
+    refine : let the filters of "balanced" follow a method that has no refinement
     """
 
     decoder: Decoder | None = None
     epochs: int | None = None
     patch_budget: int | None = None
     learn_noise_variance: bool | None = None
+    refine: bool = False
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -73,7 +75,10 @@ def preset_for(
     """
     share = sigma / data_range
     strong = share > PAPER_WEAK_UP_TO if name == "paper" else share >= STRONG_FROM
-    options = preset(name, "strong" if strong else "weak", decoder=overrides.decoder)
+    regime: Regime = "strong" if strong else "weak"
+    options = preset(name, regime, decoder=overrides.decoder)
+    if overrides.refine and options.refinement is None:
+        options = replace(options, refinement=_balanced(regime).refinement)
     if options.model.pixel_scale is not None:
         scale = options.model.pixel_scale * data_range / 255
         options = replace(options, model=replace(options.model, pixel_scale=scale))

@@ -32,7 +32,7 @@ from denoise.vae.states import LatentStates
 # Mutual information of a bit and the patch, in nats, from which on a latent counts as used.
 LEAST_INFORMATION = 0.05
 # Less likely states are left out of means, to save time.
-LEAST_WEIGHT = 1e-3
+LEAST_WEIGHT = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)

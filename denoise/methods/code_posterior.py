@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 # Codes nearest to the encoder's vector that are tried in a slot.
 CANDIDATES = 8
 # Less likely states are left out of means and gradients, to save time.
-LEAST_WEIGHT = 1e-3
+LEAST_WEIGHT = 1e-4
 BATCH_SIZE = 512
+# Learning starts at this noise variance, which falls to 1 over a share of the steps: states share
+# the patches at first, and part later.
+FIRST_VARIANCE, FALLING_SHARE = 4.0, 0.5
 
 
 class CodePosterior:
     """What is the same for all patches: the decoder's first layer for each code, and the prior."""
 
-    def __init__(self, model: VQVAE) -> None:
+    def __init__(self, model: VQVAE, variance: float = 1.0) -> None:
         first = model.decoder.layers[0]
         assert isinstance(first, nn.Linear)
         slots, codes, size = model.codebooks.shape
         weight = first.weight.unflatten(1, (slots, size))  # (hidden, M, d)
         self._model = model
+        self._variance = variance
         self._rows = torch.einsum("hmd,mkd->mkh", weight, model.codebooks).flatten(0, 1)
         self._bias = first.bias
         self._offsets = codes * torch.arange(slots, device=model.codebooks.device)
@@ -56,7 +60,8 @@ class CodePosterior:
         # |x - mean|^2 in three terms: no differences (N, S, D) are made.
         products = torch.einsum("nsd,nd->ns", means, patches)
         squares = patches.square().sum(1, keepdim=True) + means.square().sum(-1)
-        joints: Tensor = self._model.prior.log_prob(codes) + products - 0.5 * squares
+        log_likelihoods = (products - 0.5 * squares) / self._variance
+        joints: Tensor = self._model.prior.log_prob(codes) + log_likelihoods
         return joints
 
     def find(
@@ -112,20 +117,23 @@ def learn(
     schedule = OneCycleLR(
         optimizer, posterior.learning_rate, total_steps=steps + 1, cycle_momentum=False
     )
-    kept = codes[:, None].repeat(1, posterior.states, 1)
+    kept, done = codes[:, None].repeat(1, posterior.states, 1), 0
     for _ in range(posterior.epochs):
         pairs = torch.zeros_like(_no_pairs(model))
         order = torch.randperm(len(patches), generator=generator).to(patches.device)
         for rows in order.split(BATCH_SIZE):
             with torch.no_grad():
-                states = CodePosterior(model).find(patches[rows], posterior, kept[rows])
+                falling = min(done / (FALLING_SHARE * steps), 1.0)
+                search = CodePosterior(model, FIRST_VARIANCE + falling * (1 - FIRST_VARIANCE))
+                states = search.find(patches[rows], posterior, kept[rows])
             kept[rows] = states.codes
-            row, likely, weights = CodePosterior(model).likely(states)
+            row, likely, weights = search.likely(states)
             pairs += count_pairs(likely, weights, model.options.codes)
             optimizer.zero_grad()
             _loss(model, patches[rows], row, likely, weights).backward()
             optimizer.step()
             schedule.step()
+            done += 1
         model.prior = CodeTree.of_counts(pairs)
         on_epoch()
 

@@ -102,7 +102,7 @@ def count_pairs(codes: Tensor, weights: Tensor, size: int) -> Tensor:
         for second in range(slots):
             place = codes[:, first] * size + codes[:, second]
             pairs[first, second].scatter_add_(0, place, units)
-    return pairs.unflatten(2, (size, size))
+    return pairs.reshape(slots, slots, size, size)
 
 
 def _mutual_information(counts: Tensor) -> Tensor:

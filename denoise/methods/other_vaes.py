@@ -14,6 +14,7 @@ from denoise.methods.gm_wae import MixtureOptions
 from denoise.methods.gumbel_vae import GumbelOptions
 from denoise.methods.interface import PatchVAE, VAEOptions, VAETraining
 from denoise.methods.nash_vae import NashOptions
+from denoise.methods.refined import refined
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.training import fit
 from denoise.methods.vq_vae import VQOptions
@@ -97,7 +98,7 @@ def denoise_with_other_vae(
     (32, 32)
     """
     clock = Clock()
-    white = complete_image(image, noise)
+    white = complete_image(image, noise, run.data_range)
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
     device = pick_device(run.device)
@@ -123,10 +124,14 @@ def denoise_with_other_vae(
         rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
         merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
         run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
-    denoised, _ = white.restored((merger.image() * white.sigma).cpu().numpy())
+    pilot = merger.image()
     clock.lap("rebuild")
+    data_range = white.data_range / white.sigma
+    denoised = refined(scaled, pilot, run, sigma=1.0, data_range=data_range)
+    restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
+    clock.lap("refine")
     return DenoiseResult(
-        image=denoised,
+        image=restored,
         noise=white.noise,
         seconds=clock.seconds,
         device=describe_device(device),

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from denoise.results import DenoiseResult
 
 Kind = Literal["ours", "vae", "network", "classic"]
+# What follows the name of a method in front of our refinement.
+REFINED = "+refine"
+# Methods that nothing is to follow, and why.
+REFINING = {
+    **dict.fromkeys(("fast", "balanced", "best"), "has a refinement of its own"),
+    "noisy": "leaves nothing to start from",
+    "biharmonic": "does not remove noise",
+}
 
 
 @dataclass(frozen=True)
@@ -32,34 +40,52 @@ class Method:
     name : for users, and in tables
     kind : "ours", another "vae", another "network" that learns from the image, or "classic"
     function : from the name, a noisy image, its noise and how to run to the result
+    refine : let the filters of our refinement follow
     """
 
     name: str
     kind: Kind
     function: Callable[[str, ArrayLike, float | Noise, Run], DenoiseResult]
+    refine: bool = False
+
+    @property
+    def may_be_refined(self) -> bool:
+        """Whether it has no refinement of its own, and something for one to start from."""
+        return self.name not in REFINING
 
     def denoise(
         self, image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
     ) -> DenoiseResult:
         """Denoise an image; what is raised is as of `denoise_image`."""
-        return self.function(self.name, image, noise, run)
+        if self.refine:
+            run = replace(run, overrides=replace(run.overrides, refine=True))
+        return self.function(self.name.removesuffix(REFINED), image, noise, run)
 
 
 def methods_by_name(names: Iterable[str]) -> list[Method]:
-    """The methods of these names, each once.
+    """The methods of these names, each once; NAME+refine is NAME, then our refinement.
 
     Raises
     ------
     OptionError
-        If there is none of that name, or no name.
+        If there is none of that name, or no name, or if a method refines by itself.
     """
     chosen = dict.fromkeys(names)
     if not chosen:
         raise OptionError(f"no method is given; choose from {', '.join(METHODS)}")
-    for name in chosen:
-        if name not in METHODS:
-            raise OptionError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
-    return [METHODS[name] for name in chosen]
+    return [_by_name(name) for name in chosen]
+
+
+def _by_name(name: str) -> Method:
+    own = name.removesuffix(REFINED)
+    if own not in METHODS:
+        raise OptionError(f"there is no method {own!r}; choose from {', '.join(METHODS)}")
+    method = METHODS[own]
+    if own == name:
+        return method
+    if not method.may_be_refined:
+        raise OptionError(f"{own} cannot be refined; it {REFINING[own]}")
+    return replace(method, name=name, refine=True)
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:

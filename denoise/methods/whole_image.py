@@ -51,9 +51,14 @@ def denoise_whole(
     lowest, highest = white.limits
     unit = max(highest - lowest, white.sigma) / BYTE_RANGE
     pixels = (white.pixels - lowest) / unit
-    denoised = method(pixels[..., 0] if pixels.shape[2] == 1 else pixels, white.sigma / unit)
-    result, _ = white.restored(denoised.reshape(pixels.shape) * unit + lowest)
+    sigma = white.sigma / unit
+    denoised = method(pixels[..., 0] if pixels.shape[2] == 1 else pixels, sigma)
+    denoised = denoised.reshape(pixels.shape)
     clock.lap("denoise")
+    if run.overrides.refine:
+        denoised = _refined(pixels, denoised, run, sigma=sigma, data_range=white.data_range / unit)
+        clock.lap("refine")
+    result, _ = white.restored(denoised * unit + lowest)
     return DenoiseResult(
         image=result,
         noise=white.noise,
@@ -62,3 +67,25 @@ def denoise_whole(
         seed=run.seed,
         options=options,
     )
+
+
+def _refined(
+    noisy: NDArray[np.float64],
+    pilot: NDArray[np.float64],
+    run: Run,
+    *,
+    sigma: float,
+    data_range: float,
+) -> NDArray[np.float64]:
+    """The filters of our refinement behind a method that did without torch."""
+    import torch
+
+    from denoise.devices import pick_device
+    from denoise.methods.refined import refined
+
+    device = pick_device(run.device)
+    given, start = (
+        torch.as_tensor(one, dtype=torch.float32, device=device) for one in (noisy, pilot)
+    )
+    found = refined(given, start, run, sigma=sigma, data_range=data_range)
+    return np.asarray(found.cpu().numpy(), np.float64)
