@@ -21,7 +21,13 @@ from denoise.methods.component_search import (
 from denoise.methods.factor_analysers import FactorAnalysers
 from denoise.methods.merging import mean_image, median, median_image
 from denoise.methods.mfa_model import EMBudget, MFAModel, MFAOptions, learn_mfa
-from denoise.methods.mixture_learning import collect, learned, with_principal_directions
+from denoise.methods.mixture_learning import (
+    collect,
+    learned,
+    loadings_divergence,
+    prior_precisions,
+    with_principal_directions,
+)
 from denoise.methods.run import Run
 from denoise.methods.seeding import afkmc2
 from denoise.methods.v_mfa import denoise_with_v_mfa, mfa_options
@@ -46,6 +52,7 @@ def make_mixture(
         log_weights=(weights / weights.sum()).log(),
         means=2 * torch.randn(components, values, generator=generator, dtype=torch.float64),
         loadings=torch.randn(components, values, factors, generator=generator, dtype=torch.float64),
+        spread=torch.zeros(components, factors, factors, dtype=torch.float64),
         noise_variance=noise_variance,
     )
 
@@ -150,20 +157,74 @@ def test_neighbours_are_the_components_of_the_least_mean_difference() -> None:
     assert trials.neighbours(before).tolist() == [[0, 1], [1, 0], [2, 1]]
 
 
+def test_a_posterior_of_the_loadings_bounds_the_density() -> None:
+    """The integral over z of p(z) exp <log p(x | z, Lambda)>, on a grid, with one factor."""
+    mixture = make_mixture(components=2, factors=1)
+    mixture = replace(mixture, spread=torch.tensor([[[0.3]], [[2.0]]], dtype=torch.float64))
+    patches = draws(mixture, 10)
+    z = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    for component in range(2):
+        means = mixture.means[component] + z[:, None] * mixture.loadings[component, :, 0]
+        squares = (patches[:, None] - means).square().sum(-1)
+        squares = squares + mixture.spread[component, 0, 0] * z.square()
+        noise = mixture.noise_variance
+        constant = 3 * np.log(2 * np.pi * noise) - mixture.log_weights[component]
+        logs = -0.5 * (squares / noise + z.square() + np.log(2 * np.pi)) - constant
+        expected = logs.logsumexp(1) + np.log(24 / 4000)
+        found = mixture.log_joints(patches, 0, torch.tensor([component]))[:, 0]
+        torch.testing.assert_close(found, expected)
+
+
+def test_divergence_of_the_loadings_is_that_of_dense_gaussians() -> None:
+    mixture = make_mixture(components=1)
+    spread = torch.tensor([[[0.6, 0.1], [0.1, 0.3]]], dtype=torch.float64)
+    mixture = replace(mixture, spread=spread)
+    priors = MultivariateNormal(
+        torch.zeros(2, dtype=torch.float64), torch.diag(1 / prior_precisions(mixture)[0])
+    )
+    rows = MultivariateNormal(mixture.loadings[0], spread[0] / 6)
+    expected = torch.distributions.kl_divergence(rows, priors).sum()
+    torch.testing.assert_close(loadings_divergence(mixture)[0], expected)
+
+
 @pytest.mark.parametrize("learn_noise", [False, True])
-def test_em_never_lowers_the_bound(learn_noise: bool) -> None:
+@pytest.mark.parametrize("with_posterior", [False, True])
+def test_em_never_lowers_the_bound(learn_noise: bool, with_posterior: bool) -> None:
     patches = draws(make_mixture(components=5, values=8), 400)
     mixture = FactorAnalysers.around(patches[:6], factors=3)
     first = nearest_means(patches, mixture.means, 1)[:, 0]
     mixture = with_principal_directions(mixture, patches, first, seeded())
+    everyone = torch.arange(6).expand(400, -1)
     bounds = []
     for _ in range(30):
-        posteriors = exact_posteriors(mixture, patches)
-        bounds.append(float(posteriors.bounds.mean()))
-        mixture = learned(mixture, collect(mixture, patches, posteriors), learn_noise=learn_noise)
+        posteriors = TruncatedPosteriors(everyone, mixture.log_joints(patches, 0, torch.arange(6)))
+        bounds.append(float(posteriors.bounds.sum()))
+        if with_posterior:
+            bounds[-1] -= float(loadings_divergence(mixture).sum())
+        mixture = learned(
+            mixture,
+            collect(mixture, patches, posteriors),
+            with_posterior=with_posterior,
+            learn_noise=learn_noise,
+        )
         assert float(mixture.log_weights.exp().sum()) == pytest.approx(1)
-    assert (np.diff(bounds) > -1e-9).all()
-    assert bounds[-1] > bounds[0] + 0.1
+    # Before the first step the loadings are known exactly, which no finite cost allows.
+    rises = np.diff(bounds[int(with_posterior) :])
+    assert (rises > -1e-7).all()
+    assert rises.sum() > 10
+
+
+def test_needless_factors_vanish() -> None:
+    patches = draws(make_mixture(components=1, values=12, factors=1), 300)
+    mixture = FactorAnalysers.around(patches[:1], factors=4, noise_variance=0.7)
+    whole = torch.zeros(300, 1, dtype=torch.int64)
+    mixture = with_principal_directions(mixture, patches, whole[:, 0], seeded())
+    for _ in range(100):
+        only = TruncatedPosteriors(whole, torch.zeros(300, 1, dtype=torch.float64))
+        sums = collect(mixture, patches, only)
+        mixture = learned(mixture, sums, with_posterior=True, learn_noise=False)
+    lengths = mixture.loadings[0].square().sum(0).sort(descending=True).values
+    assert lengths[0] > 2 and (lengths[1:] < 1e-3).all()
 
 
 def test_learning_ends_where_the_likelihood_has_no_slope() -> None:
@@ -173,7 +234,7 @@ def test_learning_ends_where_the_likelihood_has_no_slope() -> None:
     mixture = with_principal_directions(mixture, patches, whole, seeded())
     for _ in range(400):
         sums = collect(mixture, patches, exact_posteriors(mixture, patches))
-        mixture = learned(mixture, sums, learn_noise=True)
+        mixture = learned(mixture, sums, with_posterior=False, learn_noise=True)
     # Tipping, Bishop, 1999: the noise variance is the mean of the other eigenvalues.
     torch.testing.assert_close(mixture.means[0], patches.mean(0))
     eigenvalues = torch.linalg.eigvalsh(patches.T.cov(correction=0))
@@ -188,7 +249,8 @@ def test_an_unused_component_stays_out_of_use() -> None:
     only = TruncatedPosteriors(
         torch.tensor([[0, 2]]).expand(50, -1), torch.zeros(50, 2, dtype=torch.float64)
     )
-    after = learned(mixture, collect(mixture, patches, only), learn_noise=True)
+    sums = collect(mixture, patches, only)
+    after = learned(mixture, sums, with_posterior=True, learn_noise=True)
     assert after.log_weights.exp().tolist() == pytest.approx([0.5, 0, 0.5])
     torch.testing.assert_close(after.means[1], mixture.means[1])
     bound = after.log_joints(patches, 0, torch.arange(3)).logsumexp(1)
@@ -280,7 +342,16 @@ def test_median_ignores_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [TINY, replace(TINY, merge="mean", free_patch_mean=False, learn_noise_variance=True)],
+    [
+        TINY,
+        replace(
+            TINY,
+            loadings="point",
+            merge="mean",
+            free_patch_mean=False,
+            learn_noise_variance=True,
+        ),
+    ],
     ids=["ours", "published kind"],
 )
 def test_denoises_a_step_and_the_seed_decides(options: MFAOptions) -> None:
@@ -339,6 +410,7 @@ def test_a_bound_that_is_not_finite_is_reported() -> None:
         {"kept": 16},
         {"random_tries": -1},
         {"merge": "mode"},
+        {"loadings": "prior"},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:

@@ -4,7 +4,9 @@
 
 with one noise variance s: Ghahramani, Hinton, "The EM algorithm for mixtures of factor analyzers",
 1996, with the noise of Tipping, Bishop, "Mixtures of probabilistic principal component analyzers",
-1999.
+1999. Loadings can have a posterior: Ghahramani, Beal, "Variational inference for Bayesian mixtures
+of factor analysers", NIPS 1999. The D rows of Lambda_c are Gaussian then, with one covariance, and
+a log joint below is a bound of it, from the best Gaussian posterior of the factors.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from denoise.methods.networks import normal
 class FactorAnalysers:
     """K components of D values, with H factors each.
 
-    With M = I + Lambda^T Lambda / s, Woodbury's identity gives the density of a patch from its
-    distance to the mean, r = x - mu, and from H projections P = L^-1 Lambda^T / s, where L is the
-    Cholesky factor of M:
+    With M = I + (Lambda^T Lambda + spread) / s, Woodbury's identity gives the density of a patch
+    from its distance to the mean, r = x - mu, and from H projections P = L^-1 Lambda^T / s, where L
+    is the Cholesky factor of M:
 
         log N(x; mu, Lambda Lambda^T + s I) = (|P r|^2 - |r|^2 / s - log det M - D log 2 pi s) / 2
 
@@ -33,21 +35,28 @@ class FactorAnalysers:
     ----------
     log_weights : (K,), log pi; -inf for a component that is out of use
     means : (K, D)
-    loadings : (K, D, H)
+    loadings : (K, D, H), their means if they have a posterior
+    spread : (K, H, H), D times the posterior covariance of a row of the loadings, or 0
     noise_variance : s
     """
 
     log_weights: Tensor
     means: Tensor
     loadings: Tensor
+    spread: Tensor
     noise_variance: float = 1.0
 
     @classmethod
     def around(cls, means: Tensor, factors: int, noise_variance: float = 1.0) -> FactorAnalysers:
         """Components with equal weights and without loadings at `means` (K, D)."""
         count, values = means.shape
-        log_weights = means.new_full((count,), -math.log(count))
-        return cls(log_weights, means, means.new_zeros(count, values, factors), noise_variance)
+        return cls(
+            log_weights=means.new_full((count,), -math.log(count)),
+            means=means,
+            loadings=means.new_zeros(count, values, factors),
+            spread=means.new_zeros(count, factors, factors),
+            noise_variance=noise_variance,
+        )
 
     def __len__(self) -> int:
         return len(self.means)
@@ -56,7 +65,8 @@ class FactorAnalysers:
     def _cholesky(self) -> Tensor:
         """L: (K, H, H)."""
         eye = torch.eye(self.loadings.shape[2], dtype=self.means.dtype, device=self.means.device)
-        precisions = eye + self.loadings.mT @ self.loadings / self.noise_variance
+        squares = self.loadings.mT @ self.loadings + self.spread
+        precisions = eye + squares / self.noise_variance
         factor: Tensor = torch.linalg.cholesky(precisions)
         return factor
 

@@ -19,12 +19,18 @@ from denoise.methods.component_search import (
 )
 from denoise.methods.factor_analysers import FactorAnalysers
 from denoise.methods.interface import Diagnostics, Samples
-from denoise.methods.mixture_learning import collect, learned, with_principal_directions
+from denoise.methods.mixture_learning import (
+    collect,
+    learned,
+    loadings_divergence,
+    with_principal_directions,
+)
 from denoise.methods.networks import perplexity
 from denoise.methods.seeding import afkmc2
 from denoise.options import require, require_choice, require_positive
 
 Merge = Literal["median", "mean"]
+Loadings = Literal["posterior", "point"]
 # Where training patches are few, there are fewer components, so that each has about this many.
 PATCHES_PER_COMPONENT = 30
 # Steps of the search for the components of a patch once the mixture is learned.
@@ -62,6 +68,8 @@ class MFAOptions:
     neighbours : length G of the lists of components that resemble each other; at least `kept`
     random_tries : components drawn at random that each patch tries in a step of learning
     mean_epochs : steps of EM before the components get their factors
+    loadings : give the loadings of the factors a "posterior" (Ghahramani, Beal, NIPS 1999), so that
+        needless factors vanish, or estimate a "point" as published
     learn_noise_variance : learn the noise variance, which is the given one at the start
     merge : how patches that overlap are merged, by the "median" or by the "mean"
     """
@@ -74,6 +82,7 @@ class MFAOptions:
     neighbours: int = 15
     random_tries: int = 1
     mean_epochs: int = 3
+    loadings: Loadings = "posterior"
     learn_noise_variance: bool = False
     merge: Merge = "median"
     training: EMBudget = EMBudget()
@@ -90,6 +99,7 @@ class MFAOptions:
             "random_tries and mean_epochs must be at least 0",
         )
         require_choice("merge", self.merge, Merge)
+        require_choice("loadings", self.loadings, Loadings)
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,8 @@ class MFAModel:
     mixture : of patches of D values
     neighbours : (K, G) int64, for each component those that resemble it, itself among them
     kept : components in the truncated posterior of a patch
-    bounds : mean bound of a training patch before each step of EM, in nats
+    bounds : mean bound of a training patch before each step of EM, in nats, with its share of the
+        divergence of the loadings
     """
 
     mixture: FactorAnalysers
@@ -176,6 +187,7 @@ def learn_mfa(
     mixture = FactorAnalysers.around(means, min(options.factors, patches.shape[1]))
     components = nearest_means(patches, means, kept)
     neighbours = nearest_means(means, means, length)
+    first_with_factors = min(options.mean_epochs, epochs - 1)
     bounds = []
     for epoch in range(epochs):
         trials = try_components(
@@ -189,16 +201,19 @@ def learn_mfa(
         posteriors, neighbours = trials.best(kept), trials.neighbours(neighbours)
         components = posteriors.components
         bounds.append(float(posteriors.bounds.double().mean()))
+        if options.loadings == "posterior" and epoch > first_with_factors:
+            used = mixture.log_weights > -torch.inf
+            bounds[-1] -= float(loadings_divergence(mixture)[used].sum()) / len(patches)
         if not math.isfinite(bounds[-1]):
             raise TrainingError(f"the bound became {bounds[-1]} in epoch {epoch + 1}")
-        with_factors = epoch >= min(options.mean_epochs, epochs - 1)
-        if epoch == min(options.mean_epochs, epochs - 1):
+        if epoch == first_with_factors:
             first = components[:, 0]
             mixture = with_principal_directions(mixture, patches, first, generator)
         mixture = learned(
             mixture,
             collect(mixture, patches, posteriors),
-            learn_noise=options.learn_noise_variance and with_factors,
+            with_posterior=options.loadings == "posterior" and epoch >= first_with_factors,
+            learn_noise=options.learn_noise_variance and epoch >= first_with_factors,
         )
         on_epoch(epoch + 1)
     return MFAModel(mixture, neighbours, kept, tuple(bounds))

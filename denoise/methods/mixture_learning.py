@@ -3,11 +3,14 @@
 With the posterior means z of the factors, their covariance M^-1 and the residuals r = x - mu of
 the patches of a component, weighted by its posterior probability q:
 
-    [Lambda, mu - old mu] = <r [z, 1]^T> <[z, 1] [z, 1]^T>^-1
+    [Lambda, mu - old mu] = <r [z, 1]^T> (<[z, 1] [z, 1]^T> + s diag(beta, 0))^-1
     s = mean squared error of a value that is left
     pi = mean of q
 
-Ghahramani, Hinton, "The EM algorithm for mixtures of factor analyzers", 1996.
+Ghahramani, Hinton, "The EM algorithm for mixtures of factor analyzers", 1996, with beta = 0. Where
+loadings have a posterior (Ghahramani, Beal, NIPS 1999), each of their D rows is Gaussian around
+that mean, with the covariance (<z z^T> / s + diag beta)^-1. Their prior is Normal(0, 1 / beta), with
+a learned beta for each factor of each component: a factor that its patches do not support vanishes.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ LEAST_PATCHES = 1e-3
 # Steps of subspace iteration, and the least variance along a direction at the start, in units of
 # that of the noise: loadings of 0 would never grow.
 SUBSPACE_STEPS, LEAST_VARIANCE = 3, 0.05
+# Loadings of a smaller squared length, in units of the noise variance, count as vanished.
+LEAST_LENGTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -68,26 +73,64 @@ def collect(mixture: FactorAnalysers, patches: Tensor, posteriors: TruncatedPost
     return Sums(counts, latents, products, squares)
 
 
-def learned(mixture: FactorAnalysers, sums: Sums, *, learn_noise: bool) -> FactorAnalysers:
-    """The mixture after a step of learning, with a new noise variance if that is wanted."""
+def learned(
+    mixture: FactorAnalysers, sums: Sums, *, with_posterior: bool, learn_noise: bool
+) -> FactorAnalysers:
+    """The mixture after a step of learning.
+
+    Parameters
+    ----------
+    with_posterior : whether loadings have a prior and a posterior
+    learn_noise : whether the noise variance is learned
+    """
     active = sums.counts > LEAST_PATCHES
     scale = sums.counts.clamp(min=LEAST_PATCHES)[:, None, None]
     latents, products = sums.latents / scale, sums.products / scale
     latents[~active] = torch.eye(latents.shape[1], dtype=latents.dtype, device=latents.device)
-    found = torch.linalg.solve(latents, products, left=False)
+    ridge, spread = torch.zeros_like(mixture.spread), mixture.spread
+    if with_posterior:
+        noise, values = mixture.noise_variance, mixture.means.shape[1]
+        ridge = torch.diag_embed(noise * prior_precisions(mixture)) / scale
+        spread = values * noise * torch.linalg.inv(latents[:, :-1, :-1] + ridge) / scale
+    regression = latents + pad(ridge, (0, 1, 0, 1))
+    found = torch.linalg.solve(regression, products, left=False)
     weights = torch.where(active, sums.counts, 0.0)
     after = replace(
         mixture,
         log_weights=(weights / weights.sum()).log(),
         means=torch.where(active[:, None], mixture.means + found[..., -1], mixture.means),
         loadings=torch.where(active[:, None, None], found[..., :-1], mixture.loadings),
+        spread=torch.where(active[:, None, None], spread, mixture.spread),
     )
     if not learn_noise:
         return after
-    # The regression leaves what its products do not explain.
-    left = sums.squares - (found * sums.products).sum((1, 2))
-    values = weights.double().sum() * mixture.means.shape[1]
-    return replace(after, noise_variance=float(left[active].double().sum() / values))
+    left = sums.squares + (found @ sums.latents * found - 2 * found * sums.products).sum((1, 2))
+    left += (after.spread * sums.latents[:, :-1, :-1]).sum((1, 2))
+    total = weights.double().sum() * mixture.means.shape[1]
+    return replace(after, noise_variance=float(left[active].double().sum() / total))
+
+
+def prior_precisions(mixture: FactorAnalysers) -> Tensor:
+    """The likeliest precisions beta of the prior of the loadings: (K, H)."""
+    lengths = _squared_lengths(mixture)
+    return mixture.means.shape[1] / lengths.clamp(min=LEAST_LENGTH * mixture.noise_variance)
+
+
+def loadings_divergence(mixture: FactorAnalysers) -> Tensor:
+    """KL divergence of the posterior of the loadings from the likeliest prior, in nats: (K,).
+
+    The bound of all patches is the sum of theirs less the divergences of the components in use.
+    """
+    values, factors = mixture.loadings.shape[1:]
+    precisions = prior_precisions(mixture)
+    log_dets = torch.linalg.slogdet(mixture.spread / values).logabsdet
+    entropies = values * (factors + log_dets + precisions.log().sum(1))
+    return 0.5 * ((precisions * _squared_lengths(mixture)).sum(1) - entropies)
+
+
+def _squared_lengths(mixture: FactorAnalysers) -> Tensor:
+    """Expected squared lengths of the loadings of each factor: (K, H)."""
+    return mixture.loadings.square().sum(1) + mixture.spread.diagonal(dim1=1, dim2=2)
 
 
 def with_principal_directions(

@@ -32,6 +32,7 @@ PUBLISHED = MFAOptions(
     components=1000,
     factors=5,
     free_patch_mean=False,
+    loadings="point",
     learn_noise_variance=True,
     training=EMBudget(epochs=30),
 )
