@@ -34,6 +34,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
     ("throughput", {"copies": 1, "ways": "--jobs 1"}),
+    ("v_mfa_settings", {"only": ["default", "point, 6 factors", "published"]}),
 ]
 
 

@@ -109,7 +109,8 @@ class FactorAnalysers:
         explained = (products[..., :-1] - offsets).square().sum(-1)
         lengths = rests.square().sum(1, keepdim=True)
         distances = lengths - 2 * products[..., -1] + shifts.square().sum(1)
-        return 0.5 * (explained - distances / self.noise_variance) + self._constants[others]
+        found: Tensor = explained - distances / self.noise_variance
+        return 0.5 * found + self._constants[others]
 
     def latent_means(self, rests: Tensor, component: int) -> Tensor:
         """Posterior means of the factors, from patches less the component's mean: (N, H).
@@ -119,7 +120,8 @@ class FactorAnalysers:
         rests : (N, D)
         """
         gains = self.loadings[component] @ self.latent_covariances[component]
-        return rests @ gains / self.noise_variance
+        means: Tensor = rests @ gains / self.noise_variance
+        return means
 
     def clean_means(self, patches: Tensor, component: int) -> Tensor:
         """Posterior means mu_c + Lambda_c E[z | x, c] of patches without noise: (N, D)."""

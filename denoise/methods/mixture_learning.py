@@ -9,8 +9,9 @@ the patches of a component, weighted by its posterior probability q:
 
 Ghahramani, Hinton, "The EM algorithm for mixtures of factor analyzers", 1996, with beta = 0. Where
 loadings have a posterior (Ghahramani, Beal, NIPS 1999), each of their D rows is Gaussian around
-that mean, with the covariance (<z z^T> / s + diag beta)^-1. Their prior is Normal(0, 1 / beta), with
-a learned beta for each factor of each component: a factor that its patches do not support vanishes.
+that mean, with the covariance (<z z^T> / s + diag beta)^-1. Their prior is Normal(0, 1 / beta), and
+there is a learned beta for each factor of each component: a factor that its patches do not support
+vanishes.
 """
 
 from __future__ import annotations
@@ -112,8 +113,9 @@ def learned(
 
 def prior_precisions(mixture: FactorAnalysers) -> Tensor:
     """The likeliest precisions beta of the prior of the loadings: (K, H)."""
-    lengths = _squared_lengths(mixture)
-    return mixture.means.shape[1] / lengths.clamp(min=LEAST_LENGTH * mixture.noise_variance)
+    lengths = _squared_lengths(mixture).clamp(min=LEAST_LENGTH * mixture.noise_variance)
+    precisions: Tensor = mixture.means.shape[1] / lengths
+    return precisions
 
 
 def loadings_divergence(mixture: FactorAnalysers) -> Tensor:
@@ -125,7 +127,8 @@ def loadings_divergence(mixture: FactorAnalysers) -> Tensor:
     precisions = prior_precisions(mixture)
     log_dets = torch.linalg.slogdet(mixture.spread / values).logabsdet
     entropies = values * (factors + log_dets + precisions.log().sum(1))
-    return 0.5 * ((precisions * _squared_lengths(mixture)).sum(1) - entropies)
+    divergences: Tensor = 0.5 * ((precisions * _squared_lengths(mixture)).sum(1) - entropies)
+    return divergences
 
 
 def _squared_lengths(mixture: FactorAnalysers) -> Tensor:
