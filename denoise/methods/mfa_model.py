@@ -47,7 +47,7 @@ class EMBudget:
     patch_budget : train on at most this many patches, drawn at random
     """
 
-    epochs: int = 16
+    epochs: int = 20
     patch_budget: int = 65_536
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class MFAOptions:
     """
 
     patch_size: int = 8
-    components: int = 100
+    components: int = 200
     factors: int = 16
     free_patch_mean: bool = True
     kept: int = 3
