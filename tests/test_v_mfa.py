@@ -232,7 +232,7 @@ def test_learning_ends_where_the_likelihood_has_no_slope() -> None:
     mixture = FactorAnalysers.around(patches[:1], factors=2)
     whole = torch.zeros(200, dtype=torch.int64)
     mixture = with_principal_directions(mixture, patches, whole, seeded())
-    for _ in range(400):
+    for _ in range(200):
         sums = collect(mixture, patches, exact_posteriors(mixture, patches))
         mixture = learned(mixture, sums, with_posterior=False, learn_noise=True)
     # Tipping, Bishop, 1999: the noise variance is the mean of the other eigenvalues.
