@@ -71,7 +71,7 @@ quality: $(INSTALLED)
 
 # Makes docs/benchmarks.md with its picture, in an hour and a half on two cores. BM3D needs its package,
 # which is not for commercial use: make comparison COMPARED=noisy,...,bm3d
-COMPARED ?= noisy,blur,wavelet,tv,nl-means,fast,vae,vae-mlp,balanced,best,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae,zs-n2n
+COMPARED ?= noisy,blur,wavelet,tv,nl-means,fast,vae,vae-mlp,balanced,best,vq-vae,gumbel-vae,gm-vae,gm-wae,nash-vae,v-mfa,zs-n2n
 comparison: $(INSTALLED)
 	$(BIN)/denoise benchmark --images "$(IMAGES)" --methods $(COMPARED) \
 		--json comparison.json --resume --markdown docs/benchmarks.md --plot docs/benchmarks.png

@@ -34,6 +34,7 @@ RUNS: list[Any] = [
     ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
     pytest.param("throughput", {"copies": 1, "ways": "--jobs 1"}, marks=pytest.mark.slow),
+    ("v_mfa_settings", {"only": ["default", "point, 6 factors", "published"]}),
 ]
 
 

@@ -136,6 +136,12 @@ def _other_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> D
     return denoise_with_other_vae(image, noise, other_vae_options(name, run.overrides), run)
 
 
+def _v_mfa(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    from denoise.methods.v_mfa import denoise_with_v_mfa, mfa_options
+
+    return denoise_with_v_mfa(image, noise, mfa_options(run.overrides), run)
+
+
 def _zs_n2n(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
     from denoise.methods.zs_n2n import denoise_with_zs_n2n
 
@@ -155,6 +161,7 @@ METHODS: dict[str, Method] = {
         name: Method(name, "vae", _other_vae)
         for name in ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
     },
+    "v-mfa": Method("v-mfa", "vae", _v_mfa),
     "zs-n2n": Method("zs-n2n", "network", _zs_n2n),
     **{
         name: Method(name, "classic", _classic)
