@@ -26,8 +26,8 @@ from denoise.vae.training import train
 
 # States that the encoder proposes: its likeliest one, and draws.
 DRAWS = 4
-# Parents of a step of the search, and children of each.
-PARENTS, CHILDREN = 2, 4
+# States for each parent in a step of the search, and children of each parent.
+STATES_PER_PARENT, CHILDREN = 4, 4
 BATCH_SIZE = 512
 LOWEST_LEARNING_RATE = 1e-4
 
@@ -40,8 +40,9 @@ def searched(decoder: MLP, prior_logits: Tensor) -> MLPVAE:
 
 def search_options(posterior: PosteriorOptions) -> SearchOptions:
     """Flips that the decoder's gradient calls for."""
+    parents = -(-posterior.states // STATES_PER_PARENT)
     return SearchOptions(
-        states=posterior.states, parents=PARENTS, children=CHILDREN, mutation="guided"
+        states=posterior.states, parents=parents, children=CHILDREN, mutation="guided"
     )
 
 

@@ -103,12 +103,16 @@ class BitVAE(PatchVAE):
         self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
     ) -> Tensor:
         """Mean of the decoder's output under the truncated posterior."""
-        states = self._states(patches, posterior, generator)
+        return self.mean_of(self._states(patches, posterior, generator))
+
+    def mean_of(self, states: LatentStates) -> Tensor:
+        """Mean of the decoder's output over states of N patches: (N, D)."""
         row, place = (states.posterior_weights() >= LEAST_WEIGHT).nonzero(as_tuple=True)
         weights = states.posterior_weights()[row, place]
-        means = self.decoder(states.bits[row, place].to(patches.dtype))
-        total = torch.zeros_like(patches).index_add_(0, row, weights[:, None] * means)
-        return total / torch.zeros_like(patches[:, 0]).index_add_(0, row, weights)[:, None]
+        means = self.decoder(states.bits[row, place].to(weights.dtype))
+        total = means.new_zeros(len(states), means.shape[1])
+        total.index_add_(0, row, weights[:, None] * means)
+        return total / weights.new_zeros(len(states)).index_add_(0, row, weights)[:, None]
 
     def _states(
         self, patches: Tensor, posterior: PosteriorOptions, generator: torch.Generator
