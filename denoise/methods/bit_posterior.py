@@ -77,7 +77,7 @@ def find_states(
     start = proposed_states(logits, posterior.states, generator)
     calibrate(model, start.bits[:, 0], options)
     key = (int(torch.randint(2**31, (), generator=generator)),)
-    found = improve(model, _numbered(patches), start, options, key=key, steps=posterior.steps)
+    found = improve(model, numbered(patches), start, options, key=key, steps=posterior.steps)
     return LatentStates(found.bits, found.log_joints)
 
 
@@ -104,7 +104,7 @@ def learn(
     for _ in train(
         model,
         GradientLearner(model, training, patch_count=len(patches)),
-        _numbered(patches),
+        numbered(patches),
         PackedStates.of(proposed_states(logits, posterior.states, generator)),
         search=search_options(posterior),
         training=training,
@@ -114,5 +114,6 @@ def learn(
         on_epoch()
 
 
-def _numbered(patches: Tensor) -> Patches:
+def numbered(patches: Tensor) -> Patches:
+    """Patches (N, D) as the search takes them."""
     return Patches.from_raw(patches, torch.arange(len(patches), device=patches.device))

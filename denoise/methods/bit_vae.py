@@ -103,16 +103,11 @@ class BitVAE(PatchVAE):
         self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
     ) -> Tensor:
         """Mean of the decoder's output under the truncated posterior."""
-        return self.mean_of(self._states(patches, posterior, generator))
-
-    def mean_of(self, states: LatentStates) -> Tensor:
-        """Mean of the decoder's output over states of N patches: (N, D)."""
-        row, place = (states.posterior_weights() >= LEAST_WEIGHT).nonzero(as_tuple=True)
-        weights = states.posterior_weights()[row, place]
-        means = self.decoder(states.bits[row, place].to(weights.dtype))
-        total = means.new_zeros(len(states), means.shape[1])
-        total.index_add_(0, row, weights[:, None] * means)
-        return total / weights.new_zeros(len(states)).index_add_(0, row, weights)[:, None]
+        model = bit_posterior.searched(self.decoder, self.prior_logits)
+        states = self._states(patches, posterior, generator)
+        return model.posterior_moments(
+            bit_posterior.numbered(patches), states, least_weight=LEAST_WEIGHT
+        )[0]
 
     def _states(
         self, patches: Tensor, posterior: PosteriorOptions, generator: torch.Generator

@@ -24,7 +24,7 @@ Kind = Literal["ours", "vae", "network", "classic"]
 # What follows the name of a method in front of our refinement.
 REFINED = "+refine"
 # Methods that nothing is to follow, and why.
-REFINING = {
+NOT_REFINED = {
     **dict.fromkeys(("fast", "balanced", "best"), "has a refinement of its own"),
     "noisy": "leaves nothing to start from",
     "biharmonic": "does not remove noise",
@@ -47,11 +47,6 @@ class Method:
     kind: Kind
     function: Callable[[str, ArrayLike, float | Noise, Run], DenoiseResult]
     refine: bool = False
-
-    @property
-    def may_be_refined(self) -> bool:
-        """Whether it has no refinement of its own, and something for one to start from."""
-        return self.name not in REFINING
 
     def denoise(
         self, image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
@@ -83,9 +78,14 @@ def _by_name(name: str) -> Method:
     method = METHODS[own]
     if own == name:
         return method
-    if not method.may_be_refined:
-        raise OptionError(f"{own} cannot be refined; it {REFINING[own]}")
+    check_refinable(own)
     return replace(method, name=name, refine=True)
+
+
+def check_refinable(name: str) -> None:
+    """Raise an OptionError if a refinement cannot follow a method."""
+    if name in NOT_REFINED:
+        raise OptionError(f"{name} cannot be refined: it {NOT_REFINED[name]}")
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
