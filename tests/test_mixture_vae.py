@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
+from denoise.errors import OptionError
 from denoise.methods import mixture_refit
 from denoise.methods.gm_wae import MixtureOptions, MixtureVAE
 from denoise.methods.interface import VAETraining
@@ -332,3 +333,18 @@ def test_components_used_lie_between_one_and_all(objective: str) -> None:
     patches = torch.randn(50, 6, generator=seeded(1))
     found = model.diagnostics(patches, generator=seeded(2))
     assert 1 <= found["components per patch"] <= found["components used"] <= 3 + 1e-5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kept": 0}, {"refits": -1}, {"newton_steps": -1}, {"decoder_hidden": (0,)}]
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        MixtureOptions(**wrong)
+
+
+def test_there_are_never_more_latents_than_values() -> None:
+    model = MixtureOptions(latents=50, components=2).build(6, seeded())
+    patches = torch.randn(30, 6, generator=seeded(1))
+    model.finish(patches, generator=seeded(2))
+    assert model.posterior_mean(patches, generator=seeded(3)).shape == (30, 6)
