@@ -82,5 +82,5 @@ class MixtureEncoder(nn.Module):
     def means(self, patches: Tensor) -> Tensor:
         """Means of q(z | x, k) for all k: (N, D) -> (N, K, d)."""
         code: Tensor = self.mlp(patches)
-        means: Tensor = code.split(self.sizes, dim=1)[1]
-        return means.unflatten(1, (-1, self.latents))
+        means: Tensor = code.split(self.sizes, dim=1)[1].unflatten(1, (-1, self.latents))
+        return means
