@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from denoise.results import DenoiseResult
 
 Kind = Literal["ours", "vae", "network", "classic"]
+# VAEs that learn through an encoder; NAME-encoder rebuilds patches with one pass of it.
+VAES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
 # What follows the name of a method in front of our refinement.
 REFINED = "+refine"
 # Methods that nothing is to follow, and why.
@@ -159,7 +161,7 @@ METHODS: dict[str, Method] = {
     **{name: Method(name, "ours", _our_vae) for name in VAE_ALONE},
     **{
         name: Method(name, "vae", _other_vae)
-        for name in ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
+        for name in (*VAES, *(f"{name}-encoder" for name in VAES))
     },
     "v-mfa": Method("v-mfa", "vae", _v_mfa),
     "zs-n2n": Method("zs-n2n", "network", _zs_n2n),
