@@ -27,6 +27,7 @@ RUNS: list[Any] = [
     ("mixture_claims", {"table": "order"}),
     ("mixture_claims", {"table": "classes"}),
     ("mlp_settings", {"only": ["start", "F, hidden 64"]}),
+    ("other_vaes", {"only": ["nash-vae", "gm-wae"]}),
     ("photon_noise", {}),
     ("reduced_precision", {}),
     ("refinement_settings", {"table": "chain", "only": ["0, then 6", "1, then 1"]}),

@@ -99,14 +99,29 @@ def test_the_players_share_no_gradient() -> None:
     assert all(p.grad is None for p in model.encoder.parameters())
     assert all(p.grad is not None for p in [*model.decoder.parameters(), model.prior_logits])
     model.zero_grad()
-    model.encoder_loss(20, seeded(2)).backward()
+    model.encoder_loss(torch.randn(20, 6, generator=seeded(1)), seeded(2)).backward()
     assert all(p.grad is not None for p in model.encoder.parameters())
     assert all(p.grad is None for p in [*model.decoder.parameters(), model.prior_logits])
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+def test_an_implicit_prior_is_the_encoder_s_own(implicit: bool) -> None:
+    """The encoder says that all bits are on, the Bernoulli prior that all are off."""
+    options = NashOptions(latents=4, hidden=(5,), implicit_prior=implicit)
+    model = NashVAE(6, options, seeded())
+    last = model.encoder.layers[-1]
+    torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+    torch.nn.init.constant_(last.bias, 12.0)  # type: ignore[arg-type]
+    model.prior_logits.data.fill_(-12.0)
+    loss = model.encoder_loss(torch.randn(20, 6, generator=seeded(1)), seeded(2)).detach()
+    assert float(loss) == pytest.approx(0 if implicit else 4 * 12, abs=0.01)
+
+
 def test_binary_bound_by_enumeration() -> None:
     """-ELBO is never below -log p(x), summed over all states of three bits."""
-    model = NashVAE(5, NashOptions(latents=3, hidden=(4,), prior_prob=0.3), seeded())
+    model = NashVAE(
+        5, NashOptions(latents=3, hidden=(4,), prior_prob=0.3, posterior=None), seeded()
+    )
     patches = torch.randn(4000, 5, generator=seeded(1))
     states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
     with torch.no_grad():

@@ -153,7 +153,10 @@ def test_wrong_images_are_refused(
 
 
 def test_the_table_has_all_of_them() -> None:
-    assert [name for name, method in METHODS.items() if method.kind == "vae"] == [*DEFAULTS]
+    assert [name for name, method in METHODS.items() if method.kind == "vae"] == [
+        *DEFAULTS,
+        "v-mfa",
+    ]
 
 
 def test_a_loss_without_bounds_is_told() -> None:

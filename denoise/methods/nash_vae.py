@@ -27,12 +27,15 @@ class NashOptions(BitOptions):
     ----------
     prior_prob : initial prior probability of each latent
     learn_prior : let the decoder's player learn the prior too
+    implicit_prior : the encoder's player draws z from the encoder for patches of the data, a prior
+        that is known by its samples alone, as no ELBO could use it; else from the Bernoulli prior
     """
 
     latents: int = 64
     hidden: tuple[int, ...] = (256, 256)
     prior_prob: float = 0.5
     learn_prior: bool = True
+    implicit_prior: bool = False
     training: VAETraining = field(default=VAETraining(learning_rate=1e-2))
 
     def __post_init__(self) -> None:
@@ -47,13 +50,15 @@ class NashOptions(BitOptions):
 class NashVAE(BitVAE):
     """Learned by two players; the prior is the decoder's."""
 
+    options: NashOptions
+
     def __init__(self, values: int, options: NashOptions, generator: torch.Generator) -> None:
         super().__init__(values, options, options.prior_prob, generator)
         self.prior_logits.requires_grad_(options.learn_prior)
 
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """Sum of both players' losses in nats; they share no parameter, nor a gradient."""
-        return self.decoder_loss(patches, generator) + self.encoder_loss(len(patches), generator)
+        return self.decoder_loss(patches, generator) + self.encoder_loss(patches, generator)
 
     def decoder_loss(self, patches: Tensor, generator: torch.Generator) -> Tensor:
         """-log p(x, z) for z drawn by the encoder, without its constant."""
@@ -63,13 +68,16 @@ class NashVAE(BitVAE):
             self.prior_logits.expand_as(latents), latents
         )
 
-    def encoder_loss(self, count: int, generator: torch.Generator) -> Tensor:
-        """-log q(z | x) for `count` pairs that the prior and the decoder draw."""
+    def encoder_loss(self, patches: Tensor, generator: torch.Generator) -> Tensor:
+        """-log q(z | x) for as many pairs as there are patches, drawn by prior and decoder."""
         with torch.no_grad():
-            latents = draw_bits(self.prior_logits.expand(count, -1), generator)
+            prior = self.prior_logits.expand(len(patches), -1)
+            latents = draw_bits(
+                self.encoder(patches) if self.options.implicit_prior else prior, generator
+            )
             means = self.decoder(latents)
-            patches = means + normal(means.shape, means, generator)
-        return _bit_cost(self.encoder(patches), latents)
+            drawn = means + normal(means.shape, means, generator)
+        return _bit_cost(self.encoder(drawn), latents)
 
 
 def _bit_cost(logits: Tensor, bits: Tensor) -> Tensor:

@@ -61,9 +61,12 @@ DEFAULTS: dict[str, VAEOptions] = {
     "gm-vae": MixtureOptions(objective="elbo", latents=63),
     "gm-wae": MixtureOptions(),
     "nash-vae": NashOptions(
+        # Sparse from the start: fewer pairs for the encoder, but states that search can find.
+        latents=128,
+        prior_prob=0.05,
         hidden=(256,),
-        training=VAETraining(epochs=8, learning_rate=1e-2),
-        posterior=PosteriorOptions(states=8, steps=2, epochs=6),
+        training=VAETraining(epochs=6, learning_rate=1e-2),
+        posterior=PosteriorOptions(states=8, steps=2, epochs=9),
     ),
     **ENCODERS,
 }
