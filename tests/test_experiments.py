@@ -37,6 +37,8 @@ RUNS: list[Any] = [
     ("search_reach", {"count": 32}),
     ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
+    ("vae_claims", {"table": "beta"}),
+    ("vae_claims", {"table": "implicit"}),
     pytest.param("throughput", {"copies": 1, "ways": "--jobs 1"}, marks=pytest.mark.slow),
     ("v_mfa_settings", {"only": ["default", "point, 6 factors", "published"]}),
 ]

@@ -31,7 +31,6 @@ from trials import (
     Sigma,
     noisy_samples,
     print_header,
-    print_row,
 )
 
 NAMES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
@@ -81,18 +80,18 @@ def rows(sample: Sample, name: str, epochs: int | None) -> Iterator[list[str]]:
     budget = Overrides(epochs=epochs)
     published = other_vae_options(f"{name}-encoder", budget)
     ours = other_vae_options(name, budget)
-    model, seconds, generator = _trained(patches, published)
-    yield _row(patches, model, f"{name}: encoder", seconds, generator)
+    model, seconds, generator = trained(patches, published)
+    yield row(patches, model, f"{name}: encoder", seconds, generator)
     assert ours.posterior is not None
     searched = replace(ours.posterior, epochs=0)
     model.options = replace(published, posterior=searched)
-    _learn(model, patches, searched)
-    yield _row(patches, model, f"{name}: posterior", seconds, generator)
-    model, seconds, generator = _trained(patches, ours)
-    yield _row(patches, model, f"{name}: learned under it", seconds, generator)
+    learn_posterior(model, patches, searched)
+    yield row(patches, model, f"{name}: posterior", seconds, generator)
+    model, seconds, generator = trained(patches, ours)
+    yield row(patches, model, f"{name}: learned under it", seconds, generator)
 
 
-def _trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, torch.Generator]:
+def trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, torch.Generator]:
     generator = torch.Generator().manual_seed(0)
     started = time.process_time()
     training = patches.drawn(options.training.patch_budget, generator)
@@ -101,13 +100,13 @@ def _trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, to
     return model, time.process_time() - started, generator
 
 
-def _learn(model: PatchVAE, patches: Patches, posterior: PosteriorOptions) -> None:
+def learn_posterior(model: PatchVAE, patches: Patches, posterior: PosteriorOptions) -> None:
     generator = torch.Generator().manual_seed(0)
     training = patches.drawn(model.options.training.patch_budget, generator)
     model.learn_posterior(training, posterior, generator=generator, on_epoch=lambda: None)
 
 
-def _row(
+def row(
     patches: Patches,
     model: PatchVAE,
     name: str,
@@ -141,8 +140,8 @@ def main(
     print_header("model", "image", "PSNR", "refined", "seconds", "latents")
     for name in only or NAMES:
         for sample in noisy_samples(images, sigma, seeds):
-            for row in rows(sample, name, epochs):
-                print_row(*row)
+            for cells in rows(sample, name, epochs):
+                print_row(*cells)
 
 
 if __name__ == "__main__":
