@@ -31,6 +31,7 @@ from trials import (
     Sigma,
     noisy_samples,
     print_header,
+    print_row,
 )
 
 NAMES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
@@ -92,6 +93,7 @@ def rows(sample: Sample, name: str, epochs: int | None) -> Iterator[list[str]]:
 
 
 def trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, torch.Generator]:
+    """A model, the seconds of the processor that it took, and the generator to go on with."""
     generator = torch.Generator().manual_seed(0)
     started = time.process_time()
     training = patches.drawn(options.training.patch_budget, generator)
@@ -101,6 +103,7 @@ def trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, tor
 
 
 def learn_posterior(model: PatchVAE, patches: Patches, posterior: PosteriorOptions) -> None:
+    """What a posterior needs beyond the training, on the patches of the training."""
     generator = torch.Generator().manual_seed(0)
     training = patches.drawn(model.options.training.patch_budget, generator)
     model.learn_posterior(training, posterior, generator=generator, on_epoch=lambda: None)
@@ -113,6 +116,7 @@ def row(
     seconds: float,
     generator: torch.Generator,
 ) -> list[str]:
+    """The cells of a row of the table."""
     started = time.process_time()
     image = patches.rebuilt(model, generator)
     seconds += time.process_time() - started
