@@ -45,7 +45,7 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
     assert [line for line in lines if line.endswith(":") and line[0] != " "] == HELP_SECTIONS
     assert max(map(len, lines)) <= 80
     names = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
-    assert len(set(names)) == len(names) == 47
+    assert len(set(names)) == len(names) == 48
     sections = run("benchmark", "--help").splitlines()
     assert [line for line in sections if line.endswith(":") and line[0] != " "] == [
         "Input and output:",

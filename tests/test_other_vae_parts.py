@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from denoise.methods.gm_wae import MixtureOptions, MixtureVAE, mmd
 from denoise.methods.gumbel_vae import binary_concrete
 from denoise.methods.nash_vae import NashOptions, NashVAE
 from denoise.methods.networks import bernoulli_divergence, perplexity
@@ -89,39 +88,7 @@ def test_divergence_of_bits_by_the_library() -> None:
     torch.testing.assert_close(bernoulli_divergence(logits, prior), expected.sum(1))
 
 
-def test_mmd() -> None:
-    sample = torch.randn(60, 3, generator=seeded(1), dtype=torch.float64)
-    other = torch.randn(60, 3, generator=seeded(2), dtype=torch.float64)
-    assert abs(float(mmd(sample, sample))) < 1e-12
-    assert mmd(sample, other + 1) > 5 * mmd(sample, other) > 0
-    torch.testing.assert_close(mmd(sample, other), mmd(other, sample))
-    twice = torch.cat([sample, other])
-    weights = torch.cat([torch.full((60,), 1 / 60), torch.zeros(60)]).double()
-    torch.testing.assert_close(mmd(twice, other, weights), mmd(sample, other))
-
-
-def test_mixture_divergence_by_the_library() -> None:
-    """KL over (k, z) is that of k plus the mean of those of z given k."""
-    model = MixtureVAE(6, MixtureOptions(components=3, latents=2, hidden=(5,)), seeded())
-    log_weights, means, log_scales = model.encode(torch.randn(4, 6, generator=seeded(1)))
-    normal = torch.distributions.Normal
-    given = torch.distributions.kl_divergence(
-        normal(means, log_scales.exp()), normal(model.prior_means, model.prior_log_scales.exp())
-    ).sum(-1)
-    of_k = torch.distributions.kl_divergence(
-        torch.distributions.Categorical(logits=log_weights),
-        torch.distributions.Categorical(probs=torch.full((3,), 1 / 3)),
-    )
-    expected = of_k + (log_weights.exp() * given).sum(1)
-    torch.testing.assert_close(model._divergence(log_weights, means, log_scales), expected)
-
-
-@pytest.mark.parametrize("objective", ["transport", "elbo"])
-def test_components_used_lie_between_one_and_all(objective: str) -> None:
-    model = MixtureVAE(6, MixtureOptions(objective=objective, components=3, latents=2), seeded())  # type: ignore[arg-type]
-    patches = torch.randn(50, 6, generator=seeded(1))
-    used = model.diagnostics(patches, generator=seeded(2))["components used"]
-    assert 1 <= used <= 3 + 1e-5
+def test_perplexity_lies_between_one_and_all() -> None:
     assert float(perplexity(torch.tensor([1.0, 0.0]))) == 1
     assert float(perplexity(torch.full((7,), 1 / 7))) == pytest.approx(7)
 

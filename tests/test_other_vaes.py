@@ -32,7 +32,9 @@ TINY: dict[str, VAEOptions] = {
     "vq-vae loss": VQOptions(slots=3, codes=8, hidden=(32,), codebook="loss", training=SHORT),
     "vq-vae": VQOptions(slots=3, codes=8, hidden=(32,), training=SHORT),
     "gumbel-vae": GumbelOptions(latents=12, expected_active=4, hidden=(32,), training=SHORT),
-    "gm-wae": MixtureOptions(components=4, latents=3, hidden=(32,), penalty=20, training=SHORT),
+    "gm-wae": MixtureOptions(
+        components=4, latents=3, hidden=(32,), decoder_hidden=(32,), penalty=20, training=SHORT
+    ),
     "gm-vae": MixtureOptions(
         objective="elbo", components=4, latents=4, hidden=(32,), training=SHORT
     ),

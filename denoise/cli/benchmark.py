@@ -67,6 +67,13 @@ class BenchmarkOptions:
     presets: str | None = option(
         METHODS, None, metavar="LIST", help="Our presets, added to --methods or to cheap ones."
     )
+    refine: bool = option(
+        METHODS,
+        False,
+        "--refine",
+        help="Measure each method that has no refinement again with that of balanced, as"
+        " NAME+refine.",
+    )
     seed: int = SEED
     device: str = DEVICE
     json: Path | None = option(

@@ -24,7 +24,7 @@ from denoise.cli.benchmark import (
 from denoise.errors import OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
-from denoise.methods.table import methods_by_name
+from denoise.methods.table import NOT_REFINED, REFINED, methods_by_name
 from denoise.presets import PRESETS
 
 
@@ -93,7 +93,15 @@ def _method_names(options: BenchmarkOptions) -> list[str]:
     for name in chosen:
         if name not in PRESETS:
             raise OptionError(f"there is no preset {name!r}; choose from {', '.join(PRESETS)}")
-    return [*(name.strip() for name in methods.split(",") if name.strip()), *chosen]
+    names = [*(name.strip() for name in methods.split(",") if name.strip()), *chosen]
+    if not options.refine:
+        return names
+    return [one for name in names for one in (name, name + REFINED) if one == name or _alone(name)]
+
+
+def _alone(name: str) -> bool:
+    """Whether a method is without refinement and can be followed by one."""
+    return name not in NOT_REFINED and not name.endswith(REFINED)
 
 
 def _run_cells(

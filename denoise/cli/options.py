@@ -15,6 +15,7 @@ from denoise.cli.shards import Shard, parse_shard
 from denoise.cli.shared_options import JSON
 from denoise.cli.values import parse_cluster
 from denoise.errors import OptionError
+from denoise.methods.table import check_refinable
 from denoise.options import OWN_MODEL
 from denoise.presets import check_decoder, preset
 
@@ -209,6 +210,8 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
                 raise OptionError(f"{name} cannot be used with {cause}")
     name, decoder = settings.method.name, settings.decoder
     check_decoder(name, decoder)
+    if settings.refine:
+        check_refinable(name)
     if settings.temporal > 0 and preset(name, decoder=decoder).refinement is None:
         raise OptionError(
             f"--temporal works in the refinement, which {name} lacks; use another --preset"

@@ -149,6 +149,12 @@ class Settings:
         help="Let the R images before and after each image of a file help it: for time lapses and"
         " stacks whose images show nearly the same.",
     )
+    refine: bool = option(
+        QUALITY,
+        False,
+        "--refine",
+        help="Let the filters of balanced follow a --method or preset that has none.",
+    )
     device: str = DEVICE
 
     @property
@@ -169,4 +175,5 @@ class Settings:
             epochs=self.epochs,
             patch_budget=self.training_patches,
             learn_noise_variance=self.learn_sigma,
+            refine=self.refine,
         )

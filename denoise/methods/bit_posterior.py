@@ -26,8 +26,8 @@ from denoise.vae.training import train
 
 # States that the encoder proposes: its likeliest one, and draws.
 DRAWS = 4
-# Parents of a step of the search, and children of each.
-PARENTS, CHILDREN = 2, 4
+# States for each parent in a step of the search, and children of each parent.
+STATES_PER_PARENT, CHILDREN = 4, 4
 BATCH_SIZE = 512
 LOWEST_LEARNING_RATE = 1e-4
 
@@ -40,8 +40,9 @@ def searched(decoder: MLP, prior_logits: Tensor) -> MLPVAE:
 
 def search_options(posterior: PosteriorOptions) -> SearchOptions:
     """Flips that the decoder's gradient calls for."""
+    parents = -(-posterior.states // STATES_PER_PARENT)
     return SearchOptions(
-        states=posterior.states, parents=PARENTS, children=CHILDREN, mutation="guided"
+        states=posterior.states, parents=parents, children=CHILDREN, mutation="guided"
     )
 
 
@@ -76,7 +77,7 @@ def find_states(
     start = proposed_states(logits, posterior.states, generator)
     calibrate(model, start.bits[:, 0], options)
     key = (int(torch.randint(2**31, (), generator=generator)),)
-    found = improve(model, _numbered(patches), start, options, key=key, steps=posterior.steps)
+    found = improve(model, numbered(patches), start, options, key=key, steps=posterior.steps)
     return LatentStates(found.bits, found.log_joints)
 
 
@@ -103,7 +104,7 @@ def learn(
     for _ in train(
         model,
         GradientLearner(model, training, patch_count=len(patches)),
-        _numbered(patches),
+        numbered(patches),
         PackedStates.of(proposed_states(logits, posterior.states, generator)),
         search=search_options(posterior),
         training=training,
@@ -113,5 +114,6 @@ def learn(
         on_epoch()
 
 
-def _numbered(patches: Tensor) -> Patches:
+def numbered(patches: Tensor) -> Patches:
+    """Patches (N, D) as the search takes them."""
     return Patches.from_raw(patches, torch.arange(len(patches), device=patches.device))

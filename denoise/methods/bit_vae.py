@@ -98,12 +98,11 @@ class BitVAE(PatchVAE):
         self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
     ) -> Tensor:
         """Mean of the decoder's output under the truncated posterior."""
+        model = bit_posterior.searched(self.decoder, self.prior_logits)
         states = self._states(patches, posterior, generator)
-        row, place = (states.posterior_weights() >= LEAST_WEIGHT).nonzero(as_tuple=True)
-        weights = states.posterior_weights()[row, place]
-        means = self.decoder(states.bits[row, place].to(patches.dtype))
-        total = torch.zeros_like(patches).index_add_(0, row, weights[:, None] * means)
-        return total / torch.zeros_like(patches[:, 0]).index_add_(0, row, weights)[:, None]
+        return model.posterior_moments(
+            bit_posterior.numbered(patches), states, least_weight=LEAST_WEIGHT
+        )[0]
 
     def _states(
         self, patches: Tensor, posterior: PosteriorOptions, generator: torch.Generator

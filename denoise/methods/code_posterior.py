@@ -18,7 +18,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from denoise.methods.code_search import CodeStates, search
-from denoise.methods.code_tree import CodeTree, count_pairs
+from denoise.methods.code_tree import CodeTree, code_frequencies, count_pairs
 from denoise.methods.interface import PosteriorOptions
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ class CodePosterior:
 
     def mean(self, states: CodeStates) -> Tensor:
         """Mean of the decoder's output: (N, D)."""
-        row, codes, weights = self.likely(states)
-        means = self.decode(codes)
-        total = means.new_zeros(len(states.codes), means.shape[1])
-        total.index_add_(0, row, weights[:, None] * means)
-        share = total.new_zeros(len(total)).index_add_(0, row, weights)
-        return total / share[:, None]
+        weights = states.weights()
+        weights = weights.where(weights >= LEAST_WEIGHT, 0)
+        row, place = weights.nonzero(as_tuple=True)
+        likely = self.decode(states.codes[row, place])
+        means = likely.new_zeros(*weights.shape, likely.shape[1])
+        means[row, place] = likely
+        return (weights[..., None] * means).sum(1) / weights.sum(1, keepdim=True)
 
 
 def learn(
@@ -143,10 +144,7 @@ def _loss(model: VQVAE, patches: Tensor, row: Tensor, codes: Tensor, weights: Te
     means = CodePosterior(model).decode(codes)
     costs = 0.5 * (patches[row] - means).square().sum(1)
     log_probs = model.encoder_log_probs(patches)
-    frequencies = torch.zeros_like(log_probs)  # of the codes of each slot, under the posterior
-    slots = torch.arange(codes.shape[1], device=codes.device)
-    places = (row[:, None], slots, codes)
-    frequencies.index_put_(places, weights[:, None].expand_as(codes), accumulate=True)
+    frequencies = code_frequencies(row, codes, weights, log_probs.shape)
     return ((weights * costs).sum() - (frequencies * log_probs).sum()) / len(patches)
 
 

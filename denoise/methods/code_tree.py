@@ -105,6 +105,21 @@ def count_pairs(codes: Tensor, weights: Tensor, size: int) -> Tensor:
     return pairs.reshape(slots, slots, size, size)
 
 
+def code_frequencies(row: Tensor, codes: Tensor, weights: Tensor, shape: torch.Size) -> Tensor:
+    """Weights of the codes of each slot, for each patch: (N, M, K) float, as `shape` says.
+
+    Parameters
+    ----------
+    row, codes, weights : (B,), (B, M), (B,), the patch, codes and weight of each state
+    """
+    _, slots, size = shape
+    units = (weights / COUNT_UNIT).round().to(torch.int64)
+    place = (row[:, None] * slots + torch.arange(slots, device=row.device)) * size + codes
+    counts = torch.zeros(shape, dtype=torch.int64, device=row.device)
+    counts.view(-1).scatter_add_(0, place.flatten(), units.repeat_interleave(slots))
+    return counts.to(weights.dtype) * COUNT_UNIT
+
+
 def _mutual_information(counts: Tensor) -> Tensor:
     """Of the codes of each two slots, in nats: (M, M, K, K) -> (M, M)."""
     joint = counts / counts.sum((2, 3), keepdim=True).clamp(min=COUNT_UNIT)

@@ -1,36 +1,54 @@
 """VAE with Gaussian-mixture latents, trained by optimal transport or by the ELBO.
 
 Prior: k uniform over K components, z | k ~ Normal(m_k, diag s_k^2), both learned. Encoder:
-q(k | x) and one Gaussian q(z | x, k) for each k; expectations over k are exact sums, those over
-z take one draw each. Objectives, both to be lowered, with c(x, y) = |x - y|^2 / 2:
+q(k | x), of which the T likeliest components are kept, and one Gaussian q(z | x, k) for each k;
+expectations over k are exact sums, those over z take one draw each. Decoder: f(z) = W z + MLP(z).
+Objectives, both to be lowered, with c(x, y) = |x - y|^2 / 2:
 
 transport  E_q c(x, f(z)) + lambda MMD^2(aggregated q(z), p(z))
 elbo       E_q c(x, f(z)) + KL(q(k, z | x) || p(k, z))
 
 Gaujac, Feige, Barber 2018, arXiv 1806.04465, after the Wasserstein auto-encoder of Tolstikhin,
-Bousquet, Gelly, Schölkopf 2018, arXiv 1711.01558.
+Bousquet, Gelly, Schölkopf 2018, arXiv 1711.01558. After the training the prior is fitted to the
+patches by EM, with full covariances and weights of the components (`mixture_refit`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import Diagnostics, PatchVAE, VAEOptions, VAETraining
-from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
-from denoise.options import require_choice, require_positive
+from denoise.methods.interface import (
+    Diagnostics,
+    PatchVAE,
+    PosteriorOptions,
+    Samples,
+    VAEOptions,
+    VAETraining,
+)
+from denoise.methods.mixture_decoder import LinearPlusMLP
+from denoise.methods.mixture_encoder import Encoded, MixtureEncoder
+from denoise.methods.mixture_posterior import (
+    LinearisedMixture,
+    MixturePosterior,
+    MixturePrior,
+    find_posterior,
+)
+from denoise.methods.mixture_refit import refit
+from denoise.methods.mmd import mmd
+from denoise.methods.networks import gaussian_cost, normal, perplexity
+from denoise.options import require, require_choice, require_positive
 
 Objective = Literal["transport", "elbo"]
-# Widths of the kernel's terms, as multiples of twice the number of latents.
-KERNEL_SCALES = (0.2, 0.5, 1.0, 2.0, 5.0)
 # Patches and prior draws that enter the MMD, which costs their square.
 MMD_PATCHES = 64
-# Log standard deviations of the encoder stay below this.
-LARGEST_LOG_SCALE = 4.0
+# Patches whose posteriors are improved at a time: their Jacobians take the most memory.
+CHUNK_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,58 +59,41 @@ class MixtureOptions(VAEOptions):
     ----------
     objective : "transport" is the Wasserstein auto-encoder, "elbo" the usual VAE
     components : number K of Gaussians in the prior
-    latents : values of z; "transport" has no other bound on the noise that it copies, "elbo" can
-        have some to spare
+    kept : number T of components that a patch is explained with in the training
+    latents : most values of z, of which there are never more than values of a patch; "transport"
+        has no other bound on the noise that the encoder copies
+    decoder_hidden : widths of the hidden layers of the decoder; without any it is linear
     penalty : lambda, weight of the MMD ("transport" only)
-    samples : draws of z per component over which the decoder's mean is averaged
+    samples : draws of z per component over which the decoder's mean is averaged ("encoder" only)
+    posterior : its states are components, its steps go towards the modes of their Gaussians, which
+        a linear decoder does not need, and its epochs are rounds of EM that fit the prior
     """
 
     objective: Objective = "transport"
-    components: int = 10
-    latents: int = 12
+    components: int = 32
+    kept: int = 3
+    latents: int = 48
     hidden: tuple[int, ...] = (128,)
+    decoder_hidden: tuple[int, ...] = ()
     penalty: float = 100.0
     samples: int = 4
-    training: VAETraining = field(default=VAETraining(epochs=12))
+    training: VAETraining = field(default=VAETraining(epochs=4, learning_rate=1e-2))
+    posterior: PosteriorOptions | None = field(
+        default=PosteriorOptions(states=3, steps=2, epochs=12)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "components", "latents", "penalty", "samples")
+        require_positive(self, "components", "kept", "latents", "penalty", "samples")
         require_choice("objective", self.objective, Objective)
+        require(
+            all(width >= 1 for width in self.decoder_hidden),
+            f"hidden widths of the decoder are {self.decoder_hidden}",
+        )
 
     def build(self, values: int, generator: torch.Generator) -> MixtureVAE:
         """An untrained model."""
         return MixtureVAE(values, self, generator)
-
-
-def kernel(first: Tensor, second: Tensor) -> Tensor:
-    """Sum of inverse multiquadratics C / (C + |a - b|^2): (A, d), (B, d) -> (A, B)."""
-    lengths = first.square().sum(1)[:, None] + second.square().sum(1)
-    squares = (lengths - 2 * first @ second.T).clamp(min=0)
-    total = torch.zeros_like(squares)
-    for scale in KERNEL_SCALES:
-        width = 2 * first.shape[1] * scale
-        total = total + width / (width + squares)
-    return total
-
-
-def mmd(first: Tensor, second: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Squared maximum mean discrepancy of two samples (the biased estimate: never negative).
-
-    Parameters
-    ----------
-    first : (A, d)
-    second : (B, d)
-    weights : (A,) of `first`, with the sum 1; equal if None
-    """
-    if weights is None:
-        weights = first.new_full((len(first),), 1 / len(first))
-    other = second.new_full((len(second),), 1 / len(second))
-    return (
-        weights @ kernel(first, first) @ weights
-        + other @ kernel(second, second) @ other
-        - 2 * weights @ kernel(first, second) @ other
-    )
 
 
 class MixtureVAE(PatchVAE):
@@ -100,7 +101,8 @@ class MixtureVAE(PatchVAE):
 
     Attributes
     ----------
-    prior_means, prior_log_scales : (K, d)
+    prior_means, prior_log_scales : (K, d), as the objective learns them
+    prior : as EM has fitted it; None before `learn_posterior`
     """
 
     options: MixtureOptions
@@ -108,77 +110,150 @@ class MixtureVAE(PatchVAE):
     def __init__(self, values: int, options: MixtureOptions, generator: torch.Generator) -> None:
         super().__init__()
         self.options = options
-        count, size = options.components, options.latents
-        self.encoder, self.decoder = encoder_and_decoder(
-            values, count * (1 + 2 * size), size, options.hidden, generator
+        count, self.latents = options.components, min(options.latents, values)
+        self.encoder = MixtureEncoder(
+            values, options.hidden, count, self.latents, options.kept, generator
         )
-        self.prior_means = nn.Parameter(torch.randn(count, size, generator=generator))
-        self.prior_log_scales = nn.Parameter(torch.zeros(count, size))
-
-    def encode(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log q(k | x): (N, K); mean and log scale of q(z | x, k): (N, K, d) each."""
-        count, size = self.options.components, self.options.latents
-        parts = self.encoder(patches).split([count, count * size, count * size], dim=1)
-        log_weights = parts[0].log_softmax(1)
-        means, log_scales = (part.unflatten(1, (count, size)) for part in parts[1:])
-        return log_weights, means, log_scales.clamp(max=LARGEST_LOG_SCALE)
+        self.decoder = LinearPlusMLP(self.latents, options.decoder_hidden, values, generator)
+        self.prior_means = nn.Parameter(torch.randn(count, self.latents, generator=generator))
+        self.prior_log_scales = nn.Parameter(torch.zeros(count, self.latents))
+        self.prior: MixturePrior | None = None
 
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """The objective in nats per patch; the MMD is scaled by lambda only."""
-        log_weights, means, log_scales = self.encode(patches)
-        weights = log_weights.exp()
-        latents = means + log_scales.exp() * normal(means.shape, means, generator)
-        costs = gaussian_cost(patches[:, None], self.decoder(latents))  # (N, K)
+        encoded = self.encoder(patches)
+        latents, weights = encoded.draw(generator), encoded.log_weights.exp()
+        costs = (weights * gaussian_cost(patches[:, None], self.decoder(latents))).sum(1)
         if self.options.objective == "elbo":
-            divergence = self._divergence(log_weights, means, log_scales)
-            return ((weights * costs).sum(1) + divergence).mean()
-        return (weights * costs).sum(1).mean() + self.options.penalty * self._discrepancy(
-            latents[:MMD_PATCHES], weights[:MMD_PATCHES], generator
+            bound: Tensor = costs + self.divergence(encoded)
+            return bound.mean()
+        first = slice(MMD_PATCHES)
+        distance = self._discrepancy(latents[first], weights[first], generator)
+        transport: Tensor = costs.mean() + self.options.penalty * distance
+        return transport
+
+    @torch.no_grad()
+    def learn_posterior(
+        self,
+        patches: Tensor,
+        posterior: PosteriorOptions,
+        *,
+        generator: torch.Generator,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        """Fit the prior by EM, from the one that the objective has learned."""
+        self.prior = refit(
+            self.decoder,
+            self.current_prior(),
+            patches,
+            rounds=posterior.epochs,
+            generator=generator,
+            on_round=on_epoch,
         )
+
+    def current_prior(self) -> MixturePrior:
+        """The prior that EM has fitted, or the one that the objective has learned so far."""
+        if self.prior is not None:
+            return self.prior
+        count = self.options.components
+        return MixturePrior(
+            log_weights=torch.full_like(self.prior_means[:, 0], -math.log(count)).detach(),
+            means=self.prior_means.detach(),
+            factors=torch.diag_embed(self.prior_log_scales.detach().exp()),
+        )
+
+    @torch.no_grad()
+    def find_posterior(self, patches: Tensor, posterior: PosteriorOptions) -> MixturePosterior:
+        """Posterior in the S components that explain a patch best: (N, D) -> (N, S).
+
+        The encoder proposes where to start in each of them, and so do the factor analysers.
+        """
+        prior = self.current_prior()
+        steps = posterior.steps if self.options.decoder_hidden else 0
+        proposals = self.encoder.means(patches) if steps else None
+        return find_posterior(
+            self.decoder,
+            prior,
+            LinearisedMixture.of(self.decoder, prior),
+            patches,
+            proposals,
+            components=posterior.states,
+            steps=steps,
+        )
+
+    @torch.no_grad()
+    def posterior_mean(
+        self, patches: Tensor, posterior: PosteriorOptions, *, generator: torch.Generator
+    ) -> Tensor:
+        """Mean of the decoder over the S components, at the mode of z in each of them."""
+        chunks = patches.split(CHUNK_SIZE)
+        return torch.cat([self.find_posterior(chunk, posterior).mean() for chunk in chunks])
 
     @torch.no_grad()
     def encoder_mean(self, patches: Tensor, *, generator: torch.Generator) -> Tensor:
         """Mean over k, exactly, and over draws of z given k."""
-        log_weights, means, log_scales = self.encode(patches)
+        encoded = self.encoder(patches)
+        weights = encoded.log_weights.exp()[..., None]
         total = torch.zeros_like(patches)
         for _ in range(self.options.samples):
-            latents = means + log_scales.exp() * normal(means.shape, means, generator)
-            total += (log_weights.exp()[..., None] * self.decoder(latents)).sum(1)
+            total += (weights * self.decoder(encoded.draw(generator))).sum(1)
         return total / self.options.samples
 
     @torch.no_grad()
-    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
-        """Components used (perplexity of the mean of q(k | x)) and per patch; latents in use.
+    def sample(self, count: int, *, generator: torch.Generator) -> Samples:
+        """Decoded draws from the prior; groups are the numbers of their components."""
+        prior = self.current_prior()
+        drawn = torch.multinomial(prior.log_weights.exp().cpu(), count, True, generator=generator)
+        components = drawn.to(prior.means.device)
+        shape = torch.Size((count, self.latents))
+        latents = prior.latents(normal(shape, prior.means, generator), components)
+        return Samples(self.decoder(latents), components)
 
-        A latent counts as used where the encoder's variance is on the mean below half of the
+    @torch.no_grad()
+    def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:
+        """Components used (perplexity of the mean of q(k | x)) and per patch.
+
+        The logarithm of their ratio is the mutual information of k and x. With a posterior they are
+        its own, and the negative ELBO comes without its constant, in nats per patch. Without one, a
+        latent counts as used where the encoder's variance is on the mean below half of the
         aggregated one.
         """
-        log_weights, means, log_scales = self.encode(patches)
-        weights = log_weights.exp()
-        within = (weights[..., None] * (2 * log_scales).exp()).sum(1).mean(0)
-        centre = (weights[..., None] * means).sum(1).mean(0)
-        between = (weights[..., None] * (means - centre).square()).sum(1).mean(0)
+        if self.options.posterior is not None:
+            found = self.find_posterior(patches, self.options.posterior)
+            weights = found.log_joint.softmax(1)
+            of_all = weights.new_zeros(len(patches), self.options.components)
+            of_all.scatter_(1, found.components, weights)
+            return {
+                "components used": float(perplexity(of_all.mean(0))),
+                "components per patch": float(torch.special.entr(weights).sum(1).mean().exp()),
+                "-ELBO": -float(found.log_evidence().mean()),
+            }
+        encoded = self.encoder(patches)
+        weights = encoded.log_weights.exp()
+        within = (weights[..., None] * (2 * encoded.log_scales).exp()).sum(1).mean(0)
+        centre = (weights[..., None] * encoded.means).sum(1).mean(0)
+        between = (weights[..., None] * (encoded.means - centre).square()).sum(1).mean(0)
+        entropy = torch.special.entr(weights).sum(1).mean()
         return {
-            "components used": float(perplexity(weights.mean(0))),
-            "components per patch": float(perplexity(weights).mean()),
+            "components used": float(perplexity(encoded.frequencies(self.options.components))),
+            "components per patch": float(entropy.exp()),
             "latents used": float((within < between).sum()),
         }
 
-    def _divergence(self, log_weights: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        """KL(q(k, z | x) || p(k, z)): (N,)."""
-        count = self.options.components
-        distance = (means - self.prior_means).square() + (2 * log_scales).exp()
+    def divergence(self, encoded: Encoded) -> Tensor:
+        """KL(q(k, z | x) || p(k, z)) from the prior of the objective: (N,)."""
+        means = self.prior_means[encoded.components]
+        log_scales = self.prior_log_scales[encoded.components]
+        distance = (encoded.means - means).square() + (2 * encoded.log_scales).exp()
         given = (
-            self.prior_log_scales
-            - log_scales
-            + 0.5 * distance * (-2 * self.prior_log_scales).exp()
-            - 0.5
+            log_scales - encoded.log_scales + 0.5 * distance * (-2 * log_scales).exp() - 0.5
         ).sum(-1)
-        return (log_weights.exp() * (log_weights + math.log(count) + given)).sum(1)
+        of_component = encoded.log_weights + math.log(self.options.components)
+        return (encoded.log_weights.exp() * (of_component + given)).sum(1)
 
     def _discrepancy(self, latents: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared MMD between z ~ q, weighted by q(k | x), and as many draws from the prior."""
-        draws = -(-len(latents) // self.options.components)
+        """Squared MMD between z ~ q, weighted by q(k | x), and about as many prior draws."""
+        draws = -(-weights.numel() // self.options.components)
         shape = torch.Size((draws, *self.prior_means.shape))
         scales = self.prior_log_scales.exp()
         prior = self.prior_means + scales * normal(shape, latents, generator)

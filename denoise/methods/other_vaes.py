@@ -12,7 +12,7 @@ from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.methods.gm_wae import MixtureOptions
 from denoise.methods.gumbel_vae import GumbelOptions
-from denoise.methods.interface import PatchVAE, VAEOptions, VAETraining
+from denoise.methods.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
 from denoise.methods.nash_vae import NashOptions
 from denoise.methods.patch_prior import ModelPrior
 from denoise.methods.refined import refined
@@ -27,18 +27,46 @@ from denoise.results import Clock, DenoiseResult, Progress
 
 # Patches reconstructed at a time.
 CHUNK_SIZE = 4096
-# Default settings by name.
-DEFAULTS: dict[str, VAEOptions] = {
-    "vq-vae": VQOptions(),
-    "gumbel-vae": GumbelOptions(),
-    "gm-vae": MixtureOptions(
+# As their papers train and use them: rebuilt with one pass of the encoder.
+ENCODERS: dict[str, VAEOptions] = {
+    "vq-vae-encoder": VQOptions(posterior=None),
+    "gumbel-vae-encoder": GumbelOptions(posterior=None),
+    "gm-vae-encoder": MixtureOptions(
         # At twice this rate some runs end with one component.
         objective="elbo",
+        components=10,
+        kept=10,
         latents=24,
+        decoder_hidden=(128,),
         training=VAETraining(epochs=12, learning_rate=1e-2),
+        posterior=None,
     ),
+    "gm-wae-encoder": MixtureOptions(
+        components=10,
+        kept=10,
+        latents=12,
+        decoder_hidden=(128,),
+        training=VAETraining(epochs=12),
+        posterior=None,
+    ),
+    "nash-vae-encoder": NashOptions(posterior=None),
+}
+# Default settings by name: a shorter training through the encoder, then a truncated posterior.
+DEFAULTS: dict[str, VAEOptions] = {
+    "vq-vae": VQOptions(
+        training=VAETraining(epochs=6), posterior=PosteriorOptions(states=8, steps=1, epochs=5)
+    ),
+    "gumbel-vae": GumbelOptions(
+        training=VAETraining(epochs=8), posterior=PosteriorOptions(states=8, steps=2, epochs=4)
+    ),
+    "gm-vae": MixtureOptions(objective="elbo", latents=63),
     "gm-wae": MixtureOptions(),
-    "nash-vae": NashOptions(),
+    "nash-vae": NashOptions(
+        hidden=(256,),
+        training=VAETraining(epochs=8, learning_rate=1e-2),
+        posterior=PosteriorOptions(states=8, steps=2, epochs=6),
+    ),
+    **ENCODERS,
 }
 
 

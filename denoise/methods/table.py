@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from denoise.results import DenoiseResult
 
 Kind = Literal["ours", "vae", "network", "classic"]
+# VAEs that learn through an encoder; NAME-encoder rebuilds patches with one pass of it.
+VAES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
 # What follows the name of a method in front of our refinement.
 REFINED = "+refine"
 # Methods that nothing is to follow, and why.
-REFINING = {
+NOT_REFINED = {
     **dict.fromkeys(("fast", "balanced", "best"), "has a refinement of its own"),
     "noisy": "leaves nothing to start from",
     "biharmonic": "does not remove noise",
@@ -47,11 +49,6 @@ class Method:
     kind: Kind
     function: Callable[[str, ArrayLike, float | Noise, Run], DenoiseResult]
     refine: bool = False
-
-    @property
-    def may_be_refined(self) -> bool:
-        """Whether it has no refinement of its own, and something for one to start from."""
-        return self.name not in REFINING
 
     def denoise(
         self, image: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN
@@ -83,9 +80,14 @@ def _by_name(name: str) -> Method:
     method = METHODS[own]
     if own == name:
         return method
-    if not method.may_be_refined:
-        raise OptionError(f"{own} cannot be refined; it {REFINING[own]}")
+    check_refinable(own)
     return replace(method, name=name, refine=True)
+
+
+def check_refinable(name: str) -> None:
+    """Raise an OptionError if a refinement cannot follow a method."""
+    if name in NOT_REFINED:
+        raise OptionError(f"{name} cannot be refined: it {NOT_REFINED[name]}")
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
@@ -159,7 +161,7 @@ METHODS: dict[str, Method] = {
     **{name: Method(name, "ours", _our_vae) for name in VAE_ALONE},
     **{
         name: Method(name, "vae", _other_vae)
-        for name in ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
+        for name in (*VAES, *(f"{name}-encoder" for name in VAES))
     },
     "v-mfa": Method("v-mfa", "vae", _v_mfa),
     "zs-n2n": Method("zs-n2n", "network", _zs_n2n),
