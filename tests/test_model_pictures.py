@@ -23,7 +23,7 @@ from torch import Tensor
 from denoise import DenoiseOptions, denoise_image, model_pictures
 from denoise.files.images import read_image
 from denoise.methods.run import Run
-from denoise.methods.table import METHODS
+from denoise.methods.table import METHODS, VAES
 from denoise.model_pictures import SAMPLES_PER_ROW, draw_models, nearest_patches, rows_of
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.pictures import CAPTION_HEIGHT
@@ -31,7 +31,7 @@ from denoise.presets import Overrides
 from denoise.results import DenoiseResult
 from denoise.vae.prior import PatchPrior, Samples
 
-OTHER_VAES = [name for name, method in METHODS.items() if method.kind == "vae"]
+OTHER_VAES = [*VAES, "v-mfa"]
 NOISY = add_gaussian_noise(step_image(), 20, generator=np.random.default_rng(0))
 SHORT = ("--epochs", "2", "--training-patches", "100")
 
