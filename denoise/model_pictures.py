@@ -86,26 +86,24 @@ def draw_models(result: DenoiseResult) -> NDArray[np.uint8]:
     return np.asarray(canvas)
 
 
-def nearest_patches(wanted: Tensor, image: Tensor, patch_size: int, *, centred: bool) -> Tensor:
-    """Those of the image that are nearest to given patches, by their Euclidean distance.
+def nearest_patches(wanted: Tensor, image: Tensor, patch_size: int) -> Tensor:
+    """Those of the image that are nearest to given patches, brightness aside.
 
-    Of a large image, only patches that lie some pixels apart are compared.
+    Distances are Euclidean. Of a large image, only patches that lie some pixels apart are compared.
 
     Parameters
     ----------
-    wanted : (n, D)
+    wanted : (n, D), less the mean of each
     image : (height, width, C), of the same type; patches with NaN do not count
-    centred : subtract the mean of each patch of the image
 
     Returns
     -------
-    (n, D)
+    (n, D), less the mean of each
     """
     grid = PatchGrid.of(image, patch_size)
 
     def extract(index: Tensor) -> Tensor:
-        patches = grid.extract(image, index)
-        return patches - patches.mean(1, keepdim=True) if centred else patches
+        return _without_means(grid.extract(image, index))
 
     least = wanted.new_full((len(wanted),), torch.inf)
     nearest = torch.zeros(len(wanted), dtype=torch.int64)
@@ -161,10 +159,9 @@ def _samples(prior: PatchPrior, image: Tensor, sigma: float, seed: int) -> Image
     """Samples and their nearest patches side by side, under captions."""
     samples = prior.sample(DRAWN, seed=seed)
     rows = rows_of(samples)
-    shown = samples.patches.cpu().double()[torch.cat([row.numbers for row in rows])]
-    found = nearest_patches(shown, image, prior.patch_size, centred=prior.free_patch_mean)
-    both = torch.stack([shown, found])
-    pairs = (both - both.mean(2, keepdim=True)).numpy()
+    numbers = torch.cat([row.numbers for row in rows])
+    shown = _without_means(samples.patches.cpu().double()[numbers])
+    pairs = torch.stack([shown, nearest_patches(shown, image, prior.patch_size)]).numpy()
     contrasts = np.maximum(np.abs(pairs).max((0, 2)), sigma)
     tiles = pairs.reshape(2, -1, prior.patch_size, prior.patch_size, prior.channels)
     ends = np.cumsum([len(row.numbers) for row in rows])[:-1]
@@ -183,6 +180,11 @@ def _samples(prior: PatchPrior, image: Tensor, sigma: float, seed: int) -> Image
         middle = CAPTION_HEIGHT + number * height + height // 2
         draw.text((first - GAP, middle), row.label, "black", font, anchor="rm")
     return picture
+
+
+def _without_means(patches: Tensor) -> Tensor:
+    """Patches (n, D), less the mean of each."""
+    return patches - patches.mean(1, keepdim=True)
 
 
 def _size(prior: PatchPrior) -> str:

@@ -25,7 +25,7 @@ from denoise.files.images import read_image
 from denoise.methods.run import Run
 from denoise.methods.table import METHODS, VAES
 from denoise.model_pictures import SAMPLES_PER_ROW, draw_models, nearest_patches, rows_of
-from denoise.noise.gaussian import add_gaussian_noise
+from denoise.noise.gaussian import GaussianNoise, add_gaussian_noise
 from denoise.pictures import CAPTION_HEIGHT
 from denoise.presets import Overrides
 from denoise.results import DenoiseResult
@@ -99,7 +99,6 @@ def test_samples_are_patches_in_the_units_of_the_image(name: str, colours: int) 
     size = priors[0].patch_size
     assert first.patches.shape == (50, size * size * colours)
     torch.testing.assert_close(second.patches, 2 * first.patches)
-    assert priors[0].free_patch_mean
     assert first.patches.mean(1).abs().max() < 1e-3
     assert 1 < first.patches.std() < 200
     assert torch.equal(priors[0].sample(50, seed=3).patches, first.patches)
@@ -120,32 +119,33 @@ def test_samples_of_our_own_are_in_the_units_of_the_image(options: DenoiseOption
     assert samples.abs().max() > 1
 
 
-@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("chunk", [7, 10_000])
 def test_nearest_patches_are_those_of_brute_force(
-    centred: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
+    chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_pictures, "CHUNK_SIZE", chunk)
     image = torch.randn(9, 8, 2, generator=seeded(), dtype=torch.float64)
     image[4, 4, 0] = torch.nan
     wanted = torch.randn(40, 18, generator=seeded(1), dtype=torch.float64)
-    found = nearest_patches(wanted, image, 3, centred=centred)
+    wanted -= wanted.mean(1, keepdim=True)
     whole = [
         image[top : top + 3, left : left + 3].flatten() for top in range(7) for left in range(6)
     ]
-    patches = torch.stack([one for one in whole if not one.isnan().any()])
-    if centred:
-        patches = patches - patches.mean(1, keepdim=True)
-    squares = (wanted[:, None] - patches).square().sum(2)
-    torch.testing.assert_close(found, patches[squares.argmin(1)])
+    patches = torch.stack([one - one.mean() for one in whole if not one.isnan().any()])
+    nearest = (wanted[:, None] - patches).square().sum(2).argmin(1)
+    torch.testing.assert_close(nearest_patches(wanted, image, 3), patches[nearest])
+    torch.testing.assert_close(nearest_patches(wanted, image + 1000, 3), patches[nearest])
 
 
 def test_of_a_large_image_only_some_patches_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_pictures, "MOST_COMPARED", 20)
-    image = torch.arange(100.0).reshape(10, 10, 1)
-    # All 81 patches become those of every third row and column, and the last ones.
-    found = nearest_patches(torch.tensor([[11.0, 12.0, 21.0, 22.0]]), image, 2, centred=False)
-    assert found.tolist() == [[8.0, 9.0, 18.0, 19.0]]
+    # The patches are those of every third row and column, and the last ones; only (4, 3) is wanted.
+    image = torch.zeros(10, 10, 1)
+    image[4:6, 3:5, 0] = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    wanted = image[4:6, 3:5].flatten()[None]
+    assert nearest_patches(wanted, image, 2).abs().max() < 1
+    monkeypatch.undo()
+    torch.testing.assert_close(nearest_patches(wanted, image, 2), wanted)
 
 
 def test_the_largest_groups_have_rows_with_their_shares() -> None:
@@ -171,32 +171,43 @@ def tile(picture: np.ndarray, left: int, size: int) -> Tensor:
     return torch.from_numpy(picture[rows, left + 1 : left + 3 * size : 3, 0].astype(np.float64))
 
 
+class Steps:
+    """A prior of one patch of 4×4, of which no half looks like the other."""
+
+    patch_size, channels = 4, 1
+
+    def sample(self, count: int, *, seed: int) -> Samples:
+        patch = 100 + torch.tensor([-60.0, -60.0, 60.0, 60.0])
+        return Samples(patch.repeat(count, 4), None)
+
+
+def drawn_steps(image: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The first sample in a picture of `Steps` and the patch beside it, from -1 to 1."""
+    pixels = image.astype(np.float32)
+    noise = GaussianNoise(1.0)
+    picture = draw_models(DenoiseResult(pixels, noise, {}, "cpu", seed=0, prior=Steps()))
+    second = picture.shape[1] - SAMPLES_PER_ROW * 15
+    return tile(picture, 0, 4) / 127.5 - 1, tile(picture, second, 4) / 127.5 - 1
+
+
+STEP = torch.tensor([-1.0, -1.0, 1.0, 1.0]).expand(4, 4).double()
+
+
 def test_a_sample_lies_beside_its_nearest_patch_with_the_same_contrast() -> None:
-    class Steps:
-        """A prior of one patch, of which no half looks like the other."""
-
-        patch_size, channels, free_patch_mean = 4, 1, True
-
-        def sample(self, count: int, *, seed: int) -> Samples:
-            patch = torch.tensor([-60.0, -60.0, 60.0, 60.0]).repeat(count, 4)
-            return Samples(patch, None)
-
     image = np.full((9, 9), 50.0)
     image[:, 5:] += 40
-    result = DenoiseResult(
-        image=image.astype(np.float32),
-        noise=denoise_image(NOISY, 20, options=TINY, device="cpu").noise,
-        seconds={},
-        device="cpu",
-        seed=0,
-        prior=Steps(),
-    )
-    picture = draw_models(result)
-    second = picture.shape[1] - SAMPLES_PER_ROW * 15
-    step = torch.tensor([-1.0, -1.0, 1.0, 1.0]).expand(4, 4).double()
-    torch.testing.assert_close(tile(picture, 0, 4), 127.5 + 127.5 * step, atol=1, rtol=0)
+    sample, patch = drawn_steps(image)
+    torch.testing.assert_close(sample, STEP, atol=0.01, rtol=0)
     # Its nearest patch is the step of 40, which is a third as high.
-    torch.testing.assert_close(tile(picture, second, 4), 127.5 + 42.5 * step, atol=1, rtol=0)
+    torch.testing.assert_close(patch, STEP / 3, atol=0.01, rtol=0)
+
+
+def test_of_a_large_image_the_middle_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_pictures, "SEARCHED_SIDE", 5)
+    image = np.full((30, 31), 50.0)
+    image[:, 4:] += 120  # like the samples, but at the border
+    image[:, 15:] += 40
+    assert drawn_steps(image)[1].abs().max() < 0.4
 
 
 @pytest.mark.parametrize("options", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])

@@ -37,11 +37,6 @@ class ModelPrior:
     patch_size: int
     channels: int
 
-    @property
-    def free_patch_mean(self) -> bool:
-        """As of `PatchPrior`."""
-        return self.basis.shape[1] < self.basis.shape[0]
-
     def sample(self, count: int, *, seed: int) -> Samples:
         """As `PatchPrior.sample`."""
         generator = torch.Generator().manual_seed(seed % 2**63)

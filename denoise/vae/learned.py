@@ -63,11 +63,6 @@ class LearnedVAE:
         """The standard deviation of the noise that the model assumes."""
         return self.scale * math.sqrt(float(self.model.noise_variance))
 
-    @property
-    def free_patch_mean(self) -> bool:
-        """As of `PatchPrior`."""
-        return self.model.free_patch_mean
-
     def sample(self, count: int, *, seed: int) -> Samples:
         """As `PatchPrior.sample`."""
         generator = torch.Generator().manual_seed(seed % 2**63)

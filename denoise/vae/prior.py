@@ -36,12 +36,9 @@ class PatchPrior(Protocol):
     def channels(self) -> int:
         """C, of the image."""
 
-    @property
-    def free_patch_mean(self) -> bool:
-        """Whether brightness is left out of the model: samples have the mean zero."""
-
     def sample(self, count: int, *, seed: int) -> Samples:
         """Draw `count` patches, D = p·p·C in the order of `PatchGrid`.
 
-        They are in the units of the stabilised image.
+        They are in the units of the stabilised image; their means are zero where the model leaves
+        out brightness.
         """
