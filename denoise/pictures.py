@@ -1,4 +1,4 @@
-"""Pictures of a result: images side by side, the learned patches, curves of the ELBO."""
+"""Pictures of a result: images side by side, curves of the ELBO."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ FRAME = "#e02020"
 LEAST_RANGE = 1e-30
 # Differences are shown this many times as large, around middle gray.
 DIFFERENCE_GAIN = 2
-TILES_PER_ROW = 32
-TILE_ENLARGEMENT = 3
 # The plot of the ELBO, its margins in pixels, and the number of ticks on each axis.
 PLOT_WIDTH, PLOT_HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 44
@@ -153,40 +151,6 @@ def side_by_side(
             below = (left, CAPTION_HEIGHT + size[1] + GAP)
             canvas.paste(part.resize((size[0], size[0]), Image.Resampling.NEAREST), below)
     return np.asarray(canvas)
-
-
-def draw_models(models: Sequence[LearnedVAE]) -> NDArray[np.uint8]:
-    """What each latent adds to a patch, the most used latents first, models below each other.
-
-    For the amplitude model that is its vector; for the published one, the change of the
-    decoder's mean when only this latent is switched on. Gray is no change; each tile has its
-    own contrast.
-
-    Returns
-    -------
-    (height, width, 3) uint8
-    """
-    sheets = [_sheet(vae) for vae in models]
-    width = max(sheet.shape[1] for sheet in sheets)
-    padded = [np.pad(s, ((0, GAP), (0, width - s.shape[1]), (0, 0))) for s in sheets]
-    return np.concatenate(padded)[:-GAP]
-
-
-def _sheet(vae: LearnedVAE) -> NDArray[np.uint8]:
-    tiles = vae.model.latent_effects().cpu().numpy()  # (H, D)
-    order = np.argsort(-vae.model.prior_probs.cpu().numpy(), kind="stable")
-    tiles = tiles[order].reshape(len(tiles), vae.patch_size, vae.patch_size, vae.channels)
-    largest = np.abs(tiles).max(axis=(1, 2, 3), keepdims=True)
-    tiles = 127.5 + 127.5 * tiles / np.maximum(largest, 1e-12)
-    if vae.channels != 3:
-        tiles = tiles.mean(3, keepdims=True).repeat(3, 3)
-    tiles = np.pad(to_8bit(tiles), ((0, 0), (0, 1), (0, 1), (0, 0)))
-    rows = -(-len(tiles) // TILES_PER_ROW)
-    tiles = np.pad(tiles, ((0, rows * TILES_PER_ROW - len(tiles)), (0, 0), (0, 0), (0, 0)))
-    side = tiles.shape[1]
-    sheet = tiles.reshape(rows, TILES_PER_ROW, side, side, 3).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * side, TILES_PER_ROW * side, 3)
-    return sheet.repeat(TILE_ENLARGEMENT, 0).repeat(TILE_ENLARGEMENT, 1)
 
 
 def curve_table(models: Sequence[LearnedVAE]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from denoise.noise.interface import Noise
 from denoise.vae.learned import LearnedVAE
+from denoise.vae.prior import PatchPrior
 
 STAGES = ("train", "rebuild", "refine")
 
@@ -74,6 +75,7 @@ class DenoiseResult:
         `image` in its units, or None if not asked for
     models : one learned VAE for each patch size, for other images of the same kind; their pixels
         are those of stabilised images
+    prior : what another VAE learned, to draw patches from
     tiles : in how many the image was denoised; None if whole
     diagnostics : what other methods report of their training, such as {"perplexity": 12.3}
     """
@@ -88,5 +90,6 @@ class DenoiseResult:
     elbo_history: tuple[float, ...] = ()
     uncertainty: NDArray[np.float32] | None = None
     models: tuple[LearnedVAE, ...] = ()
+    prior: PatchPrior | None = None
     tiles: int | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)

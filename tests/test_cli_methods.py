@@ -137,7 +137,6 @@ def test_a_package_that_is_missing_is_named_in_one_line(folder: Path) -> None:
         ("--uncertainty", "u.npy"),
         ("--save-model", "m.npz"),
         ("--load-model", "m.npz"),
-        ("--show-model", "m.png"),
     ],
 )
 def test_options_of_our_own_model_are_refused(folder: Path, option: tuple[str, ...]) -> None:
@@ -154,6 +153,8 @@ def test_options_of_our_own_model_are_refused(folder: Path, option: tuple[str, .
     [
         ("--method", "tv", "--epochs", "3"),
         ("--method", "zs-n2n", "--training-patches", "30"),
+        ("--method", "zs-n2n", "--show-model", "m.png"),
+        ("--method", "nl-means", "--show-model", "m.png"),
         ("--method", "fast", "--preset", "best"),
         ("--method", "vae", "--preset", "best"),
         ("--method", "vae", "--decoder", "mlp"),

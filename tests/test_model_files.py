@@ -14,7 +14,6 @@ from denoise import DenoiseOptions, denoise_image
 from denoise.errors import ImageError, ModelFileError, OutputError
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
-from denoise.pictures import draw_models
 from denoise.vae.saved import load_models, save_models
 
 CPU = torch.device("cpu")
@@ -117,13 +116,3 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_models(tmp_path / "file" / "model.npz", models)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.parametrize("options", [TINY, TINY_AMPLITUDE], ids=["mlp", "amplitude"])
-@pytest.mark.parametrize("shape", [(16, 16), (16, 16, 3)])
-def test_models_are_drawn(options: DenoiseOptions, shape: tuple[int, ...]) -> None:
-    noisy = np.random.default_rng(0).normal(100, 20, shape)
-    picture = draw_models(denoise_image(noisy, 20, options=options, device="cpu").models)
-    assert picture.dtype == np.uint8
-    assert picture.ndim == 3
-    assert len(np.unique(picture)) > 10

@@ -14,7 +14,8 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image, write_values
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.metrics import Quality
-from denoise.pictures import comparison, curve_table, draw_curves, draw_models
+from denoise.model_pictures import draw_models
+from denoise.pictures import comparison, curve_table, draw_curves
 from denoise.results import DenoiseResult
 from denoise.vae.saved import save_models
 from denoise.views import uncertainty_view
@@ -34,7 +35,7 @@ def write_extras(
 
     Parameters
     ----------
-    result : without it, and of other methods, there is nothing to write but figure and residual
+    result : None if there was nothing to remove, and nothing to write but figure and residual
 
     Raises
     ------
@@ -58,7 +59,7 @@ def write_extras(
     if job.save_model is not None:
         save_models(job.save_model, result.models)
     if job.show_model is not None:
-        write_image(job.show_model, draw_models(result.models), overwrite=overwrite)
+        write_image(job.show_model, draw_models(result), overwrite=overwrite)
     return notes
 
 

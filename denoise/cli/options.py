@@ -102,7 +102,9 @@ class Files:
         "write the model's standard deviation of every pixel, as .npy or .tif, or a picture of it",
     )
     curve: str | None = _also(REPORTS, "write the ELBO of every epoch, as .csv or .png")
-    show_model: str | None = _also(REPORTS, "draw the learned patches, the most used first")
+    show_model: str | None = _also(
+        REPORTS, "draw what a VAE learned: patches of its latents, and samples of its prior"
+    )
     report: str | None = option(
         REPORTS,
         None,
@@ -183,10 +185,14 @@ def check_together(files: Files, settings: Settings, run: RunOptions) -> None:
             method,
             settings.method.kind != "ours",
             "--decoder --time-budget --learn-sigma/--fix-sigma --curve --uncertainty --save-model"
-            " --load-model --show-model --temporal",
+            " --load-model --temporal",
         ),
         ("--temporal", settings.temporal > 0, "--frame --model-per-frame"),
-        (method, settings.method.kind in ("network", "classic"), "--epochs --training-patches"),
+        (
+            method,
+            settings.method.kind in ("network", "classic"),
+            "--epochs --training-patches --show-model",
+        ),
         ("--time-budget", given["--time-budget"], "--epochs"),
         ("--skip-existing", settings.skip_existing, "--overwrite"),
         ("--noise gaussian", settings.noise == "gaussian", "--sensor"),

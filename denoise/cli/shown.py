@@ -14,7 +14,7 @@ from denoise.cli.opened import OpenedFile
 from denoise.cli.residual import residual
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import to_8bit
-from denoise.pictures import draw_models
+from denoise.model_pictures import draw_models
 from denoise.results import DenoiseResult
 from denoise.views import (
     COMPRESSION,
@@ -100,11 +100,12 @@ def views_of(
     views["residual"] = partial(screen.residual, noisy, denoised)
     if result is not None and result.uncertainty is not None:
         views["uncertainty"] = partial(screen.uncertainty, result.uncertainty)
-    if result is not None and result.models:
+    if result is not None and (result.models or result.prior is not None):
         views["model"] = partial(_learned, result)
     return dict(views)
 
 
 def _learned(result: DenoiseResult) -> View:
-    caption = "What each latent adds to a patch, the most used first; gray is no change."
-    return View(caption, draw_models(result.models))
+    adds = "What each latent adds to a patch, the most used first; gray is no change. "
+    drawn = "Patches drawn from the model, and the nearest ones of the result; gray is their mean."
+    return View(adds * bool(result.models) + drawn, draw_models(result))

@@ -11,13 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from denoise.methods import bit_posterior
-from denoise.methods.interface import (
-    Diagnostics,
-    PatchVAE,
-    PosteriorOptions,
-    Samples,
-    VAEOptions,
-)
+from denoise.methods.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
 from denoise.methods.networks import (
     bernoulli_divergence,
     draw_bits,
@@ -27,6 +21,7 @@ from denoise.methods.networks import (
     perplexity,
 )
 from denoise.options import require_positive
+from denoise.vae.prior import Samples
 from denoise.vae.states import LatentStates
 
 # Mutual information of a bit and the patch, in nats, from which on a latent counts as used.

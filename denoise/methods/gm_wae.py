@@ -27,7 +27,6 @@ from denoise.methods.interface import (
     Diagnostics,
     PatchVAE,
     PosteriorOptions,
-    Samples,
     VAEOptions,
     VAETraining,
 )
@@ -43,6 +42,7 @@ from denoise.methods.mixture_refit import refit
 from denoise.methods.mmd import mmd
 from denoise.methods.networks import gaussian_cost, normal, perplexity
 from denoise.options import require, require_choice, require_positive
+from denoise.vae.prior import Samples
 
 Objective = Literal["transport", "elbo"]
 # Patches and prior draws that enter the MMD, which costs their square.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from denoise.options import require, require_positive
+from denoise.vae.prior import Samples
 
 # One number of interest by name, such as {"perplexity": 12.3}.
 Diagnostics = dict[str, float]
@@ -84,21 +85,6 @@ class VAEOptions(ABC):
     @abstractmethod
     def build(self, values: int, generator: torch.Generator) -> PatchVAE:
         """An untrained model of patches (N, D) with D = `values`."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Patches drawn from a model's prior.
-
-    Attributes
-    ----------
-    patches : (n, D) float, means of the decoder, without noise
-    groups : (n,) int64, what they are sorted by: the component of a mixture, the code of a slot;
-        None if the model has nothing of that kind
-    """
-
-    patches: Tensor
-    groups: Tensor | None
 
 
 class PatchVAE(nn.Module, ABC):

@@ -18,7 +18,7 @@ from denoise.methods.component_search import (
     try_components,
 )
 from denoise.methods.factor_analysers import FactorAnalysers
-from denoise.methods.interface import Diagnostics, Samples
+from denoise.methods.interface import Diagnostics
 from denoise.methods.mixture_learning import (
     collect,
     learned,
@@ -28,6 +28,7 @@ from denoise.methods.mixture_learning import (
 from denoise.methods.networks import perplexity
 from denoise.methods.seeding import afkmc2
 from denoise.options import require, require_choice, require_positive
+from denoise.vae.prior import Samples
 
 Merge = Literal["median", "mean"]
 Loadings = Literal["posterior", "point"]

@@ -14,6 +14,7 @@ from denoise.methods.gm_wae import MixtureOptions
 from denoise.methods.gumbel_vae import GumbelOptions
 from denoise.methods.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
 from denoise.methods.nash_vae import NashOptions
+from denoise.methods.patch_prior import ModelPrior
 from denoise.methods.refined import refined
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.training import fit
@@ -168,6 +169,7 @@ def denoise_with_other_vae(
         device=describe_device(device),
         seed=run.seed,
         options=options,
+        prior=ModelPrior(model, basis, white.sigma, patch_size, channels),
         diagnostics={"loss": stats.losses[-1], **stats.diagnostics},
     )
 

@@ -18,6 +18,7 @@ from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.methods.merging import mean_image, median_image
 from denoise.methods.mfa_model import EMBudget, MFAOptions, learn_mfa
 from denoise.methods.other_vaes import mean_free_basis
+from denoise.methods.patch_prior import ModelPrior
 from denoise.methods.refined import refined
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.training import DIAGNOSED_PATCHES
@@ -126,5 +127,6 @@ def denoise_with_v_mfa(
         device=describe_device(device),
         seed=run.seed,
         options=options,
+        prior=ModelPrior(model, basis, white.sigma, size, scaled.shape[2]),
         diagnostics=model.diagnostics(training[:DIAGNOSED_PATCHES]),
     )

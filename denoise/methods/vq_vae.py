@@ -19,15 +19,10 @@ from torch import Tensor, nn
 from denoise.methods import code_posterior
 from denoise.methods.code_posterior import CodePosterior
 from denoise.methods.code_tree import CodeTree
-from denoise.methods.interface import (
-    Diagnostics,
-    PatchVAE,
-    PosteriorOptions,
-    Samples,
-    VAEOptions,
-)
+from denoise.methods.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
 from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
 from denoise.options import require, require_choice, require_positive
+from denoise.vae.prior import Samples
 
 Codebook = Literal["ema", "loss"]
 # Patches whose posterior is searched at a time: their states fit into a cache.
@@ -204,7 +199,8 @@ class VQVAE(PatchVAE):
     def sample(self, count: int, *, generator: torch.Generator) -> Samples:
         """Draw codes from the prior and decode them; groups are codes of the first slot."""
         codes = self.prior.sample(count, generator=generator)
-        return Samples(CodePosterior(self).decode(codes), codes[:, 0])
+        decoded = CodePosterior(self).decode(codes)
+        return Samples(decoded, codes[:, 0], "code of the first slot")
 
     @torch.no_grad()
     def diagnostics(self, patches: Tensor, *, generator: torch.Generator) -> Diagnostics:

@@ -164,6 +164,11 @@ class AmplitudeVAE(BinaryVAE):
         """W: (H, D)."""
         return self.vectors
 
+    def draw_given(self, bits: Tensor, generator: torch.Generator) -> Tensor:
+        """As `BinaryVAE.draw_given`: W_z^T a, with amplitudes a from their prior."""
+        amplitudes = torch.randn(bits.shape, generator=generator).to(self.vectors)
+        return (amplitudes * bits) @ self.vectors
+
     def start_states(self, patches: Patches, pool: Tensor, count: int) -> SparseStates:
         """Sets of one state with no latent on, and `count` - 1 empty places."""
         return no_latents_on(count, pool.shape[1], self.max_active, patches.values)

@@ -19,6 +19,7 @@ from denoise.vae.gradient import GradientLearner
 from denoise.vae.mlp import MLP
 from denoise.vae.mlp_vae import MLPVAE
 from denoise.vae.model import BinaryVAE
+from denoise.vae.prior import Samples
 from denoise.vae.randomness import PatchRandom
 from denoise.vae.reconstruction import Reconstruction, StartStates, rebuild_image
 from denoise.vae.states import LatentStates, random_states
@@ -61,6 +62,11 @@ class LearnedVAE:
     def sigma(self) -> float:
         """The standard deviation of the noise that the model assumes."""
         return self.scale * math.sqrt(float(self.model.noise_variance))
+
+    def sample(self, count: int, *, seed: int) -> Samples:
+        """As `PatchPrior.sample`."""
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        return Samples(self.scale * self.model.sample(count, generator), None)
 
 
 def learn_vae(

@@ -128,6 +128,11 @@ class MLPVAE(BinaryVAE):
             variances = variances + self.noise_variance / counts
         return means, variances
 
+    def draw_given(self, bits: Tensor, generator: torch.Generator) -> Tensor:
+        """As `BinaryVAE.draw_given`: mu(z), of which nothing is drawn."""
+        means: Tensor = self.mlp(bits.to(self.prior_probs.dtype))
+        return means
+
     @torch.no_grad()
     def latent_effects(self) -> Tensor:
         """mu(e_h) - mu(0): (H, D)."""

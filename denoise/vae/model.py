@@ -109,6 +109,22 @@ class BinaryVAE(ABC):
     ) -> StateSets | None:
         """What `search.improve` does, by compiled loops; None if they do not cover the case."""
 
+    @abstractmethod
+    def draw_given(self, bits: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw the noise-free patches of states (N, H) bool, without a free brightness: (N, D)."""
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw noise-free patches from the prior: (count, D), with the mean 0 if it is free.
+
+        Parameters
+        ----------
+        generator : on the CPU
+        """
+        uniform = torch.rand(count, len(self.prior_probs), generator=generator)
+        patches = self.draw_given(uniform.to(self.prior_probs) < self.prior_probs, generator)
+        return patches - patches.mean(1, keepdim=True) if self.free_patch_mean else patches
+
     def flip_log_joints(self, patches: Patches, bits: Tensor, chosen: Tensor) -> Tensor:
         """log p(x_n, z) of children that differ from their parent in one bit.
 
