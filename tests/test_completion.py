@@ -63,7 +63,7 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
         (("photo.png", "--preset", ""), ["fast", "balanced", "best", "paper"]),
         (("--noise", "p"), ["poisson-gaussian"]),
         (("--decoder", ""), ["amplitude", "mlp"]),
-        (("--model", "g"), ["gumbel-vae", "gm-vae", "gm-wae"]),
+        (("--model", "gm-v"), ["gm-vae", "gm-vae-encoder"]),
         (("benchmark", "--proto"), ["--protocol"]),
         (("benchmark", "--protocol", ""), ["unclipped", "clipped8"]),
         (("be",), ["benchmark"]),

@@ -18,8 +18,6 @@ from denoise.vae.stored_states import PackedStates, StateSets
 
 # The one-cycle rate rises for this share of the training.
 RISING_SHARE = 0.3
-# Less likely states are left out of the gradient, to save time.
-LEAST_WEIGHT = 1e-3
 
 
 class GradientLearner:
@@ -118,7 +116,8 @@ def gradient(
         gradients, sums = mlp.gradient(network, packed.packed, packed.log_joints, count=count)
         return gradients, BatchSums(sums)
     weights, bits = states.posterior_weights(), states.bits
-    row, place = (weights >= LEAST_WEIGHT).nonzero(as_tuple=True)
+    # States that would be lost in rounding are left out, to save time.
+    row, place = (weights > torch.finfo(weights.dtype).eps).nonzero(as_tuple=True)
     likely = model.residuals(patches[row], bits[row, place][:, None])
     errors = (weights[row, place] * likely.square().sum((1, 2))).sum()
     parameters = list(model.mlp.parameters())
