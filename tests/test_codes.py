@@ -173,7 +173,8 @@ def test_without_epochs_only_the_prior_is_learned() -> None:
     model.learn_posterior(
         patches, PosteriorOptions(epochs=0), generator=seeded(), on_epoch=lambda: None
     )
-    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    after = {name: value for name, value in model.state_dict().items() if "prior" not in name}
+    assert all(value.equal(before[name]) for name, value in after.items())
     codes = nearest_codes(model.encode(patches), model.codebooks)
     uniform = -SLOTS * math.log(CODES)
     assert model.prior.log_prob(codes).mean() > uniform + 0.1

@@ -10,7 +10,7 @@ its tables are learned in closed form and looked up in no time.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Weights of states are counted in integers: sums do not depend on their order.
 COUNT_UNIT = 2.0**-20
@@ -18,7 +18,7 @@ COUNT_UNIT = 2.0**-20
 PSEUDO_COUNT = 0.5
 
 
-class CodeTree:
+class CodeTree(nn.Module):
     """p(z) of M slots with K codes each.
 
     Attributes
@@ -28,10 +28,13 @@ class CodeTree:
     log_tables : (M, K, K) float, log p(z_m = j | z_parent = i); the root's rows are all alike
     """
 
+    log_tables: Tensor
+
     def __init__(self, order: list[int], parents: list[int | None], log_tables: Tensor) -> None:
+        super().__init__()
         self.order = order
         self.parents = parents
-        self.log_tables = log_tables
+        self.register_buffer("log_tables", log_tables)
 
     @classmethod
     def uniform(cls, slots: int, codes: int, like: Tensor) -> CodeTree:

@@ -6,7 +6,8 @@ component can explain, and there the best prior for given weights of the patches
 m_k <- m_k + R^-1 mean(Q^T (x - f(m_k)))
 L_k <- R^-1 V max(lambda - 1, 0)^(1/2),   V lambda V^T = covariance of Q^T (x - f(m_k))
 
-Eigenvalues near 1 are noise, and all below 1 + `NOISE_EDGE` count as such. Tipping, Bishop 1999,
+Eigenvalues near 1 are noise, and all below 1 + `NOISE_EDGE` count as such, or where a component has
+n patches, those below (1 + sqrt(d / n))^2 (Marchenko, Pastur 1967). Tipping, Bishop 1999,
 eq. 3.2 and appendix A (with sigma known); a density of the latents that is fitted afterwards:
 Ghosh, Sajjadi, Vergari, Black, Schölkopf 2020, arXiv 1903.12436.
 """
@@ -83,7 +84,9 @@ def _round(
     shifts = sums / safe[:, None]
     covariances = squares / safe[:, None, None] - shifts[:, :, None] * shifts[:, None, :]
     energies, directions = torch.linalg.eigh(covariances)
-    signal = torch.where(energies > 1 + NOISE_EDGE, energies - 1, 0.0)
+    # The largest eigenvalue of noise of variance 1, where its patches are few.
+    edges = (1 + (energies.shape[1] / safe).sqrt()).square().clamp(min=1 + NOISE_EDGE)
+    signal = torch.where(energies > edges[:, None], energies - 1, 0.0)
     scales = signal.sqrt().clamp(min=SMALLEST_SCALE)
     shifts = torch.linalg.solve_triangular(roots, shifts[..., None], upper=True)[..., 0]
     factors = torch.linalg.solve_triangular(roots, directions * scales[:, None], upper=True)
