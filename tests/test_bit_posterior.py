@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoise.methods import bit_posterior
-from denoise.methods.bit_vae import BitVAE
-from denoise.methods.gumbel_vae import GumbelOptions, GumbelVAE
-from denoise.methods.interface import PosteriorOptions
-from denoise.methods.nash_vae import NashOptions, NashVAE
+from denoise.methods.vaes import bit_posterior
+from denoise.methods.vaes.bit_vae import BitVAE
+from denoise.methods.vaes.gumbel_vae import GumbelOptions, GumbelVAE
+from denoise.methods.vaes.interface import PosteriorOptions
+from denoise.methods.vaes.nash_vae import NashOptions, NashVAE
 from denoise.patches import Patches
 from denoise.vae.states import LatentStates
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoise.methods.code_posterior import CodePosterior
-from denoise.methods.code_search import neighbours, search
-from denoise.methods.code_tree import COUNT_UNIT, CodeTree, count_pairs
-from denoise.methods.interface import PosteriorOptions
-from denoise.methods.vq_vae import VQVAE, VQOptions, nearest_codes
+from denoise.methods.vaes.code_posterior import CodePosterior
+from denoise.methods.vaes.code_search import neighbours, search
+from denoise.methods.vaes.code_tree import COUNT_UNIT, CodeTree, count_pairs
+from denoise.methods.vaes.codebooks import nearest_codes
+from denoise.methods.vaes.interface import PosteriorOptions
+from denoise.methods.vaes.vq_vae import VQVAE, VQOptions
 
 SLOTS, CODES = 3, 4
 STATES = torch.tensor(list(itertools.product(range(CODES), repeat=SLOTS)))

@@ -13,18 +13,18 @@ from torch import Tensor
 from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
 from denoise.errors import OptionError
-from denoise.methods import mixture_refit
-from denoise.methods.gm_wae import MixtureOptions, MixtureVAE
-from denoise.methods.interface import PosteriorOptions, VAETraining
-from denoise.methods.mixture_decoder import LinearPlusMLP
-from denoise.methods.mixture_posterior import (
+from denoise.methods.vaes import mixture_refit
+from denoise.methods.vaes.gm_wae import MixtureOptions, MixtureVAE
+from denoise.methods.vaes.interface import PosteriorOptions, VAETraining
+from denoise.methods.vaes.mixture_decoder import LinearPlusMLP
+from denoise.methods.vaes.mixture_posterior import (
     LinearisedMixture,
     MixturePosterior,
     MixturePrior,
     find_posterior,
 )
-from denoise.methods.mmd import mmd
-from denoise.methods.training import fit
+from denoise.methods.vaes.mmd import mmd
+from denoise.methods.vaes.training import fit
 
 OBJECTIVES = pytest.mark.parametrize("objective", ["transport", "elbo"])
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from denoise.methods.gumbel_vae import binary_concrete
-from denoise.methods.nash_vae import NashOptions, NashVAE
-from denoise.methods.networks import bernoulli_divergence, perplexity
-from denoise.methods.vq_vae import VQVAE, VQOptions, nearest_codes, straight_through
+from denoise.methods.vaes.codebooks import nearest_codes, straight_through
+from denoise.methods.vaes.gumbel_vae import binary_concrete
+from denoise.methods.vaes.nash_vae import NashOptions, NashVAE
+from denoise.methods.vaes.networks import bernoulli_divergence, perplexity
+from denoise.methods.vaes.vq_vae import VQVAE, VQOptions
 
 
 def seeded(seed: int = 0) -> torch.Generator:

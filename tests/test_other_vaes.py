@@ -9,20 +9,20 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.methods.gm_wae import MixtureOptions
-from denoise.methods.gumbel_vae import GumbelOptions
-from denoise.methods.interface import VAEOptions, VAETraining
-from denoise.methods.nash_vae import NashOptions
-from denoise.methods.other_vaes import (
+from denoise.methods.run import Run
+from denoise.methods.table import METHODS
+from denoise.methods.vaes.gm_wae import MixtureOptions
+from denoise.methods.vaes.gumbel_vae import GumbelOptions
+from denoise.methods.vaes.interface import VAEOptions, VAETraining
+from denoise.methods.vaes.nash_vae import NashOptions
+from denoise.methods.vaes.other_vaes import (
     DEFAULTS,
     denoise_with_other_vae,
     mean_free_basis,
     other_vae_options,
 )
-from denoise.methods.run import Run
-from denoise.methods.table import METHODS
-from denoise.methods.training import fit
-from denoise.methods.vq_vae import VQOptions
+from denoise.methods.vaes.training import fit
+from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.presets import Overrides

@@ -12,25 +12,25 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.methods.component_search import (
+from denoise.methods.mfa.component_search import (
     Trials,
     TruncatedPosteriors,
     nearest_means,
     try_components,
 )
-from denoise.methods.factor_analysers import FactorAnalysers
-from denoise.methods.merging import mean_image, median, median_image
-from denoise.methods.mfa_model import EMBudget, MFAModel, MFAOptions, learn_mfa
-from denoise.methods.mixture_learning import (
+from denoise.methods.mfa.factor_analysers import FactorAnalysers
+from denoise.methods.mfa.merging import mean_image, median, median_image
+from denoise.methods.mfa.mfa_model import EMBudget, MFAModel, MFAOptions, learn_mfa
+from denoise.methods.mfa.mixture_learning import (
     collect,
     learned,
     loadings_divergence,
     prior_precisions,
     with_principal_directions,
 )
+from denoise.methods.mfa.seeding import afkmc2
+from denoise.methods.mfa.v_mfa import denoise_with_v_mfa, mfa_options
 from denoise.methods.run import Run
-from denoise.methods.seeding import afkmc2
-from denoise.methods.v_mfa import denoise_with_v_mfa, mfa_options
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.patches import PatchGrid

@@ -133,13 +133,13 @@ def _our_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> Den
 
 
 def _other_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
-    from denoise.methods.other_vaes import denoise_with_other_vae, other_vae_options
+    from denoise.methods.vaes.other_vaes import denoise_with_other_vae, other_vae_options
 
     return denoise_with_other_vae(image, noise, other_vae_options(name, run.overrides), run)
 
 
 def _v_mfa(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
-    from denoise.methods.v_mfa import denoise_with_v_mfa, mfa_options
+    from denoise.methods.mfa.v_mfa import denoise_with_v_mfa, mfa_options
 
     return denoise_with_v_mfa(image, noise, mfa_options(run.overrides), run)
 

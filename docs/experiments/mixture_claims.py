@@ -18,10 +18,10 @@ import torch
 import typer
 from torch import Tensor
 
-from denoise.methods.gm_wae import MixtureOptions, MixtureVAE, Objective
-from denoise.methods.interface import PatchVAE, PosteriorOptions, VAETraining
-from denoise.methods.other_vaes import mean_free_basis
-from denoise.methods.training import fit
+from denoise.methods.vaes.gm_wae import MixtureOptions, MixtureVAE, Objective
+from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAETraining
+from denoise.methods.vaes.other_vaes import mean_free_basis
+from denoise.methods.vaes.training import fit
 from denoise.patches import PatchGrid, PatchMerger
 from patch_classes import CLASSES, classify
 from trials import Images, Sample, Seeds, Sigma, noisy_samples, print_header, print_row

@@ -12,8 +12,8 @@ from typing import Any
 
 import typer
 
-from denoise.methods.mfa_model import MFAOptions
-from denoise.methods.v_mfa import PUBLISHED, denoise_with_v_mfa
+from denoise.methods.mfa.mfa_model import MFAOptions
+from denoise.methods.mfa.v_mfa import PUBLISHED, denoise_with_v_mfa
 from trials import (
     Epochs,
     Image,

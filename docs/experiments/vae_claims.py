@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 import torch
 import typer
 
-from denoise.methods.interface import VAEOptions
-from denoise.methods.nash_vae import NashOptions
-from denoise.methods.vq_vae import VQOptions
+from denoise.methods.vaes.interface import VAEOptions
+from denoise.methods.vaes.nash_vae import NashOptions
+from denoise.methods.vaes.vq_vae import VQOptions
 from other_vaes import CHUNK_SIZE, Patches, trained
 from trials import Epochs, Images, Seeds, Sigma, noisy_samples, print_header, print_row
 

@@ -16,11 +16,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from denoise.methods import code_posterior
-from denoise.methods.code_posterior import CodePosterior
-from denoise.methods.code_tree import CodeTree
-from denoise.methods.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
-from denoise.methods.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
+from denoise.methods.vaes import code_posterior
+from denoise.methods.vaes.code_posterior import CodePosterior
+from denoise.methods.vaes.code_tree import CodeTree
+from denoise.methods.vaes.codebooks import half_distances, nearest_codes, straight_through
+from denoise.methods.vaes.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
+from denoise.methods.vaes.networks import encoder_and_decoder, gaussian_cost, normal, perplexity
 from denoise.options import require, require_choice, require_positive
 from denoise.vae.prior import Samples
 
@@ -68,33 +69,6 @@ class VQOptions(VAEOptions):
     def build(self, values: int, generator: torch.Generator) -> VQVAE:
         """An untrained model."""
         return VQVAE(values, self, generator)
-
-
-def nearest_codes(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """Number of the code with the least Euclidean distance (eq. 1).
-
-    Parameters
-    ----------
-    vectors : (N, M, d)
-    codebooks : (M, K, d)
-
-    Returns
-    -------
-    (N, M) int64
-    """
-    return half_distances(vectors, codebooks).argmin(-1)
-
-
-def half_distances(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """Half of the squared distances, but for what does not depend on the code: (N, M, K)."""
-    products = torch.einsum("nmd,mkd->nmk", vectors, codebooks)
-    distances: Tensor = 0.5 * codebooks.square().sum(-1) - products
-    return distances
-
-
-def straight_through(vectors: Tensor, codes: Tensor) -> Tensor:
-    """The value of `codes` with the gradient of `vectors`."""
-    return vectors + (codes - vectors).detach()
 
 
 class VQVAE(PatchVAE):

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.methods.merging import mean_image, median_image
-from denoise.methods.mfa_model import EMBudget, MFAOptions, learn_mfa
-from denoise.methods.other_vaes import mean_free_basis
-from denoise.methods.patch_prior import ModelPrior
+from denoise.methods.mfa.merging import mean_image, median_image
+from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
 from denoise.methods.refined import refined
 from denoise.methods.run import DEFAULT_RUN, Run
-from denoise.methods.training import DIAGNOSED_PATCHES
+from denoise.methods.vaes.other_vaes import mean_free_basis
+from denoise.methods.vaes.patch_prior import ModelPrior
+from denoise.methods.vaes.training import DIAGNOSED_PATCHES
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
 from denoise.patches import PatchGrid

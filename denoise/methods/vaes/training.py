@@ -12,7 +12,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from denoise.errors import TrainingError
-from denoise.methods.interface import PatchVAE, TrainingStats, VAETraining
+from denoise.methods.vaes.interface import PatchVAE, TrainingStats, VAETraining
 
 # Longer gradients are cut; single patches far from the rest cause them.
 LARGEST_GRADIENT = 100.0

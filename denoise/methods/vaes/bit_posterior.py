@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from denoise.methods.interface import PosteriorOptions
-from denoise.methods.networks import draw_bits
+from denoise.methods.vaes.interface import PosteriorOptions
+from denoise.methods.vaes.networks import draw_bits
 from denoise.options import SearchOptions, TrainingOptions
 from denoise.patches import Patches
 from denoise.vae.gradient import GradientLearner

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from denoise.methods.vaes.networks import normal
+
 # Widths of the kernel's terms, as multiples of twice the number of latents.
 KERNEL_SCALES = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -40,3 +42,19 @@ def mmd(first: Tensor, second: Tensor, weights: Tensor | None = None) -> Tensor:
         + other @ kernel(second, second) @ other
         - 2 * weights @ kernel(first, second) @ other
     )
+
+
+def discrepancy(
+    latents: Tensor, weights: Tensor, means: Tensor, scales: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Squared MMD between weighted draws and about as many of an even mixture of Gaussians.
+
+    Parameters
+    ----------
+    latents : (N, T, d), draws
+    weights : (N, T), which add up to 1 over T
+    means, scales : (K, d) of the components
+    """
+    shape = torch.Size((-(-weights.numel() // len(means)), *means.shape))
+    prior = means + scales * normal(shape, latents, generator)
+    return mmd(latents.flatten(0, 1), prior.flatten(0, 1), (weights / len(weights)).flatten())

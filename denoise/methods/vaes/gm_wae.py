@@ -23,24 +23,24 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.interface import (
+from denoise.methods.vaes.interface import (
     Diagnostics,
     PatchVAE,
     PosteriorOptions,
     VAEOptions,
     VAETraining,
 )
-from denoise.methods.mixture_decoder import LinearPlusMLP
-from denoise.methods.mixture_encoder import Encoded, MixtureEncoder
-from denoise.methods.mixture_posterior import (
+from denoise.methods.vaes.mixture_decoder import LinearPlusMLP
+from denoise.methods.vaes.mixture_encoder import Encoded, MixtureEncoder
+from denoise.methods.vaes.mixture_posterior import (
     LinearisedMixture,
     MixturePosterior,
     MixturePrior,
     find_posterior,
 )
-from denoise.methods.mixture_refit import refit
-from denoise.methods.mmd import mmd
-from denoise.methods.networks import gaussian_cost, normal, perplexity
+from denoise.methods.vaes.mixture_refit import refit
+from denoise.methods.vaes.mmd import discrepancy
+from denoise.methods.vaes.networks import gaussian_cost, normal, perplexity
 from denoise.options import require, require_choice, require_positive
 from denoise.vae.prior import Samples
 
@@ -128,7 +128,13 @@ class MixtureVAE(PatchVAE):
             bound: Tensor = costs + self.divergence(encoded)
             return bound.mean()
         first = slice(MMD_PATCHES)
-        distance = self._discrepancy(latents[first], weights[first], generator)
+        distance = discrepancy(
+            latents[first],
+            weights[first],
+            self.prior_means,
+            self.prior_log_scales.exp(),
+            generator,
+        )
         transport: Tensor = costs.mean() + self.options.penalty * distance
         return transport
 
@@ -250,11 +256,3 @@ class MixtureVAE(PatchVAE):
         ).sum(-1)
         of_component = encoded.log_weights + math.log(self.options.components)
         return (encoded.log_weights.exp() * (of_component + given)).sum(1)
-
-    def _discrepancy(self, latents: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared MMD between z ~ q, weighted by q(k | x), and about as many prior draws."""
-        draws = -(-weights.numel() // self.options.components)
-        shape = torch.Size((draws, *self.prior_means.shape))
-        scales = self.prior_log_scales.exp()
-        prior = self.prior_means + scales * normal(shape, latents, generator)
-        return mmd(latents.flatten(0, 1), prior.flatten(0, 1), (weights / len(weights)).flatten())

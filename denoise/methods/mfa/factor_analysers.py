@@ -18,7 +18,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from denoise.methods.networks import normal
+from denoise.methods.vaes.networks import normal
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from denoise.methods.mixture_decoder import LinearPlusMLP
-from denoise.methods.mixture_posterior import LinearisedMixture, MixturePrior
+from denoise.methods.vaes.mixture_decoder import LinearPlusMLP
+from denoise.methods.vaes.mixture_posterior import LinearisedMixture, MixturePrior
 
 # Eigenvalues of pure noise have mean 1 and scatter as the patches are few.
 NOISE_EDGE = 0.6

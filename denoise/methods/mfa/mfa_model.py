@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from denoise.errors import TrainingError
-from denoise.methods.component_search import (
+from denoise.methods.mfa.component_search import (
     TruncatedPosteriors,
     members,
     nearest_means,
     try_components,
 )
-from denoise.methods.factor_analysers import FactorAnalysers
-from denoise.methods.interface import Diagnostics
-from denoise.methods.mixture_learning import (
+from denoise.methods.mfa.factor_analysers import FactorAnalysers
+from denoise.methods.mfa.mixture_learning import (
     collect,
     learned,
     loadings_divergence,
     with_principal_directions,
 )
-from denoise.methods.networks import perplexity
-from denoise.methods.seeding import afkmc2
+from denoise.methods.mfa.seeding import afkmc2
+from denoise.methods.vaes.interface import Diagnostics
+from denoise.methods.vaes.networks import perplexity
 from denoise.options import require, require_choice, require_positive
 from denoise.vae.prior import Samples
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from denoise.methods.mixture_decoder import LinearPlusMLP
-from denoise.methods.networks import gaussian_cost
+from denoise.methods.vaes.mixture_decoder import LinearPlusMLP
+from denoise.methods.vaes.networks import gaussian_cost
 
 # A step that does not lower the objective is tried again at this share of its length.
 SHORTER = 0.25

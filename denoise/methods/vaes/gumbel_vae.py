@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from denoise.methods.bit_vae import BitOptions, BitVAE
-from denoise.methods.networks import bernoulli_divergence, gaussian_cost, uniform
+from denoise.methods.vaes.bit_vae import BitOptions, BitVAE
+from denoise.methods.vaes.networks import bernoulli_divergence, gaussian_cost, uniform
 from denoise.options import require
 
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from denoise.methods.component_search import TruncatedPosteriors, members
-from denoise.methods.factor_analysers import FactorAnalysers
-from denoise.methods.networks import normal
+from denoise.methods.mfa.component_search import TruncatedPosteriors, members
+from denoise.methods.mfa.factor_analysers import FactorAnalysers
+from denoise.methods.vaes.networks import normal
 
 # A component that fewer patches have, by the sum of their probabilities, is put out of use.
 LEAST_PATCHES = 1e-3

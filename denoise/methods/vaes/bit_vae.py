@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from denoise.methods import bit_posterior
-from denoise.methods.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
-from denoise.methods.networks import (
+from denoise.methods.vaes import bit_posterior
+from denoise.methods.vaes.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
+from denoise.methods.vaes.networks import (
     bernoulli_divergence,
     draw_bits,
     encoder_and_decoder,

@@ -17,12 +17,12 @@ from torch.nn.functional import embedding_bag
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
-from denoise.methods.code_search import CodeStates, search
-from denoise.methods.code_tree import CodeTree, code_frequencies, count_pairs
-from denoise.methods.interface import PosteriorOptions
+from denoise.methods.vaes.code_search import CodeStates, search
+from denoise.methods.vaes.code_tree import CodeTree, code_frequencies, count_pairs
+from denoise.methods.vaes.interface import PosteriorOptions
 
 if TYPE_CHECKING:
-    from denoise.methods.vq_vae import VQVAE
+    from denoise.methods.vaes.vq_vae import VQVAE
 
 # Codes nearest to the encoder's vector that are tried in a slot.
 CANDIDATES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.networks import LEAK
+from denoise.methods.vaes.networks import LEAK
 from denoise.vae.mlp import MLP
 
 # Share of its usual size at which the MLP's last layer starts: components are nearly Gaussian in

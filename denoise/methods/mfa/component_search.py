@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from denoise.methods.factor_analysers import FactorAnalysers
+from denoise.methods.mfa.factor_analysers import FactorAnalysers
 
 # Patches whose distances to all means are computed at a time.
 CHUNK_SIZE = 4096

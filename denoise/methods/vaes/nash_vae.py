@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from denoise.methods.bit_vae import BitOptions, BitVAE
-from denoise.methods.interface import VAETraining
-from denoise.methods.networks import draw_bits, gaussian_cost, normal
+from denoise.methods.vaes.bit_vae import BitOptions, BitVAE
+from denoise.methods.vaes.interface import VAETraining
+from denoise.methods.vaes.networks import draw_bits, gaussian_cost, normal
 from denoise.options import require
 
 

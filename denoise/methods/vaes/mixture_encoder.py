@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.networks import LEAK, normal
+from denoise.methods.vaes.networks import LEAK, normal
 from denoise.vae.mlp import MLP
 
 # Log standard deviations stay below this.

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
-from denoise.methods.gm_wae import MixtureOptions
-from denoise.methods.gumbel_vae import GumbelOptions
-from denoise.methods.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
-from denoise.methods.nash_vae import NashOptions
-from denoise.methods.patch_prior import ModelPrior
 from denoise.methods.refined import refined
 from denoise.methods.run import DEFAULT_RUN, Run
-from denoise.methods.training import fit
-from denoise.methods.vq_vae import VQOptions
+from denoise.methods.vaes.gm_wae import MixtureOptions
+from denoise.methods.vaes.gumbel_vae import GumbelOptions
+from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
+from denoise.methods.vaes.nash_vae import NashOptions
+from denoise.methods.vaes.patch_prior import ModelPrior
+from denoise.methods.vaes.training import fit
+from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
 from denoise.patches import PatchGrid, PatchMerger
@@ -123,7 +123,7 @@ def denoise_with_other_vae(
     Examples
     --------
     >>> import numpy as np
-    >>> from denoise.methods.interface import VAETraining
+    >>> from denoise.methods.vaes.interface import VAETraining
     >>> noisy = np.random.default_rng(0).normal(128, 25, size=(32, 32))
     >>> options = VQOptions(slots=4, hidden=(16,), training=VAETraining(epochs=1))
     >>> denoise_with_other_vae(noisy, 25, options).image.shape

@@ -1,0 +1,1 @@
+"""v-MFA, a mixture of many factor analysers; v_mfa.py runs it."""
