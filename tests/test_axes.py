@@ -30,14 +30,15 @@ from denoise.errors import ImageError
 from denoise.files.axes import named_axes
 from denoise.files.series import open_series
 
-# Six times of two channels, in pages of which the file says nothing.
-TIMES, CHANNELS = 6, 2
+# Of `stack`.
+TIMES, CHANNELS = 3, 2
+# Pages of which the file says nothing.
 PLAIN: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
 
 
 @pytest.fixture
 def stack(tiny_preset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """(6, 2, 24, 24), the second channel with a quarter of the noise; a folder with `plain.tif`."""
+    """(3, 2, 24, 24), the second channel with a quarter of the noise; a folder with `plain.tif`."""
     monkeypatch.chdir(tmp_path)
     samples = noisy_stack(TIMES, CHANNELS)
     samples[:, 1] = noisy_stack(TIMES, sigma=5, seed=1)
@@ -149,9 +150,9 @@ def test_an_array_whose_axes_have_other_lengths_is_refused(names: str) -> None:
 
 
 def test_each_channel_of_plain_pages_has_its_noise_and_model(stack: np.ndarray) -> None:
-    found = report("plain.tif", "--axes", "T6C2YX", "-o", "a.tif")
+    found = report("plain.tif", "--axes", "T3C2YX", "-o", "a.tif")
     described = report("described.tif", "-o", "b.tif")
-    assert (found["images"], found["axes"]) == (12, {"T": 6, "C": 2})
+    assert (found["images"], found["axes"]) == (6, {"T": 3, "C": 2})
     sigmas = [one["sigma"] for one in found["noises"]]
     assert sigmas == [one["sigma"] for one in described["noises"]]
     assert sigmas[0] > 2 * sigmas[1]
@@ -160,11 +161,18 @@ def test_each_channel_of_plain_pages_has_its_noise_and_model(stack: np.ndarray) 
         np.testing.assert_array_equal([page.asarray() for page in after.pages], denoised)
         for first, second in zip(before.pages, after.pages, strict=True):
             assert tags(second.aspage()) == tags(first.aspage())
+
+
+def test_an_array_keeps_its_shape_on_the_command_line(stack: np.ndarray) -> None:
     np.save("plain.npy", stack.reshape(-1, 24, 24))
-    assert report("plain.npy", "--axes", "TC2YX", "-o", "a.npy")["axes"] == found["axes"]
-    np.testing.assert_array_equal(np.load("a.npy"), denoised)
-    skipped = report("plain.npy", "--axes", "TC2YX", "-o", "a.npy", "--skip-existing")
-    assert skipped["status"] == "skipped"
+    options = ["--sigma", "20", "--method", "nl-means", "--axes", "TC2YX"]
+    report("plain.tif", *options, "-o", "a.tif")
+    found = report("plain.npy", *options, "-o", "a.npy")
+    assert found["axes"] == {"T": 3, "C": 2}
+    np.testing.assert_array_equal(np.load("a.npy"), tifffile.imread("a.tif"))
+    assert report("plain.npy", *options, "-o", "a.npy", "--skip-existing")["status"] == "skipped"
+    report("plain.tif", *options, "-o", "b.npy")
+    assert np.load("b.npy").shape == stack.shape
 
 
 def test_frames_of_a_channel_help_each_other(stack: np.ndarray) -> None:
@@ -177,14 +185,14 @@ def test_frames_of_a_channel_help_each_other(stack: np.ndarray) -> None:
 
 
 def test_wrong_lengths_cost_their_file_and_malformed_axes_the_run(stack: np.ndarray) -> None:
-    Path("short.tif").write_bytes(tiff_bytes(stack[:5, 0], **PLAIN))
+    Path("short.tif").write_bytes(tiff_bytes(stack.reshape(-1, 24, 24)[:5], **PLAIN))
     code, stdout, stderr = run_cli("short.tif", "plain.tif", "--sigma", "20", "--axes", "TC2YX")
     assert code == 1
     assert (
         "short.tif: axes TC2YX do not fit: it holds 5 images; give lengths whose product is 5, of"
         " which one may be left out, as in TC2YX" in stderr
     )
-    assert "12 images (T6 C2)" in stdout
+    assert "6 images (T3 C2)" in stdout
     assert Path("plain_denoised.tif").exists() and not Path("short_denoised.tif").exists()
     for wrong in ("", "T0C2YX", "6TYX", "TY24X24", "T6T2YX", "T-6YX", "T6.5YX", "T9999999999"):
         for name in ((), ("info",), ("noise",)):
@@ -197,10 +205,10 @@ def test_info_names_the_axes_and_a_command_that_works(stack: np.ndarray, known_s
     options = ["info", "plain.tif", "--device", "cpu", "--axes", "tc2yx"]
     code, stdout, stderr = command(*options)
     assert (code, stderr) == (0, "")
-    assert "12, T 6, C 2; the rest is about frame 1" in stdout
+    assert "6, T 3, C 2; the rest is about frame 1" in stdout
     found = json.loads(command(*options, "--frame", "3", "--json")[1])
-    assert (found["input"], found["frames"], found["frame"]) == ("plain.tif", 12, 3)
-    assert found["axes"] == {"T": 6, "C": 2}
+    assert (found["input"], found["frames"], found["frame"]) == ("plain.tif", 6, 3)
+    assert found["axes"] == {"T": 3, "C": 2}
     assert shlex.split(found["command"])[2:6] == ["--frame", "3", "--axes", "TC2YX"]
     whole = json.loads(command(*options, "--json")[1])["command"]
     assert whole == "denoise plain.tif --axes TC2YX --device cpu"
@@ -213,9 +221,9 @@ def test_info_and_noise_take_the_frame_along_the_axes_that_were_named(
 ) -> None:
     frames = stack.reshape(-1, 24, 24)
     np.save("yxt.npy", np.moveaxis(frames, 0, -1))
-    for number in (1, 2, 12):
+    for number in (1, 2, 6):
         np.save("alone.npy", frames[number - 1])
-        named = ("yxt.npy", "--axes", "YXT12", "--frame", str(number), "--json")
+        named = ("yxt.npy", "--axes", "YXT6", "--frame", str(number), "--json")
         assert command("noise", *named)[1] == command("noise", "alone.npy", "--json")[1]
         whole, alone = (
             json.loads(command("info", "--device", "cpu", *one)[1])
@@ -224,16 +232,16 @@ def test_info_and_noise_take_the_frame_along_the_axes_that_were_named(
         assert (whole["sigma"], whole["range"]) == (alone["sigma"], alone["range"])
     code, _, stderr = command("noise", "yxt.npy", "--axes", "YXT")
     assert code == 1
-    assert "yxt.npy: holds 12 images; choose one with --frame, from 1 to 12" in stderr
+    assert "yxt.npy: holds 6 images; choose one with --frame, from 1 to 6" in stderr
 
 
 @pytest.mark.parametrize("name", ["info", "noise"])
 def test_info_and_noise_refuse_axes_that_do_not_fit(stack: np.ndarray, name: str) -> None:
-    code, stdout, stderr = command(name, "plain.tif", "--axes", "T5CYX", "--frame", "1")
+    code, stdout, stderr = command(name, "plain.tif", "--axes", "T4CYX", "--frame", "1")
     assert (code, stdout) == (1, "")
     assert stderr == (
-        "error: plain.tif: axes T5CYX do not fit: it holds 12 images; give lengths whose product"
-        " is 12, of which one may be left out, as in TC2YX\n"
+        "error: plain.tif: axes T4CYX do not fit: it holds 6 images; give lengths whose product"
+        " is 6, of which one may be left out, as in TC2YX\n"
     )
     Path("a.png").write_bytes(pillow_bytes(stack[0, 0], "PNG"))
     code, _, stderr = command(name, "a.png", "--axes", "TYX")
