@@ -77,7 +77,9 @@ def rewritten(
             return encode_image(image.pixels, image, suffix, strip=strip)
         path = None if suffix is None else Path(f"out{suffix}")
         file = io.BytesIO()
-        writer = SeriesWriter(file, series_format(path, series.read(0)), series.axes, strip=strip)
+        writer = SeriesWriter(
+            file, series_format(path, series.read(0)), series.stored_axes, strip=strip
+        )
         for number in range(len(series)):
             writer.write(series.read(number))
     return file.getvalue()

@@ -67,7 +67,7 @@ def test_the_user_may_name_the_axes() -> None:
     code, _, stderr = run_cli("stack.tif", "--axes", "TYX")
     assert code == 1
     assert "stack.tif: axes TYX do not fit: it holds 3x2 images, one letter for each" in stderr
-    for wrong in ("", "T1", "TTYX"):
+    for wrong in ("", "T0", "TTYX"):
         assert run_cli("stack.tif", "--axes", wrong)[0] == 2
 
 

@@ -166,6 +166,13 @@ def test_axes_in_any_order_come_out_in_that_order(tmp_path: Path, names: str) ->
     assert (tmp_path / "out.fts").read_bytes() == data
 
 
+def test_images_that_are_divided_by_the_user_stay_one_array() -> None:
+    data = fits_bytes(fits.PrimaryHDU(random_samples("int16", (12, 4, 6))))
+    with open_series(data, axes="T6C2YX") as series:
+        assert series.axes == (("T", 6), ("C", 2))
+    assert rewritten(data, "T6C2YX") == data
+
+
 def test_new_pixels_of_a_series_get_new_checksums() -> None:
     data = fits_bytes(sky(random_samples("float32", (5, 9, 7))), table())
     image = image_file(random_samples("float32", (9, 7), 1), format_="FITS")

@@ -102,6 +102,16 @@ def test_axes_by_the_user_make_colours_of_channels() -> None:
         copy("in.zarr", "other.zarr", axes="TYX")
 
 
+def test_images_that_are_divided_by_the_user_keep_the_axes_of_the_folder() -> None:
+    array = random_samples("uint8", (12, 33, 40))
+    write_ome_zarr(Path("in.zarr"), array, "zyx")
+    with open_series(Path("in.zarr"), axes="T6C2YX") as series:
+        assert series.axes == (("T", 6), ("C", 2))
+    copy("in.zarr", "out.zarr", axes="T6C2YX")
+    assert metadata_files(Path("out.zarr")) == metadata_files(Path("in.zarr"))
+    np.testing.assert_array_equal(zarr.open_group("out.zarr", mode="r")["s0"][...], array)
+
+
 @pytest.mark.parametrize(
     ("version", "options"),
     [

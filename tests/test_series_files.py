@@ -33,7 +33,9 @@ def copied(data: bytes, **options: Any) -> bytes:
     file = io.BytesIO()
     with open_series(data, **options) as series:
         assert series is not None
-        writer = SeriesWriter(file, series_format(None, series.first), series.axes, strip=False)
+        writer = SeriesWriter(
+            file, series_format(None, series.first), series.stored_axes, strip=False
+        )
         for number in range(len(series)):
             writer.write(series.read(number))
     return file.getvalue()

@@ -88,7 +88,7 @@ def copy(source: str, target: str, *, axes: str | None = None, strip: bool = Fal
             return
         form = series_format(path, series.first)
         with atomic_folder(path) as folder:
-            writer = SeriesWriter(folder, form, series.axes, strip=strip)
+            writer = SeriesWriter(folder, form, series.stored_axes, strip=strip)
             for number in range(len(series)):
                 writer.write(series.read(number))
 

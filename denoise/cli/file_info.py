@@ -19,8 +19,8 @@ from denoise.errors import ImageError, OptionError, TrainingError
 from denoise.files import ifd, png
 from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
-from denoise.files.images import read_image
 from denoise.files.samples import PEAK, quantised
+from denoise.files.series import read_one
 from denoise.forecast import Forecast, forecast
 from denoise.presets import DEFAULT_PRESET, PresetName
 
@@ -144,12 +144,15 @@ class FileInfo:
         return f"{self.seen.noise.summary(scale_of(self.image))} (estimated)"
 
 
-def inspect_file(path: Path, *, frame: int | None, max_pixels: int | None, device: str) -> FileInfo:
+def inspect_file(
+    path: Path, *, frame: int | None, axes: str | None, max_pixels: int | None, device: str
+) -> FileInfo:
     """Read an image, measure its noise as a run would, and expect what runs would take.
 
     Parameters
     ----------
     frame : of several, from 1; None for the first one
+    axes : of the file, by the user; see `open_series`
 
     Raises
     ------
@@ -160,7 +163,7 @@ def inspect_file(path: Path, *, frame: int | None, max_pixels: int | None, devic
     """
     compute_device = describe_device(pick_device(device))
     started = time.perf_counter()
-    image = read_image(path, frame=frame or 1, max_pixels=max_pixels)
+    image = read_one(path, frame=frame or 1, axes=axes, max_pixels=max_pixels)
     seen, forecasts, problem = None, {}, None
     try:
         whole = with_missing(image, None, fill=image.find_non_finite() is not None)

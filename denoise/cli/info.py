@@ -14,7 +14,7 @@ import typer
 
 from denoise.cli.loading import modules_kept
 from denoise.cli.parser import REPORTS, Command, option, takes_options
-from denoise.cli.shared_options import DEVICE, FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
+from denoise.cli.shared_options import AXES, DEVICE, FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
 from denoise.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class InfoOptions:
     image: Path = IMAGE
     overwrite: bool = OVERWRITE
     frame: int | None = FRAME
+    axes: str | None = AXES
     max_pixels: int | None = MAX_PIXELS
     device: str = DEVICE
     figure: Path | None = option(
@@ -61,6 +62,7 @@ def info(options: InfoOptions) -> int:
     found = inspect_file(
         options.image,
         frame=options.frame,
+        axes=options.axes,
         max_pixels=options.max_pixels,
         device=options.device,
     )
@@ -100,6 +102,8 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
     alone = found.image.frames > 1 and (options.frame is not None or not found.is_series)
     if alone:
         words += ["--frame", str(found.frame)]
+    if options.axes is not None:
+        words += ["--axes", options.axes]
     if options.max_pixels is not None:
         words += ["--max-pixels", str(options.max_pixels)]
     if options.device != "auto":

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from denoise.cli.parser import FILES, NOISE, Command, option, takes_options
-from denoise.cli.shared_options import FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
+from denoise.cli.shared_options import AXES, FRAME, IMAGE, JSON, MAX_PIXELS, OVERWRITE
 from denoise.cli.values import KindOfNoise, parse_kind
 from denoise.errors import ImageError
 
@@ -30,6 +30,7 @@ class NoiseOptions:
     )
     overwrite: bool = OVERWRITE
     frame: int | None = FRAME
+    axes: str | None = AXES
     max_pixels: int | None = MAX_PIXELS
     kind: KindOfNoise = option(
         NOISE,
@@ -47,16 +48,18 @@ class NoiseOptions:
 def noise(options: NoiseOptions) -> int:
     """Measure the noise of an image, best of a flat or a dark exposure of the same camera."""
     from denoise.cli.file_noise import scale_of, units_of, without_void
-    from denoise.files.images import read_image
     from denoise.files.outputs import check_output, write_atomically
     from denoise.files.samples import without_equal_channels
+    from denoise.files.series import read_one
     from denoise.noise.estimate import measure_noise
     from denoise.noise.pixels import as_pixels
     from denoise.noise.saved import noise_to_json
 
     if options.output is not None:
         check_output(options.output, [".json"], overwrite=options.overwrite)
-    image = read_image(options.image, frame=options.frame, max_pixels=options.max_pixels)
+    image = read_one(
+        options.image, frame=options.frame, axes=options.axes, max_pixels=options.max_pixels
+    )
     if image.find_non_finite() is not None:
         raise ImageError(f"{options.image}: has pixels that are not finite; measure on another")
     try:

@@ -56,7 +56,7 @@ def writing_series(series: Series) -> Writing:
 
     @contextmanager
     def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
-        yield SeriesWriter(file, format_, series.axes, strip=strip).write
+        yield SeriesWriter(file, format_, series.stored_axes, strip=strip).write
 
     return Writing(series_format, opened)
 

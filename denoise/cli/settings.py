@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoise.cli.parser import FILES, LEARNING, NOISE, QUALITY, option
-from denoise.cli.shared_options import DEVICE, FRAME, MAX_PIXELS, OVERWRITE, SEED
+from denoise.cli.shared_options import AXES, DEVICE, FRAME, MAX_PIXELS, OVERWRITE, SEED
 from denoise.cli.values import (
     complete_noise,
-    parse_axes,
     parse_noise,
     parse_sensor,
     parse_share,
@@ -45,14 +44,7 @@ class Settings:
         FILES, False, "--skip-existing", help="Resume a run: skip images whose result exists."
     )
     frame: int | None = FRAME
-    axes: str | None = option(
-        FILES,
-        None,
-        metavar="NAMES",
-        parser=parse_axes,
-        help="What the images of a file are, slowest first, such as TCYX for time and channels"
-        " (default: as the file says). Each channel is denoised on its own.",
-    )
+    axes: str | None = AXES
     max_pixels: int | None = MAX_PIXELS
     strip: bool = option(
         FILES, False, "--strip", help="Write no metadata, colour profile or orientation."

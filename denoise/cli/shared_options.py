@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from denoise.cli.parser import FILES, GENERAL, REPORTS, option
+from denoise.cli.values import parse_axes
 
 IMAGE: Path = field(
     metadata={
@@ -17,6 +18,15 @@ IMAGE: Path = field(
 OVERWRITE: bool = option(FILES, False, "--overwrite", help="Replace files that exist.")
 FRAME: int | None = option(
     FILES, None, min=1, metavar="N", help="Take page or frame N alone, from 1, of several."
+)
+AXES: str | None = option(
+    FILES,
+    None,
+    metavar="NAMES",
+    parser=parse_axes,
+    help="What the images of a file are, slowest first, such as TCYX for time and channels, with"
+    " lengths where it does not say how many, such as T6C2YX (default: as the file says). Each"
+    " channel has a noise of its own.",
 )
 MAX_PIXELS: int | None = option(
     FILES, None, min=1, metavar="N", help="Refuse images above N pixels (default: 89 million)."

@@ -56,10 +56,14 @@ def parse_time(text: str) -> float:
 
 
 def parse_axes(text: str) -> str:
-    """Letters of the axes of a file, such as TCYX."""
+    """Letters of the axes of a file, such as TCYX, and lengths of some, such as T6C2YX."""
     names = text.strip().upper()
-    if not re.fullmatch(r"[A-Z]{1,8}", names) or len(set(names)) < len(names):
-        raise typer.BadParameter(f"must be different letters, such as TCYX, got {text!r}")
+    letters = re.sub(r"(?<=[A-RT-WZ])[1-9][0-9]{0,8}", "", names)
+    if not re.fullmatch(r"[A-Z]{1,8}", letters) or len(set(letters)) < len(letters):
+        raise typer.BadParameter(
+            "must be different letters, such as TCYX, all but Y, X and S perhaps with a length,"
+            f" such as T6C2YX, got {text!r}"
+        )
     return names
 
 

@@ -10,14 +10,14 @@ import io
 import math
 import mmap
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.axes import UNNAMED
+from denoise.files.axes import UNNAMED, divided, is_fit, letters_and_lengths
 from denoise.files.bytes import contents
 from denoise.files.limits import check_size
 from denoise.files.pages import Axes
@@ -32,10 +32,17 @@ PIECE = 2**20
 
 @dataclass(frozen=True)
 class ArrayShape:
-    """The axes of an array: a letter and a length for each."""
+    """The axes of an array: a letter and a length for each.
+
+    Attributes
+    ----------
+    divided : axes along which its images lie by the user, who may divide them otherwise than the
+        array does; None if the array's own hold
+    """
 
     letters: str
     lengths: tuple[int, ...]
+    divided: Axes | None = None
 
     @classmethod
     def of(cls, letters: str, axes: Axes, image: tuple[int, ...]) -> ArrayShape:
@@ -112,19 +119,26 @@ def array_shape(lengths: tuple[int, ...], usual: str, names: str | None) -> Arra
     ----------
     usual : their letters if nothing else is said
     names : letters by the user, slowest first; those of an image may be left out where they are
-        the usual ones
+        the usual ones. With lengths other than those of the array, such as "T6C2YX" for 12 images
+        along one axis, they divide the images of the usual axes.
 
     Raises
     ------
     ImageError
         If names and lengths do not fit, or there is no value.
     """
-    letters = usual if names is None else names.upper()
+    letters, given = letters_and_lengths(usual if names is None else names)
+    inner = "".join(letter for letter in usual if letter in INNER)
+    outer = letters.removesuffix(inner)
     if not set(letters) & set(INNER):
-        letters += "".join(letter for letter in usual if letter in INNER)
+        letters += inner
+    fits = is_fit(letters, lengths, given)
+    if names is not None and given and not fits and not set(outer) & set(INNER):
+        shape = array_shape(lengths, usual, None)
+        return replace(shape, divided=divided(names, outer, given, len(shape)))
     known = "x".join(str(length) for length in lengths)
     distinct = len(set(letters)) == len(letters) and letters.isalpha()
-    if len(letters) != len(lengths) or not distinct or not {"Y", "X"} <= set(letters):
+    if not fits or not distinct or not {"Y", "X"} <= set(letters):
         raise ImageError(
             f"axes {names} do not fit an array of {known}; give a letter for each of its axes, such"
             " as TYX, with Y and X for those of an image and S for its colours"
@@ -155,7 +169,8 @@ class ArrayPages(ABC):
 
     def __init__(self, shape: ArrayShape) -> None:
         self._shape = shape
-        self.axes = tuple(axis for axis in shape.outer if axis[1] > 1)
+        self.stored_axes = tuple(axis for axis in shape.outer if axis[1] > 1)
+        self.axes = self.stored_axes if shape.divided is None else shape.divided
 
     def __enter__(self) -> Self:
         return self

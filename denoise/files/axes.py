@@ -17,6 +17,7 @@ from denoise.files.pages import Axes
 IMAGEJ = {b"frames": "T", b"slices": "Z", b"channels": "C"}
 # Axes of which nothing is known but their place: images.
 UNNAMED = "IJKLM"
+_LENGTH = re.compile(r"(\D)(\d+)")
 _LINE = re.compile(rb"^(\w+)=(\d{1,9})\r?$", re.MULTILINE)
 _PIXELS = re.compile(rb"<(?:\w+:)?Pixels\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""(\w+)=["']([^"']*)["']""")
@@ -52,29 +53,77 @@ def _length(text: bytes) -> int:
     return int(text) if re.fullmatch(rb"\d{1,9}", text) else 1
 
 
+def letters_and_lengths(names: str) -> tuple[str, dict[str, int]]:
+    """Letters of axes, and the lengths of those that have one.
+
+    >>> letters_and_lengths("t6cyx")
+    ('TCYX', {'T': 6})
+    """
+    given = {letter: int(length) for letter, length in _LENGTH.findall(names.upper())}
+    return _LENGTH.sub(r"\1", names.upper()), given
+
+
 def named_axes(names: str, lengths: tuple[int, ...]) -> Axes:
     """The axes along which images lie, by the names of all axes of a file.
 
     Parameters
     ----------
     names : a letter for each axis, slowest first, such as "TCYX"; the image's own, Y, X and S (the
-        samples of a pixel), come last and may be left out
-    lengths : of the axes along which images lie
+        samples of a pixel), come last and may be left out. With lengths other than those of the
+        file, such as "T6C2YX", they divide its images anew; see `divided`.
+    lengths : of the axes along which images lie, by the file
 
     Raises
     ------
     ImageError
         If names and lengths do not fit.
     """
-    outer = names.upper().rstrip("S").removesuffix("YX")
+    letters, given = letters_and_lengths(names)
+    outer = letters.rstrip("S").removesuffix("YX")
     distinct = len(set(outer)) == len(outer) and not set(outer) & set("YXS") and outer.isalpha()
-    if len(outer) != len(lengths) or not distinct:
-        known = "x".join(str(length) for length in lengths)
-        along = f"{known} images, one letter for each number" if lengths else "one image"
+    if distinct and is_fit(outer, lengths, given):
+        return tuple(zip(outer, lengths, strict=True))
+    if distinct and given:
+        return divided(names, outer, given, math.prod(lengths))
+    known = "x".join(str(length) for length in lengths)
+    along = f"{known} images, one letter for each number" if lengths else "one image"
+    raise ImageError(
+        f"axes {names} do not fit: it holds {along}; letters are such as T, Z or C, and then YX,"
+        " and may have lengths, as in T6C2YX"
+    )
+
+
+def is_fit(letters: str, lengths: tuple[int, ...], given: dict[str, int]) -> bool:
+    """Whether axes of these letters have these lengths, as far as they were given."""
+    known = dict(zip(letters, lengths, strict=False))
+    return len(letters) == len(lengths) and known.items() >= given.items()
+
+
+def divided(names: str, letters: str, given: dict[str, int], count: int) -> Axes:
+    """Axes of given lengths for this many images; those of length 1 are left out.
+
+    Parameters
+    ----------
+    names : as the user wrote them, for the message
+    letters : of the axes along which images lie, slowest first
+    given : lengths; one may be missing, and follows from the others
+
+    Raises
+    ------
+    ImageError
+        If their product is another number.
+    """
+    missing = [letter for letter in letters if letter not in given]
+    if len(missing) == 1:
+        given = {**given, missing[0]: count // max(math.prod(given.values()), 1)}
+    complete = letters.isalpha() and sorted(letters) == sorted(given)
+    if not complete or math.prod(given.values()) != count:
+        images = f"{count} images" if count > 1 else "one image"
         raise ImageError(
-            f"axes {names} do not fit: it holds {along}; letters are such as T, Z or C, and then YX"
+            f"axes {names} do not fit: it holds {images}; give lengths whose product is {count}, of"
+            " which one may be left out, as in TC2YX"
         )
-    return tuple(zip(outer, lengths, strict=True))
+    return tuple((letter, given[letter]) for letter in letters if given[letter] > 1)
 
 
 def fitting_axes(axes: Axes, count: int) -> Axes:

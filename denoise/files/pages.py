@@ -38,6 +38,10 @@ class Pages(Protocol):
     def axes(self) -> Axes:
         """The axes along which they lie; empty where the file does not say so."""
 
+    @property
+    def stored_axes(self) -> Axes:
+        """Those of the array that holds them, which `axes` may divide otherwise."""
+
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
         """One image.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -13,11 +13,11 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError
-from denoise.files.bytes import content_of, is_pipe
+from denoise.files.bytes import content_of, is_pipe, read_bytes
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import Format, format_with
 from denoise.files.image_file import ImageFile
-from denoise.files.images import HEAD, recognise
+from denoise.files.images import HEAD, read_image, recognise
 from denoise.files.limits import check_frame
 from denoise.files.pages import Axes, Pages
 from denoise.files.samples import quantised
@@ -34,11 +34,13 @@ class Series:
     ----------
     format : by content, as of `ImageFile`
     axes : names and lengths of the axes along which they lie, slowest first
+    stored_axes : those of the array that holds them, which the user may have divided otherwise
     """
 
     path: Path
     format: str
     axes: Axes
+    stored_axes: Axes
     _pages: Pages
     _max_pixels: int
 
@@ -90,7 +92,7 @@ class Series:
         return image
 
     def alone(self, frame: int | None) -> ImageFile:
-        """One image by itself, without what the file says of all of them; see `read_image`.
+        """One image by itself, as `read_image` reads it: without what the file says of all.
 
         Parameters
         ----------
@@ -98,7 +100,8 @@ class Series:
         """
         with errors_explained(str(self.path), self.format):
             number = check_frame(frame, len(self))
-        return self._read(number, whole_file=len(self) == 1)
+        image = self._read(number, whole_file=len(self) == 1)
+        return replace(image, path=self.path, frames=len(self), axes=self.axes)
 
     def _read(self, number: int, *, whole_file: bool = True) -> ImageFile:
         place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
@@ -125,8 +128,8 @@ def open_series(
     Parameters
     ----------
     source : a file, the bytes of one, or a folder of OME-Zarr
-    axes : names of the axes, slowest first, such as "TCYX"; by default those that the file says.
-        With them, a file of one image is a series of one.
+    axes : names of the axes, slowest first, such as "TCYX", perhaps with lengths, such as "T6C2YX";
+        by default those that the file says. With them, a file of one image is a series of one.
     max_pixels : larger images are refused; by default as of `read_image`
     name : of bytes, for messages
 
@@ -148,7 +151,10 @@ def open_series(
         with pages:
             limit = pixel_limit(max_pixels)
             is_series = len(pages) > 1 or axes is not None
-            yield Series(path, format_.name, pages.axes, pages, limit) if is_series else None
+            if not is_series:
+                yield None
+                return
+            yield Series(path, format_.name, pages.axes, pages.stored_axes, pages, limit)
 
 
 def _opened(source: Path | bytes, format_: Format) -> AbstractContextManager[BinaryIO | Path]:
@@ -156,6 +162,24 @@ def _opened(source: Path | bytes, format_: Format) -> AbstractContextManager[Bin
     if isinstance(source, bytes):
         return io.BytesIO(source)
     return nullcontext(source) if format_.is_folder else source.open("rb")
+
+
+def read_one(
+    path: Path, *, frame: int | None, axes: str | None, max_pixels: int | None
+) -> ImageFile:
+    """One image of a file; see `read_image` and, for the axes, `open_series`.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or the file has other axes.
+    """
+    if axes is None:
+        return read_image(path, frame=frame, max_pixels=max_pixels)
+    source = read_bytes(path) if is_pipe(path) else path
+    with open_series(source, axes=axes, max_pixels=max_pixels, name=str(path)) as series:
+        assert series is not None  # whose axes are named
+        return series.alone(frame)
 
 
 def count_images(path: Path | None) -> int:
@@ -190,7 +214,7 @@ class SeriesWriter:
     Parameters
     ----------
     file : new and empty; of a folder format, the path of a folder
-    axes : along which all of them lie
+    axes : along which all of them lie, as they are to be stored
     strip : leave out all metadata
     """
 

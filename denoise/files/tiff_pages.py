@@ -22,7 +22,7 @@ from denoise.files import ifd
 from denoise.files.axes import described_axes, fitting_axes, named_axes
 from denoise.files.bytes import contents
 from denoise.files.image_file import Decoded
-from denoise.files.pages import decode_frame
+from denoise.files.pages import Axes, decode_frame
 from denoise.files.tiff import (
     BITS,
     CAMERA_RAW,
@@ -57,7 +57,7 @@ class TiffPages:
 
     Parameters
     ----------
-    axes : names of the axes along which they lie, by the user; see `named_axes`
+    axes : names, perhaps lengths, of the axes along which they lie, by the user; see `named_axes`
 
     Raises
     ------
@@ -94,6 +94,11 @@ class TiffPages:
         self._tiff.close()
         if isinstance(self._data, mmap.mmap):
             self._data.close()
+
+    @property
+    def stored_axes(self) -> Axes:
+        """Those of `axes`: pages follow each other, whatever they are."""
+        return self.axes
 
     def __len__(self) -> int:
         return max(len(self._tags), self._in_one_piece)
