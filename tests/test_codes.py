@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from denoise.errors import TrainingError
 from denoise.methods.vaes.code_posterior import CodePosterior
 from denoise.methods.vaes.code_search import neighbours, search
 from denoise.methods.vaes.code_tree import COUNT_UNIT, CodeTree, count_pairs
@@ -165,6 +166,13 @@ def test_learning_raises_the_likelihood_of_what_the_model_says() -> None:
     assert len(epochs) == 12
     assert after > before + 1
     assert after > best - 0.3
+
+
+def test_an_elbo_without_bounds_is_said() -> None:
+    patches = torch.randn(40, 6, generator=seeded(1))
+    wild = PosteriorOptions(epochs=3, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="under the posterior"):
+        tiny_vae().learn_posterior(patches, wild, generator=seeded(), on_epoch=lambda: None)
 
 
 def test_without_epochs_only_the_prior_is_learned() -> None:

@@ -1,24 +1,17 @@
-"""The truncated posterior over the codes of a VQ-VAE, and learning under it.
+"""The truncated posterior over the codes of a VQ-VAE.
 
-p(z | x) ~ p(x | z) p(z), with the decoder's Gaussian likelihood of variance 1 and the prior of
-code_tree.py. Learning raises the ELBO of the truncated posterior, log of the sum of p(x, z) over
-the states of a patch, as in truncated variational EM (Drefs et al. 2022): decoder and codes
-by gradient, the prior in closed form. The encoder learns to propose what was found.
+p(z | x) ~ p(x | z) p(z), with the decoder's Gaussian likelihood and the prior of code_tree.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
-from torch.optim import Adam
-from torch.optim.lr_scheduler import OneCycleLR
 
 from denoise.methods.vaes.code_search import CodeStates, search
-from denoise.methods.vaes.code_tree import CodeTree, code_frequencies, count_pairs
 from denoise.methods.vaes.interface import PosteriorOptions
 
 if TYPE_CHECKING:
@@ -28,10 +21,6 @@ if TYPE_CHECKING:
 CANDIDATES = 8
 # Less likely states are left out of means and gradients, to save time.
 LEAST_WEIGHT = 1e-4
-BATCH_SIZE = 512
-# Learning starts at this noise variance, which falls to 1 over a share of the steps: states share
-# the patches at first, and part later.
-FIRST_VARIANCE, FALLING_SHARE = 4.0, 0.5
 
 
 class CodePosterior:
@@ -93,61 +82,3 @@ class CodePosterior:
         means = likely.new_zeros(*weights.shape, likely.shape[1])
         means[row, place] = likely
         return (weights[..., None] * means).sum(1) / weights.sum(1, keepdim=True)
-
-
-def learn(
-    model: VQVAE,
-    patches: Tensor,
-    posterior: PosteriorOptions,
-    *,
-    generator: torch.Generator,
-    on_epoch: Callable[[], None],
-) -> None:
-    """Search and learn in turn; without epochs learn only the prior, of the encoder's codes."""
-    codes = model.nearest(patches, 1)[..., 0]
-    model.prior = CodeTree.of_counts(
-        count_pairs(codes, torch.ones_like(patches[:, 0]), model.options.codes)
-    )
-    if posterior.epochs == 0:
-        return
-    parameters = [*model.parameters()]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    steps = posterior.epochs * -(-len(patches) // BATCH_SIZE)
-    optimizer = Adam(parameters, lr=posterior.learning_rate)
-    schedule = OneCycleLR(
-        optimizer, posterior.learning_rate, total_steps=steps + 1, cycle_momentum=False
-    )
-    kept, done = codes[:, None].repeat(1, posterior.states, 1), 0
-    for _ in range(posterior.epochs):
-        pairs = torch.zeros_like(_no_pairs(model))
-        order = torch.randperm(len(patches), generator=generator).to(patches.device)
-        for rows in order.split(BATCH_SIZE):
-            with torch.no_grad():
-                falling = min(done / (FALLING_SHARE * steps), 1.0)
-                search = CodePosterior(model, FIRST_VARIANCE + falling * (1 - FIRST_VARIANCE))
-                states = search.find(patches[rows], posterior, kept[rows])
-            kept[rows] = states.codes
-            row, likely, weights = search.likely(states)
-            pairs += count_pairs(likely, weights, model.options.codes)
-            optimizer.zero_grad()
-            _loss(model, patches[rows], row, likely, weights).backward()
-            optimizer.step()
-            schedule.step()
-            done += 1
-        model.prior = CodeTree.of_counts(pairs)
-        on_epoch()
-
-
-def _loss(model: VQVAE, patches: Tensor, row: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
-    """Minus the expected log joint, but for the prior, and minus the encoder's log probability."""
-    means = CodePosterior(model).decode(codes)
-    costs = 0.5 * (patches[row] - means).square().sum(1)
-    log_probs = model.encoder_log_probs(patches)
-    frequencies = code_frequencies(row, codes, weights, log_probs.shape)
-    return ((weights * costs).sum() - (frequencies * log_probs).sum()) / len(patches)
-
-
-def _no_pairs(model: VQVAE) -> Tensor:
-    slots, codes = model.codebooks.shape[:2]
-    return torch.zeros(slots, slots, codes, codes, dtype=torch.int64, device=model.codebooks.device)

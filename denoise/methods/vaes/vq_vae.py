@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from denoise.methods.vaes import code_posterior
+from denoise.methods.vaes import code_learning
 from denoise.methods.vaes.code_posterior import CodePosterior
 from denoise.methods.vaes.code_tree import CodeTree
 from denoise.methods.vaes.codebooks import half_distances, nearest_codes, straight_through
@@ -152,7 +152,7 @@ class VQVAE(PatchVAE):
         on_epoch: Callable[[], None],
     ) -> None:
         """Learn the prior, and all else under the truncated posterior."""
-        code_posterior.learn(self, patches, posterior, generator=generator, on_epoch=on_epoch)
+        code_learning.learn(self, patches, posterior, generator=generator, on_epoch=on_epoch)
 
     @torch.no_grad()
     def posterior_mean(
