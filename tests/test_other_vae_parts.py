@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -105,17 +107,29 @@ def test_the_players_share_no_gradient() -> None:
     assert all(p.grad is None for p in [*model.decoder.parameters(), model.prior_logits])
 
 
-@pytest.mark.parametrize("implicit", [False, True])
-def test_an_implicit_prior_is_the_encoder_s_own(implicit: bool) -> None:
-    """The encoder says that all bits are on, the Bernoulli prior that all are off."""
-    options = NashOptions(latents=4, hidden=(5,), implicit_prior=implicit)
-    model = NashVAE(6, options, seeded())
-    last = model.encoder.layers[-1]
-    torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-    torch.nn.init.constant_(last.bias, 12.0)  # type: ignore[arg-type]
-    model.prior_logits.data.fill_(-12.0)
-    loss = model.encoder_loss(torch.randn(20, 6, generator=seeded(1)), seeded(2)).detach()
-    assert float(loss) == pytest.approx(0 if implicit else 4 * 12, abs=0.01)
+def test_an_implicit_prior_is_known_by_its_samples() -> None:
+    """Signs of projections: half are on, and two agree by the angle between their projections."""
+    model = NashVAE(6, NashOptions(latents=8, implicit_prior=True), seeded())
+    bits = model.draw_latents(20_000, seeded(1))
+    torch.testing.assert_close(bits.mean(0), torch.full((8,), 0.5), atol=0.02, rtol=0)
+    directions = torch.nn.functional.normalize(model.projections, dim=0)
+    angles = (directions.T @ directions).clamp(-1, 1).acos()
+    agree = (bits[:, :, None] == bits[:, None]).float().mean(0)
+    torch.testing.assert_close(agree, 1 - angles / math.pi, atol=0.02, rtol=0)
+
+
+def test_the_encoder_learns_from_the_prior_s_draws() -> None:
+    """An encoder that says that all bits are on, and a prior that has none or half of them on."""
+    for implicit, wrong in ((False, 4.0), (True, 2.0)):
+        options = NashOptions(latents=4, hidden=(5,), implicit_prior=implicit)
+        model = NashVAE(6, options, seeded())
+        last = model.encoder.layers[-1]
+        torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        torch.nn.init.constant_(last.bias, 12.0)  # type: ignore[arg-type]
+        model.prior_logits.data.fill_(-12.0)
+        patches = torch.randn(2000, 6, generator=seeded(1))
+        loss = model.encoder_loss(patches, seeded(2)).detach()
+        assert float(loss) == pytest.approx(12 * wrong, rel=0.1)
 
 
 def test_binary_bound_by_enumeration() -> None:

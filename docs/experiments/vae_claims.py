@@ -3,7 +3,7 @@
 beta: the weight of VQ-VAE's commitment loss hardly matters from 0.1 to 2 (van den Oord, Vinyals,
 Kavukcuoglu 2017, section 3.2). implicit: two players of equal rank can have a prior that is known
 by its samples alone, which no ELBO could use (Flach, Schlesinger, Shekhovtsov 2023); here these are
-the encoder's draws for patches of the data.
+signs of random projections of a Gaussian.
 """
 
 from __future__ import annotations

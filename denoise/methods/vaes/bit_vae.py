@@ -112,10 +112,14 @@ class BitVAE(PatchVAE):
             model, patches, self.encoder(patches), posterior, generator
         )
 
+    def draw_latents(self, count: int, generator: torch.Generator) -> Tensor:
+        """z from the prior: (count, H), 0 or 1."""
+        return draw_bits(self.prior_logits.expand(count, -1), generator)
+
     @torch.no_grad()
     def sample(self, count: int, *, generator: torch.Generator) -> Samples:
         """Draw bits from the prior and decode them."""
-        bits = draw_bits(self.prior_logits.expand(count, -1), generator)
+        bits = self.draw_latents(count, generator)
         return Samples(self.decoder(bits), None)
 
     @torch.no_grad()

@@ -18,6 +18,9 @@ from denoise.methods.vaes.interface import VAETraining
 from denoise.methods.vaes.networks import draw_bits, gaussian_cost, normal
 from denoise.options import require
 
+# Values of the Gaussian whose random projections are the implicit prior.
+PROJECTED = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class NashOptions(BitOptions):
@@ -27,8 +30,9 @@ class NashOptions(BitOptions):
     ----------
     prior_prob : initial prior probability of each latent
     learn_prior : let the decoder's player learn the prior too
-    implicit_prior : the encoder's player draws z from the encoder for patches of the data, a prior
-        that is known by its samples alone, as no ELBO could use it; else from the Bernoulli prior
+    implicit_prior : the encoder's player draws z as the signs of H random projections of a
+        Gaussian, a prior whose probabilities nobody can sum, so that no ELBO could use it; else
+        from the Bernoulli prior
     """
 
     latents: int = 64
@@ -51,10 +55,13 @@ class NashVAE(BitVAE):
     """Learned by two players; the prior is the decoder's."""
 
     options: NashOptions
+    projections: Tensor
 
     def __init__(self, values: int, options: NashOptions, generator: torch.Generator) -> None:
         super().__init__(values, options, options.prior_prob, generator)
         self.prior_logits.requires_grad_(options.learn_prior)
+        shape = (PROJECTED if options.implicit_prior else 0, options.latents)
+        self.register_buffer("projections", torch.randn(shape, generator=generator))
 
     def loss(self, patches: Tensor, *, progress: float, generator: torch.Generator) -> Tensor:
         """Sum of both players' losses in nats; they share no parameter, nor a gradient."""
@@ -68,13 +75,17 @@ class NashVAE(BitVAE):
             self.prior_logits.expand_as(latents), latents
         )
 
+    def draw_latents(self, count: int, generator: torch.Generator) -> Tensor:
+        """z from the prior that the encoder's player learns from: (count, H) 0 or 1."""
+        if not self.options.implicit_prior:
+            return draw_bits(self.prior_logits.expand(count, -1), generator)
+        shape = torch.Size((count, len(self.projections)))
+        return (normal(shape, self.projections, generator) @ self.projections > 0).float()
+
     def encoder_loss(self, patches: Tensor, generator: torch.Generator) -> Tensor:
         """-log q(z | x) for as many pairs as there are patches, drawn by prior and decoder."""
         with torch.no_grad():
-            prior = self.prior_logits.expand(len(patches), -1)
-            latents = draw_bits(
-                self.encoder(patches) if self.options.implicit_prior else prior, generator
-            )
+            latents = self.draw_latents(len(patches), generator)
             means = self.decoder(latents)
             drawn = means + normal(means.shape, means, generator)
         return _bit_cost(self.encoder(drawn), latents)
