@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise.noise.interface import Noise
+from denoise.options import RefinementOptions
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.prior import PatchPrior
 
@@ -77,6 +78,7 @@ class DenoiseResult:
         are those of stabilised images
     prior : what another VAE learned, to draw patches from
     tiles : in how many the image was denoised; None if whole
+    refinement : settings of our filters, if they followed another method
     diagnostics : what other methods report of their training, such as {"perplexity": 12.3}
     """
 
@@ -92,4 +94,13 @@ class DenoiseResult:
     models: tuple[LearnedVAE, ...] = ()
     prior: PatchPrior | None = None
     tiles: int | None = None
+    refinement: RefinementOptions | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """All settings, nested; None if a method has none."""
+        own = {} if self.options is None else asdict(self.options)
+        if self.refinement is not None:
+            own["refinement"] = asdict(self.refinement)
+        return own or None

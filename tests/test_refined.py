@@ -51,6 +51,7 @@ def test_a_vae_is_refined(name: str) -> None:
     assert method.name == f"{name}+refine"
     assert psnr(CLEAN, refined.image) > psnr(CLEAN, alone.image)
     assert refined.options == alone.options
+    assert (alone.refinement, refined.refinement) == (None, BALANCED)
 
 
 @pytest.mark.parametrize("name", ["vae", "vae-mlp", "paper"])
@@ -77,6 +78,8 @@ def test_the_command_refines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert code == 0
         reports.append(json.loads(stdout))
     assert reports[1]["psnr"] > reports[0]["psnr"]
+    assert BALANCED is not None and reports[0]["settings"] is None
+    assert reports[1]["settings"]["refinement"]["group_size"] == BALANCED.group_size
     code, _, stderr = run_cli("noisy.png", "--refine", "--preset", "fast")
     assert code == 2 and "fast cannot be refined" in stderr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from denoise.cli.earlier_results import whole_files
@@ -185,5 +185,5 @@ def _report(
         device=output.device,
         tiles=output.tiles,
         diagnostics=output.diagnostics or None,
-        settings=None if output.options is None else asdict(output.options),
+        settings=output.settings,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from statistics import fmean
 
 from denoise.cli.file_noise import is_given, outlier_notes
@@ -62,8 +62,7 @@ class Tally:
         )
         if last is None:
             return report
-        settings = None if last.options is None else asdict(last.options)
-        return replace(report, device=last.device, settings=settings)
+        return replace(report, device=last.device, settings=last.settings)
 
 
 def _mean(qualities: Sequence[Quality]) -> Quality | None:

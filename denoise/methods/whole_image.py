@@ -12,6 +12,7 @@ from denoise.errors import ImageError
 from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.noise.white import BYTE_RANGE, WhiteImage
+from denoise.options import RefinementOptions
 from denoise.results import Clock, DenoiseResult
 
 
@@ -55,8 +56,12 @@ def denoise_whole(
     denoised = method(pixels[..., 0] if pixels.shape[2] == 1 else pixels, sigma)
     denoised = denoised.reshape(pixels.shape)
     clock.lap("denoise")
+    filters = None
     if run.overrides.refine:
-        denoised = _refined(pixels, denoised, run, sigma=sigma, data_range=white.data_range / unit)
+        from denoise.methods.refined import filters_for  # needs torch
+
+        filters = filters_for(run, white.sigma, white.data_range)
+        denoised = _refined(pixels, denoised, filters, run, sigma)
         clock.lap("refine")
     result, _ = white.restored(denoised * unit + lowest)
     return DenoiseResult(
@@ -66,16 +71,16 @@ def denoise_whole(
         device=device,
         seed=run.seed,
         options=options,
+        refinement=filters,
     )
 
 
 def _refined(
     noisy: NDArray[np.float64],
     pilot: NDArray[np.float64],
+    filters: RefinementOptions | None,
     run: Run,
-    *,
     sigma: float,
-    data_range: float,
 ) -> NDArray[np.float64]:
     """The filters of our refinement behind a method that did without torch."""
     import torch
@@ -87,5 +92,5 @@ def _refined(
     given, start = (
         torch.as_tensor(one, dtype=torch.float32, device=device) for one in (noisy, pilot)
     )
-    found = refined(given, start, run, sigma=sigma, data_range=data_range)
+    found = refined(given, start, filters, run, sigma=sigma)
     return np.asarray(found.cpu().numpy(), np.float64)

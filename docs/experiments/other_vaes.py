@@ -15,7 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
-from denoise.methods.refined import refined
+from denoise.methods.refined import filters_for, refined
 from denoise.methods.run import Run
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions
 from denoise.methods.vaes.other_vaes import mean_free_basis, other_vae_options
@@ -72,7 +72,8 @@ class Patches:
 
     def refined(self, image: Tensor) -> Tensor:
         """The same after the filters of balanced."""
-        return refined(self.pixels, image, REFINE, sigma=1.0, data_range=255 / self.sample.sigma)
+        filters = filters_for(REFINE, self.sample.sigma, 255.0)
+        return refined(self.pixels, image, filters, REFINE, sigma=1.0)
 
 
 def rows(sample: Sample, name: str, epochs: int | None) -> Iterator[list[str]]:

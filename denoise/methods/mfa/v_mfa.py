@@ -17,7 +17,7 @@ from torch import Tensor
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.methods.mfa.merging import mean_image, median_image
 from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
-from denoise.methods.refined import refined
+from denoise.methods.refined import filters_for, refined
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.other_vaes import mean_free_basis
 from denoise.methods.vaes.patch_prior import ModelPrior
@@ -116,8 +116,8 @@ def denoise_with_v_mfa(
 
     merged = (median_image if options.merge == "median" else mean_image)(rebuild, grid)
     clock.lap("rebuild")
-    data_range = white.data_range / white.sigma
-    denoised = refined(scaled, merged, run, sigma=1.0, data_range=data_range)
+    filters = filters_for(run, white.sigma, white.data_range)
+    denoised = refined(scaled, merged, filters, run, sigma=1.0)
     restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
     clock.lap("refine")
     return DenoiseResult(
@@ -127,6 +127,7 @@ def denoise_with_v_mfa(
         device=describe_device(device),
         seed=run.seed,
         options=options,
+        refinement=filters,
         prior=ModelPrior(model, basis, white.sigma, size, scaled.shape[2]),
         diagnostics=model.diagnostics(training[:DIAGNOSED_PATCHES]),
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
-from denoise.methods.refined import refined
+from denoise.methods.refined import filters_for, refined
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
@@ -158,8 +158,8 @@ def denoise_with_other_vae(
         run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
     pilot = merger.image()
     clock.lap("rebuild")
-    data_range = white.data_range / white.sigma
-    denoised = refined(scaled, pilot, run, sigma=1.0, data_range=data_range)
+    filters = filters_for(run, white.sigma, white.data_range)
+    denoised = refined(scaled, pilot, filters, run, sigma=1.0)
     restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
     clock.lap("refine")
     return DenoiseResult(
@@ -169,6 +169,7 @@ def denoise_with_other_vae(
         device=describe_device(device),
         seed=run.seed,
         options=options,
+        refinement=filters,
         prior=ModelPrior(model, basis, white.sigma, patch_size, channels),
         diagnostics={"loss": stats.losses[-1], **stats.diagnostics},
     )
