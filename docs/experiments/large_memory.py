@@ -1,10 +1,11 @@
-"""Largest resident size and time of whole runs on large synthetic images. Linux only.
+"""Largest resident size and time of whole runs on large synthetic images and stacks. Linux only.
 
-Behind the table of docs/large.md. `--quick` has the same stages and tiles with little work in each,
-so that large images can be tried.
+Behind the tables of docs/large.md and docs/series.md. `--quick` has the same stages and tiles with
+little work in each, so that large images can be tried.
 
     PYTHONPATH=docs/experiments python -m large_memory --sizes 2048x2048,4096x3072 --quick
     PYTHONPATH=docs/experiments python -m large_memory --sizes 4096x3072,8192x3072 --quick --rows
+    PYTHONPATH=docs/experiments python -m large_memory --sizes 256x256 --frames 20,100
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from itertools import product
 from typing import Annotated
 
 import numpy as np
@@ -49,6 +51,7 @@ app()
 def main(
     *,
     sizes: Annotated[str, typer.Option(help="Height x width of the images.")] = "2048x2048",
+    frames: Annotated[str, typer.Option(help="How many images a file holds.")] = "1",
     sigma: Sigma = 25,
     preset: Annotated[str, typer.Option()] = "fast",
     quick: Annotated[bool, typer.Option("--quick", help="Do little work.")] = False,
@@ -57,12 +60,12 @@ def main(
     ] = False,
 ) -> None:
     """Print megabytes and seconds of the process that denoises each image, gray of 16 bits."""
-    print_header("size", "megapixels", "MB", "seconds")
-    for size in sizes.split(","):
+    print_header("size", "images", "megapixels", "MB", "seconds")
+    for size, count in product(sizes.split(","), map(int, frames.split(","))):
         height, width = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             name = os.path.join(folder, "noisy.tif")
-            _write(name, height, width, sigma)
+            _write(name, count, height, width, sigma)
             little = QUICK.format(streamed=0 if rows else STREAMED)
             program = ["-c", little] if quick else ["-m", "denoise"]
             command = [sys.executable, *program, name, "--preset", preset, "--quiet"]
@@ -74,11 +77,20 @@ def main(
         if status != 0:
             raise SystemExit(f"denoise failed on {size}")
         megabytes = f"{usage.ru_maxrss / 1000:.0f}"
-        print_row(size, f"{height * width / 1e6:.1f}", megabytes, f"{seconds:.0f}")
+        pixels = f"{count * height * width / 1e6:.1f}"
+        print_row(size, str(count), pixels, megabytes, f"{seconds:.0f}")
 
 
-def _write(name: str, height: int, width: int, sigma: float) -> None:
+def _write(name: str, count: int, height: int, width: int, sigma: float) -> None:
     random = np.random.default_rng(0)
+    with tifffile.TiffWriter(name) as file:
+        for _ in range(count):
+            file.write(_noisy(random, height, width, sigma), rowsperstrip=16)
+
+
+def _noisy(
+    random: np.random.Generator, height: int, width: int, sigma: float
+) -> NDArray[np.uint16]:
     image: NDArray[np.uint16] = np.empty((height, width), np.uint16)
     across = 40 * np.sin(np.arange(width) / 37) + 10 * np.sin(np.arange(width) / 5)
     for top in range(0, height, ROWS):
@@ -86,7 +98,7 @@ def _write(name: str, height: int, width: int, sigma: float) -> None:
         clean = 128 + across + 40 * np.sin(rows / 53) * np.cos(rows / 7)
         noisy = clean + random.normal(0, sigma, clean.shape)
         image[top : top + ROWS] = np.clip(noisy, 0, 255) * 257
-    tifffile.imwrite(name, image, rowsperstrip=16)
+    return image
 
 
 if __name__ == "__main__":
