@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from denoise.devices import describe_device
 from denoise.methods.run import Run
+from denoise.noise.white import WhiteImage
 from denoise.options import RefinementOptions
 from denoise.presets import preset_for
 from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import Progress
+from denoise.results import Clock, DenoiseResult, Progress
 
 # The preset whose filters refine what other methods make.
 REFINED_AS = "balanced"
@@ -24,6 +28,31 @@ def filters_for(run: Run, sigma: float, data_range: float) -> RefinementOptions 
     data_range : largest difference in the clean image, in the same units
     """
     return preset_for(REFINED_AS, sigma, data_range).refinement if run.overrides.refine else None
+
+
+def finished(
+    white: WhiteImage, scaled: Tensor, pilot: Tensor, run: Run, clock: Clock, **known: Any
+) -> DenoiseResult:
+    """The result of a method that works in units of sigma, refined if the run asks for it.
+
+    Parameters
+    ----------
+    scaled, pilot : (height, width, C), the noisy image and its estimate, in units of sigma
+    known : other fields of the result
+    """
+    filters = filters_for(run, white.sigma, white.data_range)
+    denoised = refined(scaled, pilot, filters, run, sigma=1.0)
+    restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
+    clock.lap("refine")
+    return DenoiseResult(
+        image=restored,
+        noise=white.noise,
+        seconds=clock.seconds,
+        device=describe_device(scaled.device),
+        seed=run.seed,
+        refinement=filters,
+        **known,
+    )
 
 
 def refined(

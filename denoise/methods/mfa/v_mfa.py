@@ -14,10 +14,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.devices import out_of_memory_reported, pick_device
 from denoise.methods.mfa.merging import mean_image, median_image
 from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
-from denoise.methods.refined import filters_for, refined
+from denoise.methods.refined import finished
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.other_vaes import mean_free_basis
 from denoise.methods.vaes.patch_prior import ModelPrior
@@ -116,18 +116,9 @@ def denoise_with_v_mfa(
 
     merged = (median_image if options.merge == "median" else mean_image)(rebuild, grid)
     clock.lap("rebuild")
-    filters = filters_for(run, white.sigma, white.data_range)
-    denoised = refined(scaled, merged, filters, run, sigma=1.0)
-    restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
-    clock.lap("refine")
-    return DenoiseResult(
-        image=restored,
-        noise=white.noise,
-        seconds=clock.seconds,
-        device=describe_device(device),
-        seed=run.seed,
+    return finished(
+        *(white, scaled, merged, run, clock),
         options=options,
-        refinement=filters,
         prior=ModelPrior(model, basis, white.sigma, size, scaled.shape[2]),
         diagnostics=model.diagnostics(training[:DIAGNOSED_PATCHES]),
     )

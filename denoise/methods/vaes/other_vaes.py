@@ -8,9 +8,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.devices import out_of_memory_reported, pick_device
 from denoise.errors import OptionError
-from denoise.methods.refined import filters_for, refined
+from denoise.methods.refined import finished
 from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
@@ -158,18 +158,9 @@ def denoise_with_other_vae(
         run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
     pilot = merger.image()
     clock.lap("rebuild")
-    filters = filters_for(run, white.sigma, white.data_range)
-    denoised = refined(scaled, pilot, filters, run, sigma=1.0)
-    restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
-    clock.lap("refine")
-    return DenoiseResult(
-        image=restored,
-        noise=white.noise,
-        seconds=clock.seconds,
-        device=describe_device(device),
-        seed=run.seed,
+    return finished(
+        *(white, scaled, pilot, run, clock),
         options=options,
-        refinement=filters,
         prior=ModelPrior(model, basis, white.sigma, patch_size, channels),
         diagnostics={"loss": stats.losses[-1], **stats.diagnostics},
     )

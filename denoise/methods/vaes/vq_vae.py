@@ -9,7 +9,7 @@ The prior over codes is learned after the training (section 3.3; code_tree.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from denoise.methods.vaes import code_learning
 from denoise.methods.vaes.code_posterior import CodePosterior
+from denoise.methods.vaes.code_search import CodeStates
 from denoise.methods.vaes.code_tree import CodeTree
 from denoise.methods.vaes.codebooks import half_distances, nearest_codes, straight_through
 from denoise.methods.vaes.interface import Diagnostics, PatchVAE, PosteriorOptions, VAEOptions
@@ -160,8 +161,13 @@ class VQVAE(PatchVAE):
     ) -> Tensor:
         """Mean of the decoder's output under the truncated posterior; nothing is drawn."""
         search = CodePosterior(self)
-        parts = [search.mean(search.find(part, posterior)) for part in patches.split(SEARCHED)]
-        return torch.cat(parts)
+        return torch.cat([search.mean(states) for states in self._found(patches, posterior)])
+
+    def _found(self, patches: Tensor, posterior: PosteriorOptions) -> Iterator[CodeStates]:
+        """The states of some patches at a time."""
+        search = CodePosterior(self)
+        for part in patches.split(SEARCHED):
+            yield search.find(part, posterior)
 
     @torch.no_grad()
     def log_prob_bound(self, patches: Tensor) -> Tensor:
@@ -193,13 +199,15 @@ class VQVAE(PatchVAE):
         }
         if self.options.posterior is None:
             return usage
-        found = CodePosterior(self).find(patches, self.options.posterior)
+        found = list(self._found(patches, self.options.posterior))
+        best = torch.cat([states.codes[:, 0] for states in found])
+        elbo = torch.cat([states.elbo() for states in found]).mean()
         most = self.options.slots * math.log(self.options.codes)
         return {
             **usage,
             "-ELBO encoder": -float(self.log_prob_bound(patches).mean()),
-            "-ELBO": -float(found.elbo().mean()),
-            "prior saves": most + float(self.prior.log_prob(found.codes[:, 0]).mean()),
+            "-ELBO": -float(elbo),
+            "prior saves": most + float(self.prior.log_prob(best).mean()),
         }
 
     def _one_hot(self, picked: Tensor) -> Tensor:
