@@ -80,13 +80,14 @@ class _Learner:
     def epoch(self, order: Tensor) -> float:
         """Go once through the patches, then update the prior; the mean ELBO on the way."""
         pairs: Tensor | int = 0
-        elbo = torch.zeros((), dtype=torch.float64)
+        elbos = []
         for rows in order.to(self._patches.device).split(BATCH_SIZE):
-            counted, found = self._step(rows)
-            pairs, elbo = pairs + counted, elbo + found.cpu()
+            counted, elbo = self._step(rows)
+            pairs = pairs + counted
+            elbos.append(elbo)
         assert isinstance(pairs, Tensor)
         self._model.prior = CodeTree.of_counts(pairs)
-        return float(elbo) / len(order)
+        return float(torch.stack(elbos).sum()) / len(order)
 
     def _step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Search for states of these patches, then learn from them: pairs of codes, their ELBO."""
@@ -103,7 +104,7 @@ class _Learner:
         self._schedule.step()
         self._done += 1
         pairs = count_pairs(codes, weights, self._model.options.codes)
-        return pairs, states.elbo().sum(dtype=torch.float64)
+        return pairs, states.elbo().sum()
 
 
 def _loss(model: VQVAE, patches: Tensor, row: Tensor, codes: Tensor, weights: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class CodeTree(nn.Module):
         pairs : (M, M, K, K) int64, how often codes i of slot a and j of slot b are met together, in
             units of `COUNT_UNIT`
         """
-        counts = pairs.to(torch.float64) * COUNT_UNIT
+        counts = pairs.cpu().to(torch.float64) * COUNT_UNIT
         slots, _, codes, _ = counts.shape
         own = counts.diagonal(dim1=0, dim2=1).diagonal(dim1=0, dim2=1)  # (M, K)
         marginals = (own + PSEUDO_COUNT) / (own.sum(1, keepdim=True) + PSEUDO_COUNT * codes)
@@ -64,7 +64,7 @@ class CodeTree(nn.Module):
                 weight = PSEUDO_COUNT * codes**0.5
                 seen = met.sum(1, keepdim=True)
                 tables[slot] = (met + weight * marginals[slot]) / (seen + weight)
-        return cls(order, parents, tables.log().to(torch.float32))
+        return cls(order, parents, tables.log().to(pairs.device, torch.float32))
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """log p(z), in nats: (..., M) int64 -> (...)."""
