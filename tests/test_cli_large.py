@@ -1,4 +1,4 @@
-"""Large images on the command line: in tiles, and TIFF some rows at a time."""
+"""Large images on the command line: in tiles, and some rows at a time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from astropy.io import fits
 from conftest import run_cli, step_image
 from image_samples import pillow_bytes
 from typer.testing import CliRunner
+from zarr_samples import write_ome_zarr
 
 from denoise.cli.main import app
+from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.tiles import tiles_of
@@ -71,6 +74,26 @@ def test_other_files_are_written_in_rows_too() -> None:
     np.testing.assert_array_equal(tifffile.imread("again.tif"), denoised)
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".fits", ".zarr"])
+def test_other_formats_give_the_same_pixels_in_rows(suffix: str) -> None:
+    quick = [*SIGMA, "--method", "nl-means"]
+    name = Path(f"in{suffix}")
+    match suffix:
+        case ".npy":
+            np.save(name, NOISY)
+        case ".fits":
+            fits.writeto(name, NOISY)
+        case _:
+            write_ome_zarr(name, NOISY, "yx", levels=((25, 32),))
+    assert report("large.tif", *quick)["tiles"] == report(str(name), *quick)["tiles"] == 4
+    expected, found = (
+        tifffile.imread("large_denoised.tif"),
+        read_image(Path(f"in_denoised{suffix}")),
+    )
+    np.testing.assert_array_equal(found.pixels, expected)
+    assert report(str(name), *quick, "--skip-existing")["status"] == "skipped"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,8 +104,11 @@ def test_other_files_are_written_in_rows_too() -> None:
         (["--report", "pages"], "--report needs all of it; leave it out, or cut the image"),
         (["--mask", "clean.tif"], "--mask needs all of it"),
         (["--time-budget", "10s"], "--time-budget is about a whole image; choose a --preset"),
-        (["-o", "out.png"], "out.png: PNG is written at once; use .tif for an image as large"),
-        (["--residual", "r.npy"], "r.npy: NPY is written at once"),
+        (
+            ["-o", "out.png"],
+            "PNG is written at once; use .tif or .npy or .fits for an image as large",
+        ),
+        (["--residual", "r.webp"], "r.webp: WebP is written at once"),
         (["--max-pixels", "3000"], "64x50 is more than 3000 pixels; cut it into smaller images"),
         (["--reference", "small.tif"], "the reference is 24x24 gray, but large.tif is 64x50 gray"),
     ],

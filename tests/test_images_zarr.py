@@ -75,7 +75,7 @@ def test_images_lie_along_all_axes_but_their_own() -> None:
     write_ome_zarr(Path("in.zarr"), array, "tczyx", levels=levels)
     with open_series(Path("in.zarr")) as series:
         assert series is not None
-        assert (series.format, series.axes) == ("OME-Zarr", (("T", 2), ("C", 2), ("Z", 3)))
+        assert (series.first.format, series.axes) == ("OME-Zarr", (("T", 2), ("C", 2), ("Z", 3)))
         for number, image in enumerate(array.reshape(12, 24, 32)):
             np.testing.assert_array_equal(stored(series.read(number)), image)
             assert series.channel_of(number) == number // 3 % 2

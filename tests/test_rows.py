@@ -130,7 +130,9 @@ def test_what_is_written_in_rows_is_what_was_read(
 
 def test_formats_that_are_written_at_once_are_refused() -> None:
     image = read_image(tiff_bytes(random_samples("uint8", (HEIGHT, WIDTH))))
-    with pytest.raises(OutputError, match=r"PNG is written at once; use \.tif for"):
+    with pytest.raises(
+        OutputError, match=r"PNG is written at once; use \.tif or \.npy or \.fits for"
+    ):
         rows_format(Path("a.png"), image)
     with pytest.raises(OutputError, match="unknown file type"):
         rows_format(Path("a.gif"), image)

@@ -5,7 +5,6 @@ Rows stay in their order, of which FITS shows the first one at the bottom.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
@@ -14,15 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.arrays import (
-    ArrayShape,
-    ArrayWriter,
-    FileArrayPages,
-    array_shape,
-    check_axes,
-    joined,
-    letters_like,
-)
+from denoise.files.array_shape import ArrayShape, array_shape
+from denoise.files.arrays import FileArrayPages, FileArrayWriter
 from denoise.files.axes import UNNAMED
 from denoise.files.bytes import contents
 from denoise.files.fits_checksum import has_checksum, signed
@@ -40,7 +32,6 @@ from denoise.files.fits_header import (
 from denoise.files.ifd import Block
 from denoise.files.image_file import Decoded, Metadata
 from denoise.files.limits import refused_type
-from denoise.files.pages import Axes, decode_frame
 from denoise.files.samples import split_alpha
 
 SAMPLE_TYPES = frozenset({"uint8", "int8", "int16", "uint16", "float32", "float64"})
@@ -54,19 +45,6 @@ RGB = b"CTYPE3  = 'RGB     '".ljust(80)
 
 def is_fits(data: bytes) -> bool:
     return data.startswith(b"SIMPLE  = ")
-
-
-def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
-    """Samples and header of one image; see `Format.decode`."""
-    with FitsPages(io.BytesIO(data)) as pages:
-        return decode_frame(pages, frame, max_pixels)
-
-
-def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
-    """A FITS file of one image, with the header and all other units of its source."""
-    file = io.BytesIO()
-    FitsWriter(file, ()).write(samples, alpha, metadata)
-    return file.getvalue()
 
 
 class FitsPages(FileArrayPages):
@@ -90,9 +68,7 @@ class FitsPages(FileArrayPages):
         self._type = _sample_type(header)
         if self._type not in SAMPLE_TYPES:
             raise refused_type(abs(header.whole("BITPIX")), self._type)
-        lengths = header.lengths
-        check_axes(lengths)
-        shape = array_shape(lengths, _usual_letters(header), axes)
+        shape = array_shape(header.lengths, _usual_letters(header), axes)
         dtype = np.dtype(STORED[header.whole("BITPIX")]).newbyteorder(">")
         super().__init__(file, unit.data, dtype, shape)
         whole = np.dtype(self._type).kind != "f"
@@ -101,15 +77,8 @@ class FitsPages(FileArrayPages):
         before, after = data[: unit.start], data[unit.end :]
         self._layout = FitsLayout(before, header.cards, after, shape.letters, blank)
 
-    def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
-        """Image `number`, from 0; `whole_file` if all others are wanted, too.
-
-        Raises
-        ------
-        ImageError
-            If it is larger than `max_pixels`.
-        """
-        image = _other_sign(self._read(number, max_pixels), self._type)
+    def _decoded(self, image: NDArray[Any], *, whole_file: bool) -> Decoded:
+        image = _other_sign(image, self._type)
         layout, channels = self._layout, np.atleast_3d(image)
         if layout.blank is None:
             no_data = np.isnan(channels).any(2)
@@ -121,53 +90,40 @@ class FitsPages(FileArrayPages):
         return Decoded(samples, alpha, Metadata(fits=layout), no_data=no_data)
 
 
-class FitsWriter:
-    """Writes the images of an array, one after the other, and all else of their file.
+class FitsWriter(FileArrayWriter):
+    """Writes an array, and all else of the file that it comes from."""
 
-    Parameters
-    ----------
-    file : new and empty, can be searched and read
-    axes : along which all images will lie
-    """
+    colours = "SYX"
 
-    def __init__(self, file: BinaryIO, axes: Axes) -> None:
-        self._file, self._axes = file, axes
-        self._array: ArrayWriter | None = None
+    def _letters(self, metadata: Metadata) -> str:
+        return metadata.fits.axes
 
-    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
-        """Append an image: samples (height, width) or (height, width, 3), no alpha."""
-        image = joined(samples, alpha, metadata.fits.axes)
-        if self._array is None:
-            self._array = self._begin(image, metadata.fits)
-        self._array.write(_other_sign(image, STORED[_bits(image.dtype)]))
-        if self._array.is_complete:
-            self._finish(self._array.nbytes, metadata.fits)
-
-    def _begin(self, image: NDArray[Any], layout: FitsLayout) -> ArrayWriter:
-        """Write all before the first image."""
-        letters = letters_like(layout.axes, self._axes, image.shape[2], "SYX")
-        shape = ArrayShape.of(letters, self._axes, image.shape)
-        bits = _bits(image.dtype)
+    def _write_header(
+        self, shape: ArrayShape, dtype: np.dtype[Any], metadata: Metadata
+    ) -> tuple[np.dtype[Any], bool]:
+        layout, bits = metadata.fits, _bits(dtype)
         cards = with_structure(layout.cards, bits, shape.lengths)
-        if _sample_type(Header(cards)) != image.dtype.name:
-            offset = OFFSETS.get(image.dtype.name, (bits, 0))[1]
+        if _sample_type(Header(cards)) != dtype.name:
+            offset = OFFSETS.get(dtype.name, (bits, 0))[1]
             scale = (number_card("BZERO", offset), number_card("BSCALE", 1)) if offset else ()
             cards = (*(card for card in cards if not is_scale(card)), *scale)
-        if not layout.cards and "S" in letters:
+        if not layout.cards and "S" in shape.letters:
             cards = (*cards, RGB)
         self._cards = cards
         self._file.write(layout.before + header_bytes(cards))
-        return ArrayWriter(self._file, np.dtype(STORED[bits]).newbyteorder(">"), shape)
+        return np.dtype(STORED[bits]).newbyteorder(">"), False
 
-    def _finish(self, nbytes: int, layout: FitsLayout) -> None:
-        """Write all after the last image, and the sums over it."""
-        self._file.write(bytes(padding(nbytes)))
+    def _put(self, stored: NDArray[Any], number: int, rows: slice) -> None:
+        super()._put(_other_sign(stored, STORED[_bits(stored.dtype)]), number, rows)
+
+    def _end(self, metadata: Metadata) -> None:
+        """Write all after the array, and the sums over it."""
+        self._file.write(bytes(padding(self._nbytes)))
         end = self._file.tell()
-        self._file.write(layout.after)
+        self._file.write(metadata.fits.after)
         if has_checksum(self._cards):
-            start = end - nbytes - padding(nbytes)
-            header = signed(self._cards, self._file, start, end)
-            self._file.seek(len(layout.before))
+            header = signed(self._cards, self._file, self._start, end)
+            self._file.seek(len(metadata.fits.before))
             self._file.write(header)
 
 
@@ -237,5 +193,5 @@ def _usual_letters(header: Header) -> str:
     letters = ""
     for letter, length in zip(known, lengths, strict=True):
         is_fit = known.count(letter) == 1 and (letter != "S" or length == 3)
-        letters += letter if letter and is_fit else next(spare)
+        letters += letter if letter and is_fit else next(spare, "")
     return letters + "YX"

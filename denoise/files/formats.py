@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ from denoise.files import (
 from denoise.files.bytes import is_zarr
 from denoise.files.ifd import orientation
 from denoise.files.image_file import Decoded, ImageFile, Metadata
-from denoise.files.pages import Axes, Pages, PagesWriter, RowsWriter
+from denoise.files.pages import Axes, Pages, PagesWriter
 from denoise.files.samples import SAMPLE_TYPES
 
 
@@ -39,56 +40,85 @@ class Format:
     suffixes : of file names, the usual one first
     recognises : whether a file's first bytes, or a folder, are of this format
     sample_types : that it holds, by NumPy's names
+    decode_image, encode_image : an image, where a file holds one: from the bytes of a file, the
+        number of a frame, from 1, and the largest number of pixels; to such bytes
+    open_pages : opens a file, or a folder, for reading, where it may hold several images that are
+        a series; the axes are named by the user, or None
+    new_pages : writes such a file into one that is new and empty, along some axes
     alpha : whether it holds an alpha channel
     metadata : whether it holds EXIF data and a colour profile
     longest : largest width and height in pixels
-    open_pages : opens a file of several images for reading, where they are frames of a series;
-        the axes are named by the user, or None
-    new_pages : writes such a file into one that is new and empty
-    new_rows : writes an image of so many rows into one, some at a time
-    is_folder : it is a folder, not a file: all functions take its path, and nothing is encoded; an
-        image that is written is like one of another folder
+    is_folder : it is a folder, not a file; one that is written is like another one
     """
 
     name: str
     suffixes: tuple[str, ...]
     recognises: Callable[[Any], bool]
-    decode: Callable[[Any, int | None, int], Decoded]
-    encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes]
     sample_types: frozenset[str]
+    decode_image: Callable[[bytes, int | None, int], Decoded] | None = None
+    encode_image: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes] | None = None
+    open_pages: Callable[[Any, str | None], Pages] | None = None
+    new_pages: Callable[[Any, Axes], PagesWriter] | None = None
     alpha: bool = True
     metadata: bool = True
     longest: int = 2**31 - 1
-    open_pages: Callable[[Any, str | None], Pages] | None = None
-    new_pages: Callable[[Any, Axes], PagesWriter] | None = None
-    new_rows: Callable[[BinaryIO, int, Metadata], RowsWriter] | None = None
     is_folder: bool = False
+
+    def decode(self, content: Any, frame: int | None, max_pixels: int) -> Decoded:
+        """One image by itself.
+
+        Parameters
+        ----------
+        content : the bytes of a file, or the path of a folder
+        frame : from 1; None if there is only one
+
+        Raises
+        ------
+        ImageError
+            If it cannot be denoised, there are several to choose from, or it is larger than
+            `max_pixels`; damaged files raise many other errors, too.
+        """
+        if self.decode_image is not None:
+            return self.decode_image(content, frame, max_pixels)
+        assert self.open_pages is not None
+        with self.open_pages(content if self.is_folder else io.BytesIO(content), None) as pages:
+            return pages.alone(frame, max_pixels)
+
+    def encode(
+        self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
+    ) -> bytes:
+        """The bytes of a file of one image; an ImageError if it has no room for it."""
+        if self.encode_image is not None:
+            return self.encode_image(samples, alpha, metadata)
+        if self.is_folder:
+            raise ImageError(f"{self.name} is a folder; give it a name")
+        assert self.new_pages is not None
+        file = io.BytesIO()
+        self.new_pages(file, ()).write(samples, alpha, metadata)
+        return file.getvalue()
 
 
 _8_BITS, _16_BITS = frozenset({"uint8"}), frozenset({"uint8", "uint16"})
 # fmt: off
 FORMATS = (
-    Format("PNG", (".png",), png.is_png, png.decode, png.encode, _16_BITS),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, jpeg.decode, jpeg.encode,
-           _8_BITS, alpha=False, longest=65_500),
-    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, tiff_pages.decode, tiff_writer.encode,
-           SAMPLE_TYPES,
-           open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter,
-           new_rows=tiff_writer.new_rows),
-    Format("WebP", (".webp",), webp_bmp.is_webp, webp_bmp.decode_webp, webp_bmp.encode_webp,
-           _8_BITS, longest=16_383),
-    Format("BMP", (".bmp", ".dib"), webp_bmp.is_bmp, webp_bmp.decode_bmp, webp_bmp.encode_bmp,
-           _8_BITS, metadata=False),
-    Format("PNM", (".pgm", ".ppm", ".pnm"), pnm.is_pnm, pnm.decode, pnm.encode,
-           _16_BITS, alpha=False, metadata=False),
-    Format("NPY", (".npy",), npy.is_npy, npy.decode, npy.encode, SAMPLE_TYPES, metadata=False,
-           open_pages=npy.NpyPages, new_pages=npy.NpyWriter),
-    Format("FITS", (".fits", ".fit", ".fts"), fits.is_fits, fits.decode, fits.encode,
-           fits.SAMPLE_TYPES, alpha=False, metadata=False,
-           open_pages=fits.FitsPages, new_pages=fits.FitsWriter),
-    Format("OME-Zarr", (".zarr",), is_zarr, zarr_pages.decode, zarr_writer.encode,
-           SAMPLE_TYPES, alpha=False, metadata=False,
-           open_pages=zarr_pages.ZarrPages, new_pages=zarr_writer.ZarrWriter, is_folder=True),
+    Format("PNG", (".png",), png.is_png, _16_BITS, png.decode, png.encode),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), jpeg.is_jpeg, _8_BITS,
+           jpeg.decode, jpeg.encode, alpha=False, longest=65_500),
+    Format("TIFF", (".tif", ".tiff"), tiff.is_tiff, SAMPLE_TYPES,
+           open_pages=tiff_pages.TiffPages, new_pages=tiff_writer.TiffWriter),
+    Format("WebP", (".webp",), webp_bmp.is_webp, _8_BITS,
+           webp_bmp.decode_webp, webp_bmp.encode_webp, longest=16_383),
+    Format("BMP", (".bmp", ".dib"), webp_bmp.is_bmp, _8_BITS,
+           webp_bmp.decode_bmp, webp_bmp.encode_bmp, metadata=False),
+    Format("PNM", (".pgm", ".ppm", ".pnm"), pnm.is_pnm, _16_BITS,
+           pnm.decode, pnm.encode, alpha=False, metadata=False),
+    Format("NPY", (".npy",), npy.is_npy, SAMPLE_TYPES,
+           open_pages=npy.NpyPages, new_pages=npy.NpyWriter, metadata=False),
+    Format("FITS", (".fits", ".fit", ".fts"), fits.is_fits, fits.SAMPLE_TYPES,
+           open_pages=fits.FitsPages, new_pages=fits.FitsWriter, alpha=False, metadata=False),
+    Format("OME-Zarr", (".zarr",), is_zarr, SAMPLE_TYPES,
+           open_pages=zarr_pages.ZarrPages, new_pages=zarr_writer.ZarrWriter,
+           alpha=False, metadata=False, is_folder=True),
 )
 # fmt: on
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
@@ -125,32 +155,24 @@ def format_of_suffix(suffix: str) -> Format:
         raise ImageError(f"unknown file type {suffix!r}; use one of {known}") from None
 
 
-def format_with(
-    feature: Literal["new_pages", "new_rows"],
-    otherwise: str,
-    use: str,
-    path: Path | None,
-    like: ImageFile,
-) -> Format:
-    """The format of a file that is to be written in pieces.
+def format_in_pieces(path: Path | None, like: ImageFile, *, fault: str, use: str) -> Format:
+    """The format of a file that is to be written image by image, or row by row.
 
     Parameters
     ----------
-    feature : that it must have
-    otherwise, use : what to say of a format without it, and what it is for
     path : decides by its suffix; None means the format of `like`
+    fault, use : what to say of a format that holds one image, and what others are used for
 
     Raises
     ------
     OutputError
-        If it does not have it, or holds no image like this.
+        If it holds one image, which is written at once, or no image like this.
     """
     try:
         format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
-        if getattr(format_, feature) is None:
-            known = [one for one in FORMATS if not one.is_folder]
-            fit = [one.suffixes[0] for one in known if getattr(one, feature) is not None]
-            raise ImageError(f"{format_.name} {otherwise}; use {' or '.join(fit)} for {use}")
+        if format_.new_pages is None:
+            fit = [one.suffixes[0] for one in FORMATS if one.new_pages and not one.is_folder]
+            raise ImageError(f"{format_.name} {fault}; use {' or '.join(fit)} for {use}")
         check_fit(format_, like)
     except ImageError as error:
         raise OutputError(f"{path or 'stdout'}: {error}") from None

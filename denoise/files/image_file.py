@@ -218,6 +218,10 @@ class ImageFile:
         values = self.pixels[self.picture]
         return float(np.ptp(values)) if values.size else 0.0
 
+    def kept_metadata(self, *, strip: bool) -> Metadata:
+        """What a file like this one is to say beside its pixels: all, or nothing if `strip`."""
+        return self.metadata.stripped if strip else self.metadata
+
     def cut(self, area: tuple[slice, slice]) -> ImageFile:
         """Some rows and columns of it."""
         alpha, void = (None if one is None else one[area] for one in (self.alpha, self.void))

@@ -15,17 +15,13 @@ from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import (
     BY_NAME,
     RESULT_SUFFIXES,
-    Format,
     check_fit,
     format_of_suffix,
-    recognised,
 )
 from denoise.files.image_file import ImageFile
+from denoise.files.opening import HEAD, recognise
 from denoise.files.outputs import atomic_folder, check_output, write_atomically
 from denoise.files.samples import quantised
-
-# This many bytes at the start of a file show its format.
-HEAD = 64
 
 
 def read_image(
@@ -89,14 +85,6 @@ def result_suffix(path: Path) -> str:
     return path.suffix
 
 
-def recognise(path: Path, content: bytes | Path) -> Format:
-    """The format of what is called `path`; see `recognised`."""
-    try:
-        return recognised(content)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
-
-
 def check_writable(path: Path, image: ImageFile, *, strip: bool = False) -> None:
     """Find out before the work whether the format of a file's name holds the like of an image.
 
@@ -142,9 +130,9 @@ def encode_image(
     """
     format_ = BY_NAME[like.format] if suffix is None else format_of_suffix(suffix)
     check_fit(format_, like)
-    metadata = like.metadata.stripped if strip else like.metadata
+    samples, metadata = quantised(pixels, like.sample_type), like.kept_metadata(strip=strip)
     try:
-        return format_.encode(quantised(pixels, like.sample_type), like.alpha, metadata)
+        return format_.encode(samples, like.alpha, metadata)
     except (OSError, ValueError) as error:  # Pillow's encoders
         raise ImageError(f"cannot be saved as {format_.name}: {error}") from None
 
@@ -186,14 +174,14 @@ def write_image(
 
 
 def _write_folder(path: Path, pixels: ArrayLike, like: ImageFile, *, strip: bool) -> None:
-    """An image as a series of one."""
     format_ = format_of_suffix(path.suffix)
     check_fit(format_, like)
     assert format_.new_pages is not None
-    metadata = like.metadata.stripped if strip else like.metadata
     with atomic_folder(path) as folder:
         writer = format_.new_pages(folder, ())
-        writer.write(quantised(pixels, like.sample_type), like.alpha, metadata)
+        writer.write(
+            quantised(pixels, like.sample_type), like.alpha, like.kept_metadata(strip=strip)
+        )
 
 
 def write_values(path: Path, values: NDArray[np.floating], *, overwrite: bool) -> None:

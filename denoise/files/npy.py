@@ -5,7 +5,6 @@ Nothing that has to be unpickled is read.
 
 from __future__ import annotations
 
-import io
 import math
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -15,20 +14,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from denoise.errors import DamagedImageError, ImageError
-from denoise.files.arrays import (
-    ArrayShape,
-    ArrayWriter,
-    FileArrayPages,
-    array_shape,
-    check_axes,
-    joined,
-    letters_like,
-)
+from denoise.files.array_shape import ArrayShape, array_shape
+from denoise.files.arrays import FileArrayPages, FileArrayWriter
 from denoise.files.axes import UNNAMED
 from denoise.files.bytes import contents
 from denoise.files.image_file import Decoded, Metadata, NpyLayout
 from denoise.files.limits import refused_type
-from denoise.files.pages import Axes, decode_frame
 from denoise.files.samples import SAMPLE_TYPES, split_alpha
 
 VERSIONS = ((1, 0), (2, 0), (3, 0))
@@ -38,19 +29,6 @@ SAMPLES = (1, 3, 4)
 
 def is_npy(data: bytes) -> bool:
     return data.startswith(npy.MAGIC_PREFIX)
-
-
-def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
-    """Samples and alpha of one image; see `Format.decode`."""
-    with NpyPages(io.BytesIO(data)) as pages:
-        return decode_frame(pages, frame, max_pixels)
-
-
-def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
-    """An array of one image, in byte order and axes like its source."""
-    file = io.BytesIO()
-    NpyWriter(file, ()).write(samples, alpha, metadata)
-    return file.getvalue()
 
 
 class NpyPages(FileArrayPages):
@@ -70,7 +48,6 @@ class NpyPages(FileArrayPages):
         lengths, fortran, dtype = _read_header(file)
         if dtype.name not in (*SAMPLE_TYPES, "bool"):
             raise refused_type(8 * dtype.itemsize, dtype.name)
-        check_axes(lengths)
         shape = array_shape(lengths, _usual_letters(lengths), axes)
         start = file.tell()
         size, needed = len(contents(file)) - start, math.prod(lengths) * dtype.itemsize
@@ -82,15 +59,7 @@ class NpyPages(FileArrayPages):
             )
         super().__init__(file, start, dtype, shape, fortran=fortran)
 
-    def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
-        """Image `number`, from 0; `whole_file` if all others are wanted, too.
-
-        Raises
-        ------
-        ImageError
-            If it is larger than `max_pixels`.
-        """
-        image = self._read(number, max_pixels)
+    def _decoded(self, image: NDArray[Any], *, whole_file: bool) -> Decoded:
         notes: tuple[str, ...] = ()
         if image.dtype == bool:
             image = image.astype(np.uint8) * np.uint8(255)
@@ -101,35 +70,26 @@ class NpyPages(FileArrayPages):
         return Decoded(samples, alpha, Metadata(npy=layout), notes)
 
 
-class NpyWriter:
-    """Writes the images of an array, one after the other, in the byte order of the first.
+class NpyWriter(FileArrayWriter):
+    """Writes an array in the byte order and order of axes of its source."""
 
-    Parameters
-    ----------
-    file : new and empty, can be searched and read
-    axes : along which all images will lie
-    """
+    colours = "YXS"
 
-    def __init__(self, file: BinaryIO, axes: Axes) -> None:
-        self._file, self._axes = file, axes
-        self._array: ArrayWriter | None = None
+    def _letters(self, metadata: Metadata) -> str:
+        return metadata.npy.axes
 
-    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
-        """Append an image: samples (height, width) or (height, width, 3), alpha (height, width)."""
+    def _write_header(
+        self, shape: ArrayShape, dtype: np.dtype[Any], metadata: Metadata
+    ) -> tuple[np.dtype[Any], bool]:
         layout = metadata.npy
-        image = joined(samples, alpha, layout.axes)
-        if self._array is None:
-            letters = letters_like(layout.axes, self._axes, image.shape[2], "YXS")
-            shape = ArrayShape.of(letters, self._axes, image.shape)
-            dtype = samples.dtype.newbyteorder(layout.byte_order)  # type: ignore[arg-type]
-            header = {
-                "descr": npy.dtype_to_descr(dtype),
-                "fortran_order": layout.fortran,
-                "shape": shape.lengths,
-            }
-            npy.write_array_header_1_0(self._file, header)
-            self._array = ArrayWriter(self._file, dtype, shape, fortran=layout.fortran)
-        self._array.write(image)
+        stored = dtype.newbyteorder(layout.byte_order)  # type: ignore[arg-type]
+        header = {
+            "descr": npy.dtype_to_descr(stored),
+            "fortran_order": layout.fortran,
+            "shape": shape.lengths,
+        }
+        npy.write_array_header_1_0(self._file, header)
+        return stored, layout.fortran
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

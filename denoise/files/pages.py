@@ -1,47 +1,51 @@
-"""What a format with several images in a file has to offer: one at a time, in and out."""
+"""What a format with several images in a file has to offer: one at a time, or rows of one."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
 from denoise.files.image_file import Decoded, Metadata
 from denoise.files.limits import check_frame
 
-# Opens a page; with it, appends samples (rows, width) or (rows, width, 3) and alpha (rows, width).
+# Appends rows of an image: samples (rows, width) or (rows, width, 3), alpha (rows, width) or None.
 WriteRows = Callable[[NDArray[Any], NDArray[Any] | None], None]
-RowsWriter = AbstractContextManager[WriteRows]
 # Names and lengths of the axes along which images lie, slowest first, such as ("T", 5), ("Z", 3).
 Axes = tuple[tuple[str, int], ...]
 
 
-class Pages(Protocol):
-    """The images of a file that is open; `with` closes it."""
+class Pages(ABC):
+    """The images of a file that is open; `with` closes what they opened themselves.
 
-    def __enter__(self) -> Self: ...
+    Attributes
+    ----------
+    axes : along which they lie; empty where the file does not say so
+    stored_axes : those of the array that holds them, which `axes` may divide otherwise
+    """
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    axes: Axes
+    stored_axes: Axes
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The file itself stays open: it belongs to the caller."""
+        return
+
+    @abstractmethod
     def __len__(self) -> int:
         """How many images there are."""
 
-    @property
-    def axes(self) -> Axes:
-        """The axes along which they lie; empty where the file does not say so."""
+    @abstractmethod
+    def size(self, number: int) -> tuple[int, int]:
+        """Height and width of image `number`, from 0, by the header."""
 
-    @property
-    def stored_axes(self) -> Axes:
-        """Those of the array that holds them, which `axes` may divide otherwise."""
-
+    @abstractmethod
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
         """One image.
 
@@ -57,16 +61,11 @@ class Pages(Protocol):
             If it is too large, or of a kind that cannot be denoised.
         """
 
-
-@runtime_checkable
-class RowPages(Pages, Protocol):
-    """Images of which some rows can be read without the others."""
-
-    def size(self, number: int) -> tuple[int, int]:
-        """Height and width of an image, by the header."""
-
+    @abstractmethod
     def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
-        """The rows from `top` to before `bottom`; their metadata is that of the image.
+        """The rows of an image from `top` to before `bottom`, without reading the others.
+
+        Their metadata is that of the image by itself.
 
         Raises
         ------
@@ -74,22 +73,31 @@ class RowPages(Pages, Protocol):
             As of `decode`.
         """
 
+    def alone(self, frame: int | None, max_pixels: int) -> Decoded:
+        """One image by itself.
 
-class PagesWriter(Protocol):
+        Parameters
+        ----------
+        frame : from 1; None if there is only one
+
+        Raises
+        ------
+        ImageError
+            If there are several to choose from, or it is refused by `decode`.
+        """
+        number = check_frame(frame, len(self))
+        decoded = self.decode(number, max_pixels, whole_file=len(self) == 1)
+        return decoded._replace(frames=len(self), axes=self.axes)
+
+
+class PagesWriter(ABC):
     """Writes the images of a file, one after the other."""
+
+    @abstractmethod
+    def page(self, height: int, metadata: Metadata) -> AbstractContextManager[WriteRows]:
+        """Append an image of this many rows; yields the function that appends rows to it."""
 
     def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
         """Append samples (height, width) or (height, width, 3) and alpha (height, width)."""
-
-
-def decode_frame(pages: Pages, frame: int | None, max_pixels: int) -> Decoded:
-    """One image of a file; see `Format.decode`.
-
-    Raises
-    ------
-    ImageError
-        If there are several to choose from, or it is refused by `Pages.decode`.
-    """
-    number = check_frame(frame, len(pages))
-    decoded = pages.decode(number, max_pixels, whole_file=len(pages) == 1)
-    return decoded._replace(frames=len(pages), axes=pages.axes)
+        with self.page(len(samples), metadata) as write_rows:
+            write_rows(samples, alpha)

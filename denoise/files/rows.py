@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from denoise.files.bytes import content_of
-from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import Format, format_with
+from denoise.files.decoding import errors_explained
+from denoise.files.formats import Format, format_in_pieces
 from denoise.files.image_file import ImageFile
-from denoise.files.images import HEAD, read_image, recognise
+from denoise.files.images import read_image
 from denoise.files.limits import check_frame
-from denoise.files.pages import RowPages
+from denoise.files.opening import OpenFile, open_file
 from denoise.files.samples import quantised
 
 
@@ -86,34 +84,20 @@ def open_streamed(
     name: str = "stdin",
 ) -> Iterator[RowImage | None]:
     """The same from the file; None if its format has to be read at once."""
-    path = Path(name) if isinstance(source, bytes) else source
-    format_ = recognise(path, content_of(source, HEAD))
-    if format_.open_pages is None or format_.is_folder:
-        yield None
-        return
-    with io.BytesIO(source) if isinstance(source, bytes) else path.open("rb") as file:
-        with errors_explained(str(path), format_.name):
-            pages = format_.open_pages(file, None)
-        with pages:
-            if not isinstance(pages, RowPages):
-                yield None
-                return
-            with errors_explained(str(path), format_.name):
-                number = check_frame(frame, len(pages))
-                size = pages.size(number)
-            yield RowImage(path, size, _reader(path, format_, pages, number, max_pixels))
+    with open_file(source, max_pixels=max_pixels, name=name) as file:
+        yield None if file is None else _streamed(file, frame)
 
 
-def _reader(
-    path: Path, format_: Format, pages: RowPages, number: int, max_pixels: int | None
-) -> Callable[[int, int], ImageFile]:
-    limit = pixel_limit(max_pixels)
+def _streamed(file: OpenFile, frame: int | None) -> RowImage:
+    name, pages = str(file.path), file.pages
+    with errors_explained(name, file.format):
+        number = check_frame(frame, len(pages))
+        size = pages.size(number)
 
     def rows(top: int, bottom: int) -> ImageFile:
-        with errors_explained(str(path), format_.name):
-            return as_image_file(path, format_.name, pages.rows(number, top, bottom, limit))
+        return file.image(name, lambda limit: pages.rows(number, top, bottom, limit))
 
-    return rows
+    return RowImage(file.path, size, rows)
 
 
 def _in_memory(image: ImageFile) -> RowImage:
@@ -126,33 +110,23 @@ def _in_memory(image: ImageFile) -> RowImage:
 
 
 def rows_format(path: Path | None, like: ImageFile) -> Format:
-    """The format of a file that is to hold an image like this one, written some rows at a time.
-
-    Parameters
-    ----------
-    path : decides by its suffix; None means the format of `like`
-
-    Raises
-    ------
-    OutputError
-        If it has to be written at once, or holds none like this.
-    """
-    return format_with("new_rows", "is written at once", "an image as large", path, like)
+    """The format of a file that is to hold an image like this one; see `format_in_pieces`."""
+    return format_in_pieces(path, like, fault="is written at once", use="an image as large")
 
 
 @contextmanager
 def rows_writer(
-    file: BinaryIO, format_: Format, height: int, like: ImageFile, *, strip: bool
+    file: BinaryIO | Path, format_: Format, height: int, like: ImageFile, *, strip: bool
 ) -> Iterator[Callable[[ImageFile], None]]:
     """Write an image of this many rows; yields the function that appends some.
 
     Parameters
     ----------
-    file : new and empty
+    file : new and empty; of a folder format, the path of a folder
     like : gives metadata
     strip : leave out all of it
     """
-    assert format_.new_rows is not None
-    metadata = like.metadata.stripped if strip else like.metadata
-    with format_.new_rows(file, height, metadata) as write_rows:
+    assert format_.new_pages is not None
+    page = format_.new_pages(file, ()).page(height, like.kept_metadata(strip=strip))
+    with page as write_rows:
         yield lambda rows: write_rows(quantised(rows.pixels, rows.sample_type), rows.alpha)

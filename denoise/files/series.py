@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -13,13 +12,12 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError
-from denoise.files.bytes import content_of, is_pipe, read_bytes
-from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import Format, format_with
+from denoise.files.bytes import is_pipe, read_bytes
+from denoise.files.formats import Format, format_in_pieces
 from denoise.files.image_file import ImageFile
-from denoise.files.images import HEAD, read_image, recognise
-from denoise.files.limits import check_frame
-from denoise.files.pages import Axes, Pages
+from denoise.files.images import read_image
+from denoise.files.opening import OpenFile, open_file
+from denoise.files.pages import Axes
 from denoise.files.samples import quantised
 
 # The axes of time, and of channels of light, each with its own noise.
@@ -28,24 +26,26 @@ TIME, CHANNEL = "T", "C"
 
 @dataclass(frozen=True)
 class Series:
-    """The images of a file, read one at a time.
+    """The images of a file, read one at a time."""
 
-    Attributes
-    ----------
-    format : by content, as of `ImageFile`
-    axes : names and lengths of the axes along which they lie, slowest first
-    stored_axes : those of the array that holds them, which the user may have divided otherwise
-    """
-
-    path: Path
-    format: str
-    axes: Axes
-    stored_axes: Axes
-    _pages: Pages
-    _max_pixels: int
+    _file: OpenFile
 
     def __len__(self) -> int:
-        return len(self._pages)
+        return len(self._file.pages)
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def axes(self) -> Axes:
+        """Names and lengths of the axes along which they lie, slowest first."""
+        return self._file.pages.axes
+
+    @property
+    def stored_axes(self) -> Axes:
+        """Those of the array that holds them, which the user may have divided otherwise."""
+        return self._file.pages.stored_axes
 
     @property
     def channels(self) -> int:
@@ -98,17 +98,14 @@ class Series:
         ----------
         frame : from 1; None if there is only one
         """
-        with errors_explained(str(self.path), self.format):
-            number = check_frame(frame, len(self))
-        image = self._read(number, whole_file=len(self) == 1)
-        return replace(image, path=self.path, frames=len(self), axes=self.axes)
+        pages = self._file.pages
+        return self._file.image(str(self.path), lambda limit: pages.alone(frame, limit))
 
-    def _read(self, number: int, *, whole_file: bool = True) -> ImageFile:
+    def _read(self, number: int) -> ImageFile:
+        pages = self._file.pages
         place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
         name = f"{self.path}{place}"
-        with errors_explained(name, self.format):
-            decoded = self._pages.decode(number, self._max_pixels, whole_file=whole_file)
-            return as_image_file(Path(name), self.format, decoded)
+        return self._file.image(name, lambda limit: pages.decode(number, limit, whole_file=True))
 
 
 def _kind(image: ImageFile) -> tuple[object, ...]:
@@ -138,30 +135,9 @@ def open_series(
     ImageError
         If there is no such file, it is no image, or has other axes.
     """
-    path = Path(name) if isinstance(source, bytes) else source
-    format_ = recognise(path, content_of(source, HEAD))
-    if format_.open_pages is None:
-        if axes is not None:
-            raise ImageError(f"{path}: {format_.name} holds one image, which has no axes")
-        yield None
-        return
-    with _opened(source, format_) as content:
-        with errors_explained(str(path), format_.name):
-            pages = format_.open_pages(content, axes)
-        with pages:
-            limit = pixel_limit(max_pixels)
-            is_series = len(pages) > 1 or axes is not None
-            if not is_series:
-                yield None
-                return
-            yield Series(path, format_.name, pages.axes, pages.stored_axes, pages, limit)
-
-
-def _opened(source: Path | bytes, format_: Format) -> AbstractContextManager[BinaryIO | Path]:
-    """What `Format.open_pages` takes."""
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    return nullcontext(source) if format_.is_folder else source.open("rb")
+    with open_file(source, axes=axes, max_pixels=max_pixels, name=name) as file:
+        is_series = file is not None and (len(file.pages) > 1 or axes is not None)
+        yield Series(file) if file is not None and is_series else None
 
 
 def read_one(
@@ -194,18 +170,8 @@ def count_images(path: Path | None) -> int:
 
 
 def series_format(path: Path | None, like: ImageFile) -> Format:
-    """The format of a file that is to hold images like this one.
-
-    Parameters
-    ----------
-    path : decides by its suffix; None means the format of `like`
-
-    Raises
-    ------
-    OutputError
-        If it holds one image only, or none like this.
-    """
-    return format_with("new_pages", "holds one image", "several", path, like)
+    """The format of a file that is to hold images like this one; see `format_in_pieces`."""
+    return format_in_pieces(path, like, fault="holds one image", use="several")
 
 
 class SeriesWriter:
@@ -225,5 +191,5 @@ class SeriesWriter:
 
     def write(self, image: ImageFile) -> None:
         """Append an image, of the sample type of the first one."""
-        metadata = image.metadata.stripped if self._strip else image.metadata
-        self._pages.write(quantised(image.pixels, image.sample_type), image.alpha, metadata)
+        samples = quantised(image.pixels, image.sample_type)
+        self._pages.write(samples, image.alpha, image.kept_metadata(strip=self._strip))

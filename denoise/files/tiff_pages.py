@@ -10,11 +10,10 @@ import io
 import mmap
 import struct
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
@@ -22,37 +21,24 @@ from denoise.files import ifd
 from denoise.files.axes import described_axes, fitting_axes, named_axes
 from denoise.files.bytes import contents
 from denoise.files.image_file import Decoded
-from denoise.files.pages import Axes, decode_frame
+from denoise.files.pages import Pages
 from denoise.files.tiff import (
     BITS,
     CAMERA_RAW,
     CANON_RAW,
     SAMPLE_FORMAT,
-    STACK,
     check_page,
     decode_page,
     page_metadata,
 )
-from denoise.files.tiff_rows import file_of_rows
+from denoise.files.tiff_rows import Read, file_of_rows
 from denoise.files.tiff_writer import DESCRIPTION, LZW
 
 # tifffile's remark on a stack in one piece.
 TRUNCATED = b', "truncated": true'
 
 
-def decode(data: bytes, frame: int | None, max_pixels: int) -> Decoded:
-    """Samples, alpha and tags of one image; see `Format.decode`.
-
-    Raises
-    ------
-    ImageError
-        If it is larger than `max_pixels` or of a kind that cannot be denoised.
-    """
-    with TiffPages(io.BytesIO(data)) as pages:
-        return decode_frame(pages, frame, max_pixels)
-
-
-class TiffPages:
+class TiffPages(Pages):
     """The images of a TIFF file, read one at a time; see `files.pages.Pages`.
 
     Parameters
@@ -86,61 +72,38 @@ class TiffPages:
             self.axes = fitting_axes(self.axes, len(self))
         if axes is not None:
             self.axes = named_axes(axes, tuple(length for _, length in self.axes))
-
-    def __enter__(self) -> TiffPages:
-        return self
+        self.stored_axes = self.axes  # pages follow each other, whatever they are
 
     def __exit__(self, *_: object) -> None:
         self._tiff.close()
         if isinstance(self._data, mmap.mmap):
             self._data.close()
 
-    @property
-    def stored_axes(self) -> Axes:
-        """Those of `axes`: pages follow each other, whatever they are."""
-        return self.axes
-
     def __len__(self) -> int:
         return max(len(self._tags), self._in_one_piece)
 
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
-        """Image `number`, from 0; `whole_file` if all others are wanted, too.
-
-        Raises
-        ------
-        ImageError
-            If it is larger than `max_pixels` or of a kind that cannot be denoised.
-        """
         page, tags = self._checked(number, max_pixels)
-        own = number < len(self._numbers)
-        if self._in_one_piece > 1:
-            tags = tuple(
-                tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags
-            )  # it will be in several
-        if not own:
-            tags = tuple(tag for tag in tags if tag.code not in STACK)
-            array = self._piece(page, number)
-        elif int(page.compression) == LZW:  # tifffile's way to decode it crashes at some damage
-            array = np.asarray(imagecodecs.tiff_decode(self._data, index=self._numbers[number]))
+        if number >= len(self._numbers):
+            return self.rows(number, 0, page.imagelength, max_pixels)
+        if self._in_one_piece > 1:  # and will be in several
+            tags = tuple(tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags)
+        if int(page.compression) == LZW:  # tifffile's way to decode it crashes at some damage
+            array = imagecodecs.tiff_decode(self._data, index=self._numbers[number])
         else:
-            array = np.asarray(page.asarray())
+            array = page.asarray()
         whole_file = whole_file or not self._is_stack
-        return decode_page(array, page, tags, self._order, whole_file=whole_file)
+        return decode_page(np.asarray(array), page, tags, self._order, whole_file=whole_file)
 
     def size(self, number: int) -> tuple[int, int]:
-        """Height and width of an image."""
         page = self._page(number)
         return page.imagelength, page.imagewidth
 
     def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
-        """Some rows of image `number`, from 0; see `decode`."""
         page, tags = self._checked(number, max_pixels)
-        if number >= len(self._numbers):  # without strips of its own
-            decoded, first = self.decode(number, max_pixels, whole_file=False), 0
-        else:
-            data, first = file_of_rows(page, tags, self._order, top, bottom, self._read)
-            with TiffPages(io.BytesIO(data)) as part:
-                decoded = part.decode(0, max_pixels, whole_file=True)
+        data, first = file_of_rows(page, tags, self._order, top, bottom, self._reader(page, number))
+        with TiffPages(io.BytesIO(data)) as part:
+            decoded = part.decode(0, max_pixels, whole_file=True)
         metadata = page_metadata(tags, self._order, page, in_stack=self._is_stack)
         rows = slice(top - first, bottom - first)
         alpha, no_data = (
@@ -164,14 +127,22 @@ class TiffPages:
         check_page(page, max_pixels)
         return page, tags
 
-    def _read(self, offset: int, count: int, what: str = "a strip") -> bytes:
-        """Bytes of the file; what is mapped would stay in memory."""
-        file = self._tiff.filehandle
-        file.seek(offset)
-        data = file.read(count)
-        if len(data) < count:
-            raise DamagedImageError(f"truncated image file: {what} is missing")
-        return bytes(data)
+    def _reader(self, page: TiffPage, number: int) -> Read:
+        """What reads bytes of an image at the offsets of its page; a map would stay in memory."""
+        file, shift, what = self._tiff.filehandle, 0, "a strip"
+        if number >= len(self._numbers):  # it follows the image of the page
+            if not page.is_contiguous:
+                raise ImageError("is a stack in one piece, of which only image 1 can be read")
+            shift, what = number * page.nbytes, f"image {number + 1}"
+
+        def read(offset: int, count: int) -> bytes:
+            file.seek(offset + shift)
+            data = bytes(file.read(count))
+            if len(data) < count:
+                raise DamagedImageError(f"truncated image file: {what} is missing")
+            return data
+
+        return read
 
     @property
     def _is_stack(self) -> bool:
@@ -186,14 +157,6 @@ class TiffPages:
             return 1
         first, series = self._tiff.pages.first, self._tiff.series
         return series[0].size // max(first.size, 1) if series else 1
-
-    def _piece(self, page: TiffPage, number: int) -> NDArray[Any]:
-        if not page.is_contiguous or page.dtype is None:
-            raise ImageError("is a stack in one piece, of which only image 1 can be read")
-        dtype = page.dtype.newbyteorder(self._tiff.byteorder)
-        start = page.dataoffsets[0] + number * page.nbytes
-        data = self._read(start, page.nbytes, f"image {number + 1}")
-        return np.frombuffer(data, dtype).reshape(page.shape)
 
 
 def _is_preview(tags: tuple[ifd.Tag, ...], order: str) -> bool:

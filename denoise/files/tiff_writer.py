@@ -5,7 +5,6 @@ It is written here since tifffile refuses EXIF directories, and Pillow deep colo
 
 from __future__ import annotations
 
-import io
 import math
 import struct
 import zlib
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from denoise.files import ifd
 from denoise.files.image_file import Metadata, TiffLayout
-from denoise.files.pages import Axes, RowsWriter, WriteRows
+from denoise.files.pages import Axes, PagesWriter, WriteRows
 from denoise.files.samples import join_alpha
 
 NONE, LZW, DEFLATE = 1, 5, 8
@@ -39,19 +38,7 @@ STRIP_BYTES = 2**18
 LARGEST_FILE = 2**32 - 2**24
 
 
-def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
-    """A TIFF file of one page, in the byte order and with the compression of its source."""
-    file = io.BytesIO()
-    TiffWriter(file, ()).write(samples, alpha, metadata)
-    return file.getvalue()
-
-
-def new_rows(file: BinaryIO, height: int, metadata: Metadata) -> RowsWriter:
-    """Write a file of one page, some rows at a time."""
-    return TiffWriter(file, ()).page(height, metadata)
-
-
-class TiffWriter:
+class TiffWriter(PagesWriter):
     """Writes pages one after the other, in the byte order and with the compression of the first.
 
     Samples of 4 GiB and more make it a BigTIFF file.
@@ -69,14 +56,8 @@ class TiffWriter:
         self._link: int | None = None  # where the offset of the next directory belongs
         self._order = "<"
 
-    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
-        """Append a page: samples (height, width) or (height, width, 3), alpha (height, width)."""
-        with self.page(len(samples), metadata) as write_rows:
-            write_rows(samples, alpha)
-
     @contextmanager
     def page(self, height: int, metadata: Metadata) -> Iterator[WriteRows]:
-        """Append a page of this many rows; yields the function that appends rows to it."""
         page: _Page | None = None
 
         def write_rows(samples: NDArray[Any], alpha: NDArray[Any] | None) -> None:

@@ -26,11 +26,11 @@ def check_chunks(folder: Path, level: zarr.Array[Any], index: tuple[int | slice,
     Parameters
     ----------
     folder : of the group that the array is in
-    index : a place or all, for each axis
+    index : a place or a slice, for each axis
     """
     has_length = level.shards is None and _is_blosc(level)
     places = [
-        range(-(-length // size)) if isinstance(one, slice) else [one // size]
+        _chunks_of(one, length, size)
         for one, length, size in zip(index, level.shape, level.shards or level.chunks, strict=True)
     ]
     for place in itertools.product(*places):
@@ -43,6 +43,14 @@ def check_chunks(folder: Path, level: zarr.Array[Any], index: tuple[int | slice,
                 raise DamagedImageError(
                     f"damaged OME-Zarr image: {level.path}/{key} breaks off after {found} bytes"
                 )
+
+
+def _chunks_of(part: int | slice, length: int, size: int) -> range:
+    """The numbers of the chunks of `size` along an axis that a part of it lies in."""
+    start, stop, _ = (
+        slice(part, part + 1).indices(length) if isinstance(part, int) else part.indices(length)
+    )
+    return range(start // size, -(-stop // size))
 
 
 def _is_blosc(level: zarr.Array[Any]) -> bool:

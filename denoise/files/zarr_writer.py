@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.errors import ImageError
-from denoise.files.arrays import ArrayShape, array_shape, joined
+from denoise.files.array_shape import ArrayShape, array_shape
+from denoise.files.arrays import ArrayWriter
 from denoise.files.bytes import ZARR
 from denoise.files.image_file import Metadata, ZarrLayout
 from denoise.files.pages import Axes
@@ -30,40 +31,35 @@ ESSENTIAL = ("version", "multiscales")
 CONSOLIDATED = ".zmetadata"
 
 
-def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> bytes:
-    """Refuse to make bytes of a folder; see `Format.encode`."""
-    raise ImageError("OME-Zarr is a folder; give it a name")
-
-
-class ZarrWriter:
-    """Writes the images of level 0, one after the other, and then all other levels.
+class ZarrWriter(ArrayWriter):
+    """Writes the images of level 0 in the order of their source, and then all other levels.
 
     Parameters
     ----------
     folder : new and empty
-    axes : along which all images will lie
     """
 
     def __init__(self, folder: Path, axes: Axes) -> None:
+        super().__init__(axes)
         self._folder = folder
-        self._image: ZarrImage | None = None
-        self._written = 0
 
-    def write(self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata) -> None:
-        """Append an image of the source (`Metadata.zarr`), in the source's order."""
-        layout = metadata.zarr
-        if self._image is None:
-            self._image = _empty_copy(layout, self._folder)
-            self._shape: ArrayShape = array_shape(
-                self._image.levels[0].shape, self._image.axes, layout.axes
-            )
-        image = self._shape.as_stored(joined(samples, alpha, layout.axes))
-        self._image.levels[0][self._shape.index(self._written)] = image
-        self._written += 1
-        if self._written == len(self._shape):
-            finest, *others = self._image.levels
-            for level, factors in zip(others, self._image.factors, strict=True):
-                _average(finest, level, factors, self._image.axes)
+    def _letters(self, metadata: Metadata) -> str:
+        return metadata.zarr.axes
+
+    def _begin(
+        self, image: tuple[int, ...], dtype: np.dtype[Any], metadata: Metadata
+    ) -> ArrayShape:
+        self._image = _empty_copy(metadata.zarr, self._folder)
+        return array_shape(self._image.levels[0].shape, self._image.axes, metadata.zarr.axes)
+
+    def _put(self, stored: NDArray[Any], number: int, rows: slice) -> None:
+        assert self._shape is not None
+        self._image.levels[0][self._shape.index(number, rows)] = stored
+
+    def _end(self, metadata: Metadata) -> None:
+        finest, *others = self._image.levels
+        for level, factors in zip(others, self._image.factors, strict=True):
+            _average(finest, level, factors, self._image.axes)
 
 
 def _empty_copy(layout: ZarrLayout, folder: Path) -> ZarrImage:
@@ -98,19 +94,23 @@ def _strip(group: zarr.Group) -> None:
 def _average(
     finest: zarr.Array[Any], level: zarr.Array[Any], factors: tuple[int, ...], axes: str
 ) -> None:
-    """Fill a level with the means of the blocks of level 0, one image at a time."""
-    images = [1 if axis in "YX" else length for axis, length in zip(axes, level.shape, strict=True)]
-    for place in np.ndindex(*images):
-        block, mean = (
-            tuple(
-                slice(None) if axis in "YX" else slice(at * length, (at + 1) * length)
-                for axis, at, length in zip(axes, place, lengths, strict=True)
-            )
-            for lengths in (factors, (1,) * len(axes))
+    """Fill a level with the means of the blocks of level 0, some rows of an image at a time."""
+    chunk = dict(zip(axes, level.shards or level.chunks, strict=True))
+    sizes = np.array(
+        [
+            {"Y": chunk["Y"], "X": length}.get(axis, 1)
+            for axis, length in zip(axes, level.shape, strict=True)
+        ]
+    )
+    for place in np.ndindex(*-(-np.array(level.shape) // sizes)):
+        starts = np.array(place) * sizes
+        stops = np.minimum(starts + sizes, level.shape)
+        block = tuple(map(slice, starts * factors, stops * factors))
+        means = block_means(np.asarray(finest[block]), factors, tuple(stops - starts))
+        whole = level.dtype.kind in "iu"
+        level[tuple(map(slice, starts, stops))] = (np.rint(means) if whole else means).astype(
+            level.dtype
         )
-        lengths = np.where([axis in "YX" for axis in axes], level.shape, 1)
-        means = block_means(np.asarray(finest[block]), factors, tuple(lengths))
-        level[mean] = (np.rint(means) if level.dtype.kind in "iu" else means).astype(level.dtype)
 
 
 def block_means(
