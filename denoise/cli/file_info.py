@@ -19,8 +19,8 @@ from denoise.errors import ImageError, OptionError, TrainingError
 from denoise.files import ifd, png
 from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
+from denoise.files.images import read_image
 from denoise.files.samples import PEAK, quantised
-from denoise.files.series import read_one
 from denoise.forecast import Forecast, forecast
 from denoise.presets import DEFAULT_PRESET, PresetName
 
@@ -163,7 +163,7 @@ def inspect_file(
     """
     compute_device = describe_device(pick_device(device))
     started = time.perf_counter()
-    image = read_one(path, frame=frame or 1, axes=axes, max_pixels=max_pixels)
+    image = read_image(path, frame=frame or 1, axes=axes, max_pixels=max_pixels)
     seen, forecasts, problem = None, {}, None
     try:
         whole = with_missing(image, None, fill=image.find_non_finite() is not None)

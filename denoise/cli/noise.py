@@ -48,16 +48,16 @@ class NoiseOptions:
 def noise(options: NoiseOptions) -> int:
     """Measure the noise of an image, best of a flat or a dark exposure of the same camera."""
     from denoise.cli.file_noise import scale_of, units_of, without_void
+    from denoise.files.images import read_image
     from denoise.files.outputs import check_output, write_atomically
     from denoise.files.samples import without_equal_channels
-    from denoise.files.series import read_one
     from denoise.noise.estimate import measure_noise
     from denoise.noise.pixels import as_pixels
     from denoise.noise.saved import noise_to_json
 
     if options.output is not None:
         check_output(options.output, [".json"], overwrite=options.overwrite)
-    image = read_one(
+    image = read_image(
         options.image, frame=options.frame, axes=options.axes, max_pixels=options.max_pixels
     )
     if image.find_non_finite() is not None:

@@ -40,7 +40,7 @@ class Format:
     suffixes : of file names, the usual one first
     recognises : whether a file's first bytes, or a folder, are of this format
     sample_types : that it holds, by NumPy's names
-    decode_image, encode_image : an image, where a file holds one: from the bytes of a file, the
+    decode, encode : an image, where a file holds one: from the bytes of a file, the
         number of a frame, from 1, and the largest number of pixels; to such bytes
     open_pages : opens a file, or a folder, for reading, where it may hold several images that are
         a series; the axes are named by the user, or None
@@ -55,8 +55,8 @@ class Format:
     suffixes: tuple[str, ...]
     recognises: Callable[[Any], bool]
     sample_types: frozenset[str]
-    decode_image: Callable[[bytes, int | None, int], Decoded] | None = None
-    encode_image: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes] | None = None
+    decode: Callable[[bytes, int | None, int], Decoded] | None = None
+    encode: Callable[[NDArray[Any], NDArray[Any] | None, Metadata], bytes] | None = None
     open_pages: Callable[[Any, str | None], Pages] | None = None
     new_pages: Callable[[Any, Axes], PagesWriter] | None = None
     alpha: bool = True
@@ -64,32 +64,12 @@ class Format:
     longest: int = 2**31 - 1
     is_folder: bool = False
 
-    def decode(self, content: Any, frame: int | None, max_pixels: int) -> Decoded:
-        """One image by itself.
-
-        Parameters
-        ----------
-        content : the bytes of a file, or the path of a folder
-        frame : from 1; None if there is only one
-
-        Raises
-        ------
-        ImageError
-            If it cannot be denoised, there are several to choose from, or it is larger than
-            `max_pixels`; damaged files raise many other errors, too.
-        """
-        if self.decode_image is not None:
-            return self.decode_image(content, frame, max_pixels)
-        assert self.open_pages is not None
-        with self.open_pages(content if self.is_folder else io.BytesIO(content), None) as pages:
-            return pages.alone(frame, max_pixels)
-
-    def encode(
+    def file_of(
         self, samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     ) -> bytes:
         """The bytes of a file of one image; an ImageError if it has no room for it."""
-        if self.encode_image is not None:
-            return self.encode_image(samples, alpha, metadata)
+        if self.encode is not None:
+            return self.encode(samples, alpha, metadata)
         if self.is_folder:
             raise ImageError(f"{self.name} is a folder; give it a name")
         assert self.new_pages is not None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError, OutputError
-from denoise.files.bytes import content_of, is_pipe, is_zarr
+from denoise.files.bytes import content_of, is_pipe, is_zarr, read_bytes
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
 from denoise.files.formats import (
     BY_NAME,
@@ -19,7 +19,7 @@ from denoise.files.formats import (
     format_of_suffix,
 )
 from denoise.files.image_file import ImageFile
-from denoise.files.opening import HEAD, recognise
+from denoise.files.opening import HEAD, open_file, recognise
 from denoise.files.outputs import atomic_folder, check_output, write_atomically
 from denoise.files.samples import quantised
 
@@ -28,15 +28,19 @@ def read_image(
     source: Path | bytes,
     *,
     frame: int | None = None,
+    axes: str | None = None,
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> ImageFile:
     """Read an image; its content decides the format, whatever its name.
 
+    Of a file that may hold several, only the image that is wanted is read.
+
     Parameters
     ----------
     source : a file, the bytes of one, or a folder of OME-Zarr
     frame : which page or frame of several to read, from 1
+    axes : along which they lie; see `files.series.open_series`
     max_pixels : larger images are refused before they are unpacked; by default Pillow's limit,
         `PIL.Image.MAX_IMAGE_PIXELS`
     name : of bytes, for messages
@@ -47,12 +51,19 @@ def read_image(
         If its file breaks off, or its pixels cannot be unpacked.
     ImageError
         If there is no such file, or it is not an image that can be denoised: of another format
-        or a variant that is not read, too large, one of several, or of a colour space or sample
-        type that is unknown.
+        or a variant that is not read, too large, one of several, of other axes, or of a colour
+        space or sample type that is unknown.
     """
     path = Path(name) if isinstance(source, bytes) else source
+    if isinstance(source, Path) and is_pipe(source):
+        source = read_bytes(source)
+    with open_file(source, axes=axes, max_pixels=max_pixels, name=str(path)) as file:
+        if file is not None:
+            pages = file.pages
+            return file.image(str(path), lambda limit: pages.alone(frame, limit))
     content = content_of(source)
     format_ = recognise(path, content)
+    assert format_.decode is not None and isinstance(content, bytes)
     with errors_explained(str(path), format_.name):
         decoded = format_.decode(content, frame, pixel_limit(max_pixels))
         return as_image_file(path, format_.name, decoded)
@@ -132,7 +143,7 @@ def encode_image(
     check_fit(format_, like)
     samples, metadata = quantised(pixels, like.sample_type), like.kept_metadata(strip=strip)
     try:
-        return format_.encode(samples, like.alpha, metadata)
+        return format_.file_of(samples, like.alpha, metadata)
     except (OSError, ValueError) as error:  # Pillow's encoders
         raise ImageError(f"cannot be saved as {format_.name}: {error}") from None
 

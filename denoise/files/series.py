@@ -12,10 +12,9 @@ from typing import BinaryIO
 import numpy as np
 
 from denoise.errors import ImageError
-from denoise.files.bytes import is_pipe, read_bytes
+from denoise.files.bytes import is_pipe
 from denoise.files.formats import Format, format_in_pieces
 from denoise.files.image_file import ImageFile
-from denoise.files.images import read_image
 from denoise.files.opening import OpenFile, open_file
 from denoise.files.pages import Axes
 from denoise.files.samples import quantised
@@ -138,24 +137,6 @@ def open_series(
     with open_file(source, axes=axes, max_pixels=max_pixels, name=name) as file:
         is_series = file is not None and (len(file.pages) > 1 or axes is not None)
         yield Series(file) if file is not None and is_series else None
-
-
-def read_one(
-    path: Path, *, frame: int | None, axes: str | None, max_pixels: int | None
-) -> ImageFile:
-    """One image of a file; see `read_image` and, for the axes, `open_series`.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read, or the file has other axes.
-    """
-    if axes is None:
-        return read_image(path, frame=frame, max_pixels=max_pixels)
-    source = read_bytes(path) if is_pipe(path) else path
-    with open_series(source, axes=axes, max_pixels=max_pixels, name=str(path)) as series:
-        assert series is not None  # whose axes are named
-        return series.alone(frame)
 
 
 def count_images(path: Path | None) -> int:
