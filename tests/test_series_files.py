@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from image_samples import random_samples, tiff_bytes
+from image_samples import random_samples, stored, tiff_bytes
 
 from denoise.errors import DamagedImageError, ImageError, OutputError
-from denoise.files import tiff_writer
+from denoise.files import tiff_pages, tiff_writer
 from denoise.files.axes import fitting_axes, named_axes
+from denoise.files.images import read_image
+from denoise.files.rows import open_rows
 from denoise.files.series import SeriesWriter, open_series, series_format
 
 # How tifffile writes stacks, and the axes that are found in them.
@@ -28,7 +30,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 STACK = tiff_bytes(random_samples("uint8", (2, 4, 4)), photometric="minisblack")
 
 
-def copied(data: bytes, **options: Any) -> bytes:
+def copied(data: bytes | Path, **options: Any) -> bytes:
     """A file written from all images of another one, as they are."""
     file = io.BytesIO()
     with open_series(data, **options) as series:
@@ -145,6 +147,50 @@ def test_axes_are_named_by_the_user_or_else_by_the_file() -> None:
     # OME counts the samples of a colour pixel; a description may be wrong altogether.
     assert fitting_axes((("T", 5), ("C", 3)), 5) == (("T", 5),)
     assert fitting_axes((("T", 5), ("C", 3)), 7) == (("I", 7),)
+
+
+def ome_set(folder: Path, samples: np.ndarray) -> list[Path]:
+    """An OME-TIFF image with a file for each time, of which every one describes all."""
+    names = [f"t{time}.ome.tif" for time in range(len(samples))]
+    places = "".join(
+        f'<TiffData FirstT="{time}" FirstZ="{z}" IFD="{z}" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:{time}</UUID></TiffData>'
+        for time, name in enumerate(names)
+        for z in range(samples.shape[1])
+    )
+    times, depth, height, width = samples.shape
+    for time, name in enumerate(names):
+        description = (
+            f'<OME UUID="urn:uuid:{time}"><Image><Pixels DimensionOrder="XYZTC" Type="uint16"'
+            f' SizeT="{times}" SizeZ="{depth}" SizeC="1" SizeY="{height}" SizeX="{width}">'
+            f"{places}</Pixels></Image></OME>"
+        )
+        options = {"description": description, "metadata": None, "photometric": "minisblack"}
+        tifffile.imwrite(folder / name, samples[time], **options)
+    return [folder / name for name in names]
+
+
+def test_a_file_of_an_ome_set_is_read_alone_and_says_so(tmp_path: Path) -> None:
+    samples, out = random_samples("uint16", (3, 2, 8, 9)), tmp_path / "out"
+    out.mkdir()
+    for time, path in enumerate(ome_set(tmp_path, samples)):
+        with open_series(path) as series:
+            assert series is not None
+            assert (len(series), series.axes) == (2, (("I", 2),))
+            assert series.first.notes == (tiff_pages.OF_SEVERAL_FILES,)
+        with open_rows(path, frame=2) as image:
+            assert image.like.notes == (tiff_pages.OF_SEVERAL_FILES,)
+            np.testing.assert_array_equal(stored(image.rows(0, 8)), samples[time, 1])
+        (out / path.name).write_bytes(copied(path))
+    # Beside each other, what is written belongs together as before.
+    np.testing.assert_array_equal(tifffile.imread(out / "t0.ome.tif"), samples)
+    [alone, _] = ome_set(tmp_path, samples[:2, :1])
+    assert read_image(alone).axes == ()
+    description = "<OME><BinaryOnly MetadataFile='a.companion.ome'/></OME>"
+    companion = tiff_bytes(samples[0, 0], description=description, metadata=None)
+    assert read_image(companion, frame=1).notes == (tiff_pages.OF_SEVERAL_FILES,)
+    one = tiff_bytes(samples[0], ome=True)
+    assert read_image(one, frame=1).notes == ()
 
 
 def test_images_of_other_sizes_or_types_are_no_series() -> None:

@@ -20,6 +20,8 @@ UNNAMED = "IJKLM"
 _LENGTH = re.compile(r"(\D)(\d+)")
 _LINE = re.compile(rb"^(\w+)=(\d{1,9})\r?$", re.MULTILINE)
 _PIXELS = re.compile(rb"<(?:\w+:)?Pixels\b([^>]*)>")
+_FILE = re.compile(rb"""<(?:\w+:)?UUID\b[^>]*\bFileName=["']([^"']+)""")
+_COMPANION = re.compile(rb"<(?:\w+:)?BinaryOnly\b")
 _ATTRIBUTE = re.compile(rb"""(\w+)=["']([^"']*)["']""")
 
 
@@ -47,6 +49,11 @@ def described_axes(description: bytes) -> Axes:
         order = known.get(b"DimensionOrder", b"")[:1:-1].decode("ascii", "replace")
         lengths = {axis: _length(known.get(f"Size{axis}".encode(), b"")) for axis in order}
     return tuple((axis, length) for axis, length in lengths.items() if length > 1)
+
+
+def is_of_several_files(description: bytes) -> bool:
+    """Whether OME's description (see `described_axes`) is about images in other files, too."""
+    return len(set(_FILE.findall(description))) > 1 or _COMPANION.search(description) is not None
 
 
 def _length(text: bytes) -> int:

@@ -18,7 +18,7 @@ from tifffile import TiffFile, TiffPage
 
 from denoise.errors import DamagedImageError, ImageError
 from denoise.files import ifd
-from denoise.files.axes import described_axes, fitting_axes, named_axes
+from denoise.files.axes import described_axes, fitting_axes, is_of_several_files, named_axes
 from denoise.files.bytes import contents
 from denoise.files.image_file import Decoded
 from denoise.files.pages import Pages
@@ -34,6 +34,9 @@ from denoise.files.tiff import (
 from denoise.files.tiff_rows import Read, file_of_rows
 from denoise.files.tiff_writer import DESCRIPTION, LZW
 
+OF_SEVERAL_FILES = (
+    "it is part of an OME-TIFF image of several files; only what is in this file is read"
+)
 # tifffile's remark on a stack in one piece.
 TRUNCATED = b', "truncated": true'
 
@@ -67,9 +70,9 @@ class TiffPages(Pages):
         self._numbers = list(self._tags)
         self._tiff = TiffFile(file)
         first = {tag.code: tag.data for tag in self._tags[self._numbers[0]]}
-        self.axes = described_axes(first.get(DESCRIPTION, b""))
-        if len(self) > 1:
-            self.axes = fitting_axes(self.axes, len(self))
+        description = first.get(DESCRIPTION, b"")
+        self._notes = (OF_SEVERAL_FILES,) if is_of_several_files(description) else ()
+        self.axes = fitting_axes(described_axes(description), len(self)) if len(self) > 1 else ()
         if axes is not None:
             self.axes = named_axes(axes, tuple(length for _, length in self.axes))
         self.stored_axes = self.axes  # pages follow each other, whatever they are
@@ -93,7 +96,8 @@ class TiffPages(Pages):
         else:
             array = page.asarray()
         whole_file = whole_file or not self._is_stack
-        return decode_page(np.asarray(array), page, tags, self._order, whole_file=whole_file)
+        decoded = decode_page(np.asarray(array), page, tags, self._order, whole_file=whole_file)
+        return decoded._replace(notes=(*self._notes, *decoded.notes))
 
     def size(self, number: int) -> tuple[int, int]:
         page = self._page(number)
@@ -109,8 +113,8 @@ class TiffPages(Pages):
         alpha, no_data = (
             None if values is None else values[rows] for values in (decoded.alpha, decoded.no_data)
         )
-        return decoded._replace(
-            samples=decoded.samples[rows], alpha=alpha, no_data=no_data, metadata=metadata
+        return Decoded(
+            decoded.samples[rows], alpha, metadata, (*self._notes, *decoded.notes), no_data
         )
 
     def _page(self, number: int) -> TiffPage:
