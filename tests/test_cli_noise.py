@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_cli
-from image_samples import tiff_bytes
+from conftest import run_cli, step_image
+from image_samples import image_file, tiff_bytes
 from test_spectrum import smooth_noise
 from typer.testing import CliRunner
 
+from denoise.cli.file_noise import FEW_STEPS, rounding_notes
 from denoise.cli.main import app
 from denoise.files.images import read_image, write_image
+from denoise.files.samples import step_of
+from denoise.noise.gaussian import GaussianNoise
 
 QUICK = ("--preset", "fast", "--epochs", "2", "--training-patches", "1024")
 
@@ -170,3 +173,22 @@ def test_smooth_noise_is_not_taken_for_weak_noise() -> None:
     code, stdout, _ = run_cli("smooth.png", "--sigma", "9", "--json", *QUICK)
     assert code == 0
     assert not json.loads(stdout)["notes"]
+
+
+@pytest.mark.parametrize("sample_type", ["uint16", "int16"])
+def test_noise_that_is_smaller_than_a_few_steps_between_values_is_said(sample_type: str) -> None:
+    image = image_file(np.full((8, 9), 100, sample_type))
+    for steps, said in ((0.5, True), (0.9 * FEW_STEPS, True), (1.1 * FEW_STEPS, False)):
+        noise = GaussianNoise(steps * step_of(sample_type))
+        assert bool(rounding_notes(image, noise)) == said
+    assert rounding_notes(image, None) == ()
+    assert rounding_notes(image_file(np.full((8, 9), 100.0)), GaussianNoise(0.1)) == ()
+    assert rounding_notes(image_file(np.full((8, 9), 100, np.uint8)), GaussianNoise(1.0)) == ()
+
+
+def test_counts_of_few_photons_come_with_a_note() -> None:
+    counts = np.random.default_rng(0).poisson(step_image() / 50).astype(np.uint16)
+    for name, array, said in (("u.npy", counts, True), ("f.npy", counts.astype("f4"), False)):
+        np.save(name, array)
+        code, _, stderr = run_cli(name, "--method", "nl-means", "--sigma", "0.01")
+        assert (code, "convert the image to float32 first" in stderr) == (0, said), stderr

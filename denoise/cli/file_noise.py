@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError
 from denoise.files.image_file import ImageFile
-from denoise.files.samples import without_equal_channels
+from denoise.files.samples import step_of, without_equal_channels
 from denoise.noise.blank import filled_in
 from denoise.noise.doubt import unlike
 from denoise.noise.gaussian import GaussianNoise
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # What sigma and all other parameters of a noise are measured in.
 BYTES, OWN = "0..255", "own"
+# Where sigma is smaller than so many steps between values, rounding costs more than a decibel.
+FEW_STEPS = 3.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,22 @@ def outlier_notes(count: int, kind: str) -> tuple[str, ...]:
     """A sentence about this many outliers that were filled in."""
     what = "1 outlier was" if count == 1 else f"{count} outliers ({kind}) were"
     return (f"{what} filled in; --keep-outliers leaves them",) if count else ()
+
+
+def rounding_notes(image: ImageFile, noise: Noise | None) -> tuple[str, ...]:
+    """What is lost where noise is hardly larger than the steps between the values of a file.
+
+    Files of 8 bits are pictures to look at, in which it does not show.
+    """
+    if noise is None or image.is_float or image.sample_type in ("uint8", "int8"):
+        return ()
+    typical = np.nanmean(image.pixels[image.picture], dtype=np.float64)
+    if noise.variance(typical).mean() > (FEW_STEPS * step_of(image.sample_type)) ** 2:
+        return ()
+    return (
+        f"the noise is hardly larger than the steps between {image.sample_type} values, to which"
+        " the result is rounded; convert the image to float32 first, and more detail is kept",
+    )
 
 
 def picture_of(image: ImageFile) -> NDArray[np.float64]:

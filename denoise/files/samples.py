@@ -24,8 +24,12 @@ def to_pixels(samples: NDArray[Any]) -> NDArray[np.floating]:
     if samples.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # a signalling NaN
             return samples.astype(np.float64 if samples.dtype.itemsize == 8 else np.float32)
-    scale = np.float32(PEAK / np.iinfo(samples.dtype).max)
-    return samples.astype(np.float32) * scale
+    return samples.astype(np.float32) * np.float32(step_of(samples.dtype.name))
+
+
+def step_of(sample_type: str) -> float:
+    """How far two neighbouring values of an integer type lie apart on the 0..255 scale."""
+    return PEAK / float(np.iinfo(sample_type).max)
 
 
 def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:

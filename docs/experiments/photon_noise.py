@@ -40,7 +40,8 @@ def main(
 ) -> None:
     """Print what is estimated, and PSNR with one sigma and with the stabilised image."""
     columns = ("gain, read, offset", "noisy", "estimated sigma", "true RMS")
-    print_header("image", *columns, "stabilised", "stabilised, known parameters")
+    known = "stabilised, known parameters"
+    print_header("image", *columns, "stabilised", known, f"{known}, in whole photons")
     overrides = Overrides(epochs=epochs)
     for path, seed in numbered(images, seeds):
         clean = read_image(path).pixels
@@ -56,6 +57,7 @@ def main(
                 noisy, noise, preset="fast", overrides=overrides, data_range=255, device="cpu"
             )
             results.append(result.image)
+        results.append(gain * np.rint(results[-1] / gain))
         estimate = f"{found.gain:.2f}, {found.read_sigma:.1f}, {found.offset:.1f}"
         print_row(path.name, estimate, *(f"{psnr(clean, image):.2f}" for image in results))
 
