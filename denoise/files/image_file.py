@@ -107,9 +107,10 @@ class Metadata:
         """The value of samples that hold no data."""
         return self.fits.blank if self.tiff.nodata is None else self.tiff.nodata
 
-    @property
-    def stripped(self) -> Metadata:
-        """Nothing but how the pixels are stored."""
+    def kept(self, *, strip: bool) -> Metadata:
+        """All of it; with `strip` nothing but how the pixels are stored."""
+        if not strip:
+            return self
         return Metadata(
             jpeg_tables=self.jpeg_tables,
             tiff=replace(self.tiff, tags=()),
@@ -217,10 +218,6 @@ class ImageFile:
             return PEAK
         values = self.pixels[self.picture]
         return float(np.ptp(values)) if values.size else 0.0
-
-    def kept_metadata(self, *, strip: bool) -> Metadata:
-        """What a file like this one is to say beside its pixels: all, or nothing if `strip`."""
-        return self.metadata.stripped if strip else self.metadata
 
     def cut(self, area: tuple[slice, slice]) -> ImageFile:
         """Some rows and columns of it."""

@@ -141,9 +141,9 @@ def encode_image(
     """
     format_ = BY_NAME[like.format] if suffix is None else format_of_suffix(suffix)
     check_fit(format_, like)
-    samples, metadata = quantised(pixels, like.sample_type), like.kept_metadata(strip=strip)
+    samples = quantised(pixels, like.sample_type)
     try:
-        return format_.file_of(samples, like.alpha, metadata)
+        return format_.file_of(samples, like.alpha, like.metadata.kept(strip=strip))
     except (OSError, ValueError) as error:  # Pillow's encoders
         raise ImageError(f"cannot be saved as {format_.name}: {error}") from None
 
@@ -188,11 +188,9 @@ def _write_folder(path: Path, pixels: ArrayLike, like: ImageFile, *, strip: bool
     format_ = format_of_suffix(path.suffix)
     check_fit(format_, like)
     assert format_.new_pages is not None
+    samples = quantised(pixels, like.sample_type)
     with atomic_folder(path) as folder:
-        writer = format_.new_pages(folder, ())
-        writer.write(
-            quantised(pixels, like.sample_type), like.alpha, like.kept_metadata(strip=strip)
-        )
+        format_.new_pages(folder, ()).write(samples, like.alpha, like.metadata.kept(strip=strip))
 
 
 def write_values(path: Path, values: NDArray[np.floating], *, overwrite: bool) -> None:

@@ -127,6 +127,6 @@ def rows_writer(
     strip : leave out all of it
     """
     assert format_.new_pages is not None
-    page = format_.new_pages(file, ()).page(height, like.kept_metadata(strip=strip))
+    page = format_.new_pages(file, ()).page(height, like.metadata.kept(strip=strip))
     with page as write_rows:
         yield lambda rows: write_rows(quantised(rows.pixels, rows.sample_type), rows.alpha)

@@ -173,4 +173,4 @@ class SeriesWriter:
     def write(self, image: ImageFile) -> None:
         """Append an image, of the sample type of the first one."""
         samples = quantised(image.pixels, image.sample_type)
-        self._pages.write(samples, image.alpha, image.kept_metadata(strip=self._strip))
+        self._pages.write(samples, image.alpha, image.metadata.kept(strip=self._strip))
