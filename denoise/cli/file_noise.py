@@ -112,6 +112,7 @@ def observe(noisy: ImageFile, settings: Settings) -> Observed:
         if other is not None:
             looks = other.summary(scale_of(noisy))
             notes.append(f"the noise looks like {looks}; without --sigma it is measured")
+    notes += rounding_notes(seen, noise)
     if found is None:
         return Observed(seen, noise, 0, tuple(notes))
     return Observed(seen, noise, found.count, tuple(notes), found.kind)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from denoise.cli.file_noise import Observed, observe, rounding_notes
+from denoise.cli.file_noise import Observed, observe
 from denoise.cli.jobs import FileJob
 from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of
@@ -111,8 +111,7 @@ def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
     """Find out what it takes to denoise an image, NaN where missing, or a part of one."""
     with named(str(noisy.path)):
         seen = observe(noisy, settings)
-    losses = (*_losses(noisy, job, settings), *rounding_notes(seen.image, seen.noise))
-    notes = (*noisy.notes, *losses, *seen.notes)
+    notes = (*noisy.notes, *_losses(noisy, job, settings), *seen.notes)
     return OpenedFile(noisy, None, seen, notes)
 
 
