@@ -46,7 +46,7 @@ class ArrayShape:
 
     @property
     def outer(self) -> Axes:
-        """The axes along which images lie, those of length 1 included."""
+        """The axes along which images lie, including those of length 1."""
         return tuple(axis for axis in self._pairs if axis[0] not in INNER)
 
     @property

@@ -1,4 +1,4 @@
-"""What the images of a file are: along which axes they lie, such as time (T) and depth (Z).
+"""The axes along which the images of a file lie, such as time (T) and depth (Z).
 
 ImageJ, OME and tifffile say so in the description of the first image of a TIFF file.
 """
@@ -13,9 +13,9 @@ from contextlib import suppress
 from denoise.errors import ImageError
 from denoise.files.pages import Axes
 
-# Keys of ImageJ and the axes that they are about, slowest first.
+# ImageJ's keys for the lengths of axes, slowest first, and the letters of these.
 IMAGEJ = {b"frames": "T", b"slices": "Z", b"channels": "C"}
-# Axes of which nothing is known but their place: images.
+# Letters of axes along which images lie and of which nothing else is known.
 UNNAMED = "IJKLM"
 _LENGTH = re.compile(r"(\D)(\d+)")
 _LINE = re.compile(rb"^(\w+)=(\d{1,9})\r?$", re.MULTILINE)
@@ -134,7 +134,7 @@ def divided(names: str, letters: str, given: dict[str, int], count: int) -> Axes
 
 
 def fitting_axes(axes: Axes, count: int) -> Axes:
-    """Axes for this many images: what a file says if that is true, else one of unknown meaning.
+    """The axes of so many images: what a file says if that fits, else one of unknown meaning.
 
     OME counts the samples of a colour pixel as channels, too.
     """

@@ -1,4 +1,4 @@
-"""What there is to read of an image: the bytes of a file of any kind, or a folder."""
+"""Reading the bytes of an image: those of a file, a pipe, or the files of a folder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import BinaryIO
 
 from denoise.errors import ImageError
 
-# Seconds until a program has to have opened a pipe for writing, and between two looks.
+# Seconds to wait until a program opens a pipe for writing, and between two attempts.
 PATIENCE, PAUSE = 5.0, 0.02
 PIECE = 2**20
-# So many pieces of a large file tell it from others.
+# The fingerprint of a large file is made of so many pieces of it.
 PIECES = 32
-# Files of which a folder has one if it is of Zarr, format 2 or 3.
+# A folder of Zarr, format 2 or 3, contains at least one of these files.
 ZARR = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether it can be read only once."""
+    """Whether a file is a named pipe, which can be read only once."""
     return stat.S_ISFIFO(_mode(path))
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether it is a folder of Zarr, which is one image, or is no folder of images anyway."""
+    """Whether a path is a folder of Zarr, which is treated like a file."""
     return any(os.path.isfile(path / name) for name in ZARR)
 
 
 def content_of(source: Path | bytes, count: int = -1) -> bytes | Path:
-    """Bytes as they are, a folder of Zarr itself, of a file its first bytes or all of them."""
+    """What shows a format: bytes or a folder of Zarr as it is, or the first bytes of a file."""
     if isinstance(source, bytes) or is_zarr(source):
         return source
     return read_bytes(source, count)
@@ -62,7 +62,7 @@ def read_bytes(path: Path, count: int = -1) -> bytes:
 
 
 def contents(file: BinaryIO) -> bytes | mmap.mmap:
-    """All bytes of an open file; those of one on a disk are read as they are needed."""
+    """All bytes of an open file; a file on a disk is mapped, and read as its bytes are needed."""
     if isinstance(file, io.BytesIO):
         return file.getvalue()
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -77,7 +77,7 @@ def fingerprint(path: Path) -> str:
         If it cannot be read.
     """
     found = hashlib.sha256()
-    if path.is_dir():  # a folder's files, by name and size, and what the smaller ones hold
+    if path.is_dir():  # the names and sizes of a folder's files, and the bytes of small ones
         for one in sorted(file for file in path.rglob("*") if file.is_file()):
             size = one.stat().st_size
             found.update(f"{one.relative_to(path)} {size}".encode())
@@ -97,7 +97,7 @@ def fingerprint(path: Path) -> str:
 
 
 def _mode(path: Path) -> int:
-    """What kind of file it is, or 0 if that cannot be found out."""
+    """The mode of a file, or 0 if it cannot be found out."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -105,7 +105,7 @@ def _mode(path: Path) -> int:
 
 
 def _read_pipe(path: Path) -> bytes:
-    """All that is written into a pipe, if a program opens it soon.
+    """Read all that is written into a pipe, if a program opens it soon.
 
     Without waiting, a pipe reads as empty while no program has opened it, and as busy once one has.
     """

@@ -1,4 +1,4 @@
-"""From what a format's decoder returns, or raises, to an image file or a line for the user."""
+"""What a decoder returns becomes an image file, and what it raises a line for the user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from denoise.errors import DamagedImageError, ImageError
 from denoise.files.image_file import Decoded, ImageFile
 from denoise.files.samples import to_pixels
 
-# What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; the last
-# one's errors are RuntimeErrors.
+# What the decoders of Pillow, tifffile and imagecodecs raise for damaged files; those of
+# imagecodecs are RuntimeErrors.
 DECODER_ERRORS = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
-# The largest value of a float64 file lies between these: models compute in float32.
+# The largest value of a float64 file has to lie between these, since models compute in float32.
 LEAST_LARGEST, MOST_LARGEST = 1e-30, float(np.finfo(np.float32).max)
 
 
@@ -47,7 +47,7 @@ def errors_explained(name: str, format_name: str) -> Iterator[None]:
 
 
 def pixel_limit(max_pixels: int | None) -> int:
-    """How large an image may be: `max_pixels`, or Pillow's limit."""
+    """The largest number of pixels of an image: `max_pixels`, or Pillow's limit."""
     return max_pixels or Image.MAX_IMAGE_PIXELS or 2**62
 
 

@@ -161,7 +161,7 @@ def _image_unit(data: Block) -> _Unit:
 
 
 def _sample_type(header: Header) -> str:
-    """NumPy's name; numbers of any other scale than that of a sign are taken as they are."""
+    """NumPy's name of the type; a BZERO counts only where it stands for another sign."""
     bits = header.whole("BITPIX")
     if bits not in STORED:
         raise DamagedImageError(f"damaged image file: its numbers have {bits} bits")
@@ -171,12 +171,12 @@ def _sample_type(header: Header) -> str:
 
 
 def _bits(dtype: np.dtype[Any]) -> int:
-    """FITS's BITPIX."""
+    """What BITPIX says of numbers of this type."""
     return 8 * dtype.itemsize * (-1 if dtype.kind == "f" else 1)
 
 
 def _other_sign(image: NDArray[Any], name: str) -> NDArray[Any]:
-    """Integers as they are with an offset of half their range, if that type is another one."""
+    """Integers moved by half their range if the type of this name has another sign."""
     if image.dtype.name == name:
         return image
     whole = image.view(f"u{image.itemsize}")
@@ -185,7 +185,7 @@ def _other_sign(image: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _usual_letters(header: Header) -> str:
-    """By the kinds of coordinates, as far as they are known and differ."""
+    """A letter for each axis, by the kinds of coordinates where these are known and differ."""
     lengths = header.lengths[:-2]
     kinds = [header.text(f"CTYPE{n}").split("-")[0] for n in range(len(lengths) + 2, 2, -1)]
     known = [KINDS.get(kind, "") for kind in kinds]

@@ -1,6 +1,6 @@
-"""Checksums of FITS files: the sums of all 32-bit words of a header and its data, or of the data.
+"""Checksums of FITS files: CHECKSUM is about a header and its data, DATASUM about the data alone.
 
-Sums are those of ones' complement: what is carried over is added at the low end.
+They are sums of all 32-bit words in ones' complement: what is carried over is added at the low end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from denoise.files.fits_header import CARD, Cards, header_bytes, keyword
 NAMES = ("CHECKSUM", "DATASUM")
 WORD = 2**32 - 1
 PIECE = 2**20
-# Characters between the digits and letters, which a checksum does without.
+# Characters between digits and letters, which a checksum must not contain.
 _SYMBOLS = range(ord(":"), ord("A")), range(ord("["), ord("a"))
 _VALUE = re.compile(rb"'[^']*' *")
 
@@ -25,7 +25,7 @@ def has_checksum(cards: Cards) -> bool:
 
 
 def sum_of(data: bytes, start: int = 0) -> int:
-    """The sum of words of 4 bytes, and another one."""
+    """The sum of all words of 4 bytes, added to the sum `start`."""
     total = start + int(np.frombuffer(data, ">u4").sum(dtype=np.uint64))
     while total > WORD:
         total = (total & WORD) + (total >> 32)
@@ -33,7 +33,7 @@ def sum_of(data: bytes, start: int = 0) -> int:
 
 
 def signed(cards: Cards, file: BinaryIO, start: int, end: int) -> bytes:
-    """A header whose checksums are true.
+    """The bytes of a header whose checksums fit its data.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def signed(cards: Cards, file: BinaryIO, start: int, end: int) -> bytes:
 
 
 def checksum_text(total: int) -> str:
-    """16 characters that, in place of as many zeros, make a sum 0."""
+    """The 16 characters that make the sum zero where 16 characters "0" stood before."""
     rows = []
     for byte in (WORD - total).to_bytes(4, "big"):
         quotient, remainder = divmod(byte, 4)
@@ -67,7 +67,7 @@ def checksum_text(total: int) -> str:
 
 
 def _with_text(cards: Cards, name: str, text: str) -> Cards:
-    """Cards of which those of this name have another text and the same comment."""
+    """Cards in which those of this name get another text and keep their comment."""
 
     def changed(card: bytes) -> bytes:
         value = f"'{text:<8}'".encode()

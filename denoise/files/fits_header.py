@@ -1,4 +1,4 @@
-"""Headers of FITS files: cards of 80 bytes, of which all are kept as they are.
+"""Headers of FITS files: cards of 80 bytes, which are all kept as they are.
 
 A file consists of units, each a header and data that fill blocks of 2880 bytes.
 """
@@ -16,7 +16,7 @@ from denoise.files.ifd import Block
 CARD, BLOCK = 80, 2880
 END = b"END".ljust(CARD)
 SIMPLE = b"SIMPLE  =                    T".ljust(CARD)
-# Longer headers are damage: 36 cards each.
+# A header of more blocks, of 36 cards each, is taken for damage.
 MOST_BLOCKS = 4096
 MOST_NAXIS = 999
 # Cards about the place and type of the numbers, and those about what they stand for.
@@ -96,7 +96,7 @@ class Header:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Of the axes, the slowest one first."""
+        """The lengths of the axes, that of the slowest axis first."""
         count = self.whole("NAXIS")
         if not 0 <= count <= MOST_NAXIS:
             raise DamagedImageError(f"damaged image file: it has {count} axes")
@@ -107,14 +107,14 @@ class Header:
 
     @property
     def nbytes(self) -> int:
-        """Of the data that follow."""
+        """How many bytes the data after the header have."""
         lengths = self.lengths
         count = math.prod(lengths) + self.whole("PCOUNT", 0) if lengths else 0
         return max(abs(self.whole("BITPIX")) // 8 * self.whole("GCOUNT", 1) * count, 0)
 
     @cached_property
     def _values(self) -> dict[str, bytes]:
-        """What follows the name and "= " of cards that have a value."""
+        """By name, what cards that have a value hold after "= "."""
         return {keyword(one): one[10:] for one in reversed(self.cards) if one[8:10] == b"= "}
 
 
@@ -133,12 +133,12 @@ def _is_storage(card: bytes) -> bool:
 
 
 def is_scale(card: bytes) -> bool:
-    """Whether it says what the numbers stand for."""
+    """Whether a card says what the numbers stand for."""
     return keyword(card) in SCALE
 
 
 def read_header(data: Block, start: int) -> tuple[Header, int]:
-    """A header, and where it ends; a DamagedImageError if it does not."""
+    """Read a header; returns it and where it ends, or raises a DamagedImageError if it does not."""
     cards: list[bytes] = []
     for block in range(start, start + MOST_BLOCKS * BLOCK, BLOCK):
         cards += (data[card : card + CARD] for card in range(block, block + BLOCK, CARD))
@@ -150,7 +150,7 @@ def read_header(data: Block, start: int) -> tuple[Header, int]:
 
 
 def header_bytes(cards: Cards) -> bytes:
-    """A header in blocks."""
+    """The bytes of a header, which fill whole blocks."""
     data = b"".join((*cards, END))
     return data + b" " * padding(len(data))
 
@@ -161,14 +161,14 @@ def padding(nbytes: int) -> int:
 
 
 def number_card(name: str, value: int, like: bytes = b"") -> bytes:
-    """A card with a number, and the comment of another one; that one if it says the same."""
+    """A card with a number, and the comment of `like`; `like` itself if it has this number."""
     if like and Header((like,)).real(name) == value:
         return like
     return b"%-8s= %20d%s" % (name.encode(), value, like[30:] or b" " * (CARD - 30))
 
 
 def with_structure(cards: Cards, bits: int, lengths: tuple[int, ...]) -> Cards:
-    """Cards for numbers of this type (FITS's BITPIX) and an array of this shape."""
+    """Cards that declare numbers of this type (FITS's BITPIX) and an array of this shape."""
     sizes = {f"NAXIS{number}": length for number, length in enumerate(reversed(lengths), 1)}
     wanted = {"BITPIX": bits, "NAXIS": len(lengths), **sizes}
     old = {keyword(card): card for card in cards}
@@ -178,5 +178,5 @@ def with_structure(cards: Cards, bits: int, lengths: tuple[int, ...]) -> Cards:
 
 
 def of_one_image(cards: Cards) -> Cards:
-    """Cards of a stack that are true of an image of it, whose axes are the first two."""
+    """The cards of a stack that are true of one of its images, whose axes are the first two."""
     return tuple(card for card in cards if not _OUTER_AXIS.fullmatch(keyword(card)))

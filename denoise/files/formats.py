@@ -110,20 +110,19 @@ RESULT_SUFFIXES = tuple(_BY_SUFFIX)
 INPUT_SUFFIXES = (*RESULT_SUFFIXES, ".pbm")
 
 
-def recognised(content: bytes | Path) -> Format:
-    """The format of a file by its first bytes, or of a folder.
+def recognise(path: Path, content: bytes | Path) -> Format:
+    """The format of a file by its first bytes, or of a folder; an ImageError if it is none.
 
-    Raises
-    ------
-    ImageError
-        If it is none of them.
+    Parameters
+    ----------
+    path : for the message
     """
     for one in FORMATS:
         if one.is_folder == isinstance(content, Path) and one.recognises(content):
             return one
     known = ", ".join(one.name for one in FORMATS if not one.is_folder)
     what = "not an image that can be read" if content else "is empty, not an image"
-    raise ImageError(f"{what}; expected {known}")
+    raise ImageError(f"{path}: {what}; expected {known}")
 
 
 def format_of_suffix(suffix: str) -> Format:
@@ -151,8 +150,8 @@ def format_in_pieces(path: Path | None, like: ImageFile, *, fault: str, use: str
     try:
         format_ = BY_NAME[like.format] if path is None else format_of_suffix(path.suffix)
         if format_.new_pages is None:
-            fit = [one.suffixes[0] for one in FORMATS if one.new_pages and not one.is_folder]
-            raise ImageError(f"{format_.name} {fault}; use {' or '.join(fit)} for {use}")
+            others = _suffixes(lambda one: one.new_pages is not None)
+            raise ImageError(f"{format_.name} {fault}; use {others} for {use}")
         check_fit(format_, like)
     except ImageError as error:
         raise OutputError(f"{path or 'stdout'}: {error}") from None
@@ -167,24 +166,24 @@ def holds_floats(path: Path) -> bool:
 def check_fit(format_: Format, image: ImageFile) -> None:
     """Raise an ImageError if a format has no room for the samples or the alpha channel."""
 
-    def advice() -> str:
-        fit = [
-            one.suffixes[0]
-            for one in FORMATS
-            if image.sample_type in one.sample_types
-            and (one.alpha or image.alpha is None)
-            and not one.is_folder
-        ]
-        return f"use {' or '.join(fit)}"
-
+    name, has_alpha = format_.name, image.alpha is not None
     if format_.is_folder and not image.metadata.zarr.axes:
-        raise ImageError(
-            f"{format_.name} is written only of all images of an {format_.name}; {advice()}"
-        )
-    if image.sample_type not in format_.sample_types:
-        raise ImageError(f"{format_.name} holds no {image.sample_type} pixels; {advice()}")
-    if image.alpha is not None and not format_.alpha:
-        raise ImageError(f"{format_.name} holds no alpha channel; {advice()}")
+        fault = f"is written only of all images of an {name}"
+    elif image.sample_type not in format_.sample_types:
+        fault = f"holds no {image.sample_type} pixels"
+    elif has_alpha and not format_.alpha:
+        fault = "holds no alpha channel"
+    else:
+        return
+    others = _suffixes(
+        lambda one: image.sample_type in one.sample_types and (one.alpha or not has_alpha)
+    )
+    raise ImageError(f"{name} {fault}; use {others}")
+
+
+def _suffixes(fits: Callable[[Format], bool]) -> str:
+    """The usual suffixes of the formats of files that fit."""
+    return " or ".join(one.suffixes[0] for one in FORMATS if fits(one) and not one.is_folder)
 
 
 def lost_metadata(format_: Format, image: ImageFile) -> tuple[str, ...]:

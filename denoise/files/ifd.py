@@ -17,12 +17,12 @@ from denoise.errors import DamagedImageError
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 ORIENTATION = 274
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
-# BigTIFF's 64-bit whole number, which is only written.
+# BigTIFF's 64-bit whole number, which is written but not read.
 LONG8 = 16
 # Exif, GPS and interoperability directories.
 SUB_DIRECTORIES = {34665, 34853, 40965}
 DEEPEST = 2
-# As tifffile has it; files have some dozens.
+# The limit of tifffile; usual directories have some dozens of tags.
 MOST_TAGS = 4096
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 # A file's content, in memory or mapped into it.
@@ -176,7 +176,7 @@ def text(code: int, value: str) -> Tag:
 
 
 def first_rational(tags: Iterable[Tag], code: int, order: str) -> float | None:
-    """Value of a rational tag; None if it is missing, zero or without end."""
+    """Value of a rational tag; None if it is missing, zero or infinite."""
     for tag in tags:
         if tag.code == code and tag.type == RATIONAL:
             numerator, denominator = struct.unpack_from(order + "II", tag.data)

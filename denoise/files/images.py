@@ -1,4 +1,4 @@
-"""Image files <-> pixels: what goes in comes out. The formats have modules of their own."""
+"""Reading image files and writing their like; the formats have modules of their own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from denoise.files.formats import (
     RESULT_SUFFIXES,
     check_fit,
     format_of_suffix,
+    recognise,
 )
 from denoise.files.image_file import ImageFile
-from denoise.files.opening import HEAD, open_file, recognise
+from denoise.files.opening import HEAD, open_file
 from denoise.files.outputs import atomic_folder, check_output, write_atomically
 from denoise.files.samples import quantised
 

@@ -66,7 +66,7 @@ def encode(samples: NDArray[Any], alpha: NDArray[Any] | None, metadata: Metadata
     image.save(buffer, "JPEG", qtables=tables, subsampling=0)
     encoded = buffer.getvalue()
     head = [*(metadata.jpeg_segments or _new_segments(metadata))]
-    own = next(_segments(encoded))  # Pillow's JFIF segment, of four bytes more
+    own = next(_segments(encoded))  # Pillow's JFIF segment, with four bytes before its content
     return b"\xff\xd8" + _join(head) + encoded[2 + 4 + len(own[1]) :]
 
 
@@ -114,7 +114,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _metadata(
     segments: tuple[tuple[int, bytes], ...], tables: tuple[tuple[int, ...], ...]
 ) -> Metadata:
-    """What is kept of application segments and comments; Adobe's is about this very encoding."""
+    """The metadata in application segments and comments; Adobe's describes the old encoding."""
     kept = tuple(
         (marker, content)
         for marker, content in segments

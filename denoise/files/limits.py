@@ -17,7 +17,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def check_frame(frame: int | None, count: int) -> int:
-    """Number of the chosen page or frame, from 0.
+    """The number, from 0, of the page or frame that the user chose.
 
     Parameters
     ----------

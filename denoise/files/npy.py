@@ -109,6 +109,6 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _usual_letters(lengths: tuple[int, ...]) -> str:
-    """Images of gray, or of colours on the last axis, along axes of unknown meaning."""
+    """A letter for each axis: images, whose last axis may be colours, along axes without names."""
     inner = "YXS" if len(lengths) > 2 and lengths[-1] in SAMPLES else "YX"
     return UNNAMED[: len(lengths) - len(inner)] + inner

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from denoise.errors import ImageError
 from denoise.files.bytes import content_of
 from denoise.files.decoding import as_image_file, errors_explained, pixel_limit
-from denoise.files.formats import Format, recognised
+from denoise.files.formats import Format, recognise
 from denoise.files.image_file import Decoded, ImageFile
 from denoise.files.pages import Pages
 
@@ -73,14 +73,6 @@ def open_file(
             pages = format_.open_pages(content, axes)
         with pages:
             yield OpenFile(path, format_.name, pages, pixel_limit(max_pixels))
-
-
-def recognise(path: Path, content: bytes | Path) -> Format:
-    """The format of what is called `path`; see `recognised`."""
-    try:
-        return recognised(content)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
 
 
 def _opened(source: Path | bytes, format_: Format) -> AbstractContextManager[BinaryIO | Path]:

@@ -37,7 +37,7 @@ def check_output(path: Path, suffixes: Iterable[str], *, overwrite: bool) -> Non
     try:
         with suppress(FileNotFoundError):
             os.lstat(path)  # finds names that are too long
-        probe.touch()  # or one is left by a process of our number that was killed
+        probe.touch()  # a killed process of our number may have left one
         probe.unlink()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -60,11 +60,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A hidden neighbour to write to, renamed in the end: readers see the old file or the new one.
+    """Yield a hidden file beside `path` to write to, which replaces it in the end.
+
+    Others see the whole old file or the whole new one.
 
     Missing folders are made. A file that is replaced leaves its owner, mode and extended
     attributes to the new one. If that is not allowed, or the file has further names (hard links),
-    it is filled anew once the neighbour is complete.
+    it is filled anew once the hidden one is complete.
 
     Raises
     ------
@@ -93,10 +95,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A hidden neighbour to fill, renamed in the end, like `atomic_file`.
+    """Yield a hidden folder beside `path` to fill, which replaces it in the end; see `atomic_file`.
 
-    What is replaced is renamed first and removed last; between two renames there is neither. If the
-    second one fails, the old one gets its name again.
+    What is replaced is renamed first and removed last, so that for a moment nothing has the name.
+    If the second renaming fails, the old folder gets its name back.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def remove(path: Path) -> None:
 
 
 def _inherits(new: Path, old: Path) -> bool:
-    """Give a file what another one has beside its content; False if that cannot be done."""
+    """Give a file the owner, mode and attributes of another; returns whether that can be done."""
     before, after = old.stat(), new.stat()
     if before.st_nlink > 1:
         return False
@@ -155,7 +157,7 @@ def _inherits(new: Path, old: Path) -> bool:
 
 
 def _refill(path: Path, complete: Path) -> None:
-    """Put new content into a file that stays the same one."""
+    """Copy what a complete file holds into a file that stays where it is."""
     with path.open("r+b") as file, complete.open("rb") as source:
         try:
             shutil.copyfileobj(source, file)
@@ -172,7 +174,7 @@ def _refill(path: Path, complete: Path) -> None:
 
 
 def process_name(number: int | None = None) -> str:
-    """This process, or another one of this machine, as no other machine calls one of its own.
+    """A name for a process of this machine, by default this one, that no other machine uses.
 
     Containers on several machines that share a folder often have processes of the same number.
     """
@@ -181,6 +183,6 @@ def process_name(number: int | None = None) -> str:
 
 
 def temporary_name(path: Path, process: str | None = None) -> Path:
-    """The hidden file or folder beside `path` that a process, by default this one, writes first."""
+    """The hidden file or folder beside `path` that a process, by default this one, writes to."""
     name = zlib.crc32(os.fsencode(path.name))
     return path.with_name(f".denoise-{name:08x}-{process or process_name()}.tmp")

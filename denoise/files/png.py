@@ -25,9 +25,9 @@ from denoise.files.samples import join_alpha, split_alpha, without_equal_channel
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LEAST_ROOM = 65_536
 PALETTE = 3
-# Properties of the whole image that stay true although the standard marks them as unsafe to copy.
+# Chunks that stay true although the standard marks them as unsafe to copy.
 STILL_TRUE = {b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD"}
-# What the pixels made untrue: transparent colours, histograms, animation.
+# Chunks that new pixels make untrue: transparent colours, histograms, animation.
 UNTRUE = {b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT", b"dSIG"}
 SRGB_GAMMA = struct.pack(">I", 45_455)
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -144,7 +144,7 @@ def _is_kept(kind: bytes, expanded: bool) -> bool:
 
 
 def _metadata(chunks: tuple[tuple[bytes, bytes], ...]) -> Metadata:
-    """What other formats can hold of the chunks."""
+    """The metadata in chunks, those that other formats can hold included."""
     exif, profile, xmp, dpi = b"", b"", b"", None
     texts: list[tuple[str, str]] = []
     for kind, content in chunks:
@@ -192,8 +192,7 @@ def _chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif))
-    texts = list(metadata.text)
-    for keyword, value in texts:
+    for keyword, value in metadata.text:
         chunks.append((b"iTXt", keyword.encode("latin-1") + b"\0" * 5 + value.encode()))
     if metadata.xmp:
         chunks.append((b"iTXt", XMP_KEYWORD.encode() + b"\0" * 5 + metadata.xmp))

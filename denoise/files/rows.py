@@ -1,4 +1,4 @@
-"""Images too large for the memory: some rows are read, and written, at a time."""
+"""Reading and writing images that are too large for the memory, some rows at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of a file <-> pixels on one scale: integers on 0..255, floats as they are."""
+"""Samples of a file become pixels, and back: integers on the scale 0..255, floats as they are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def quantised(pixels: ArrayLike, sample_type: str) -> NDArray[Any]:
 def without_value(
     samples: NDArray[Any], value: float | None, where: NDArray[np.bool_] | None
 ) -> NDArray[Any]:
-    """Samples that would be taken for missing data moved to the next value.
+    """Samples in which those that would be taken for missing data have the next value.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def without_value(
     if value is None or not math.isfinite(value):
         return samples
     whole = samples.dtype.kind != "f"
-    # A value in decimals is rounded to the type; one beyond an integer type equals none.
+    # The value is rounded to a float type; one beyond an integer type equals no sample.
     equal = samples == (value if whole else np.float64(value).astype(samples.dtype))
     if samples.ndim == 3 and whole:
         equal &= equal.all(2, keepdims=True)

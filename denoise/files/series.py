@@ -1,4 +1,4 @@
-"""Series: files of several images of one kind, such as stacks and time lapses, image by image."""
+"""Reading and writing series, files of several images of one kind, one image at a time."""
 
 from __future__ import annotations
 

@@ -41,14 +41,14 @@ PACKBITS = 32_773
 BITS, SAMPLE_FORMAT = 258, 339
 # Codecs that unpack no more than they are asked for.
 COMPRESSIONS = {NONE, 2, 3, 4, LZW, DEFLATE, PACKBITS, 32_946, 34_925, 50_000}
-# None, horizontal, floating point, and the last one for every second and fourth sample.
+# None, horizontal, floating point, and the latter by every second and every fourth sample.
 PREDICTORS = {1, 2, 3, 34_894, 34_895}
 WHITE_IS_ZERO, PALETTE = 0, 3
 COLOURS = {5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32_803: "camera raw"}
 CAMERA_RAW, NODATA = 50_706, 42_113
 # What follows the byte order in Canon's raw files: a directory at 16, and a signature before it.
 CANON_RAW = (b"\x10\0\0\0CR\2\0", b"\0\0\0\x10CR\2\0")
-# ImageJ's description of a stack, of which only one image is left.
+# Tags that describe a whole stack, as ImageJ writes them; they are not true of a single image.
 STACK = {DESCRIPTION, 50_838, 50_839}
 
 
@@ -59,7 +59,7 @@ def is_tiff(data: bytes) -> bool:
 def decode_page(
     array: NDArray[Any], page: TiffPage, tags: tuple[ifd.Tag, ...], order: str, *, whole_file: bool
 ) -> Decoded:
-    """What a page holds.
+    """Decode a page.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def check_page(page: TiffPage, max_pixels: int) -> None:
 
 
 def _channels_last(array: NDArray[Any], page: TiffPage) -> NDArray[Any]:
-    """Samples as they are stored, numbers of this machine."""
+    """Stored samples in the byte order of this machine, with channels on the last axis."""
     if int(page.planarconfig) == 2 and page.samplesperpixel > 1:
         array = np.moveaxis(array, 0, -1)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -146,7 +146,7 @@ def _equal(array: NDArray[Any], nodata: float, page: TiffPage) -> NDArray[np.boo
 def _expand(
     array: NDArray[Any], page: TiffPage
 ) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
-    """Full colour of full range."""
+    """Samples and alpha in full colour and of full range, and notes on what was changed."""
     notes: list[str] = []
     photometric, bits = int(page.photometric), int(page.bitspersample)
     if photometric == PALETTE:

@@ -132,7 +132,7 @@ class TiffPages(Pages):
         return page, tags
 
     def _reader(self, page: TiffPage, number: int) -> Read:
-        """What reads bytes of an image at the offsets of its page; a map would stay in memory."""
+        """What reads bytes of an image at the offsets of its page, without mapping the file."""
         file, shift, what = self._tiff.filehandle, 0, "a strip"
         if number >= len(self._numbers):  # it follows the image of the page
             if not page.is_contiguous:

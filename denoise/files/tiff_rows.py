@@ -19,9 +19,9 @@ from denoise.files.tiff_writer import NONE
 # Tags that say how samples are packed and what they mean; they stay as they are.
 PACKING = {258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, NODATA}
 
-# From an offset and a number of bytes to what the file has there.
+# Reads so many bytes of a file; its arguments are their offset and their number.
 Read = Callable[[int, int], bytes]
-# Offsets and numbers of bytes.
+# Where strips or tiles lie: the offset and number of bytes of each.
 Segments = list[tuple[int, int]]
 
 

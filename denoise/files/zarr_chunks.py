@@ -1,4 +1,4 @@
-"""Files of chunks that break off and are read all the same, as numbers that mean nothing.
+"""Finding chunks that break off and would be read without an error, as meaningless numbers.
 
 Blosc trusts the length in a chunk's header, and an empty shard is taken for one that is left out.
 Other damage is noticed when a chunk is decoded.

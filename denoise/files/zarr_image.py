@@ -72,13 +72,13 @@ def _image(folder: Path, group: zarr.Group | zarr.Array[Any]) -> ZarrImage:
 
 
 def ome_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What NGFF says of an image: 0.5 in a place of its own, 0.4 among all attributes."""
+    """The attributes of NGFF: 0.5 keeps them in a place of their own, 0.4 among all others."""
     described: dict[str, Any] = attributes.get("ome", attributes)
     return described
 
 
 def _refuse_others(folder: Path, described: dict[str, Any]) -> None:
-    """Raise an ImageError for what is not one image of brightness."""
+    """Raise an ImageError for labels, several images, or none."""
     if "plate" in described:
         well = described["plate"]["wells"][0]["path"]
         raise ImageError(f"is a plate of many images; name one, such as {folder}/{well}/0")
@@ -124,7 +124,7 @@ def _level(group: zarr.Group, number: int, path: str, axes: str) -> zarr.Array[A
 
 
 def _factors(levels: tuple[zarr.Array[Any], ...], axes: str) -> tuple[tuple[int, ...], ...]:
-    """See `ZarrImage.factors`; what does not fill a block at the end is averaged, or left out."""
+    """See `ZarrImage.factors`; numbers at the end that fill no block are averaged, or left out."""
     factors = [(1,) * len(axes)]
     for number in range(1, len(levels)):
         fine, coarse = levels[number - 1].shape, levels[number].shape
@@ -140,7 +140,7 @@ def _factors(levels: tuple[zarr.Array[Any], ...], axes: str) -> tuple[tuple[int,
 
 
 def _step(fine: int, coarse: int) -> int | None:
-    """How many numbers become one, if `coarse` are left, the last one perhaps of fewer."""
+    """How many of `fine` numbers form each of `coarse` ones; None if no whole number does."""
     possible = range(1, fine + 1)
     return next((step for step in possible if coarse in (fine // step, -(-fine // step))), None)
 

@@ -1,4 +1,4 @@
-"""Writing an OME-Zarr image like another one: other numbers on all levels, all else as it is there.
+"""Writing an OME-Zarr image that differs from another one only in the numbers of its levels.
 
 Metadata are copied file by file, so that chunks, shards, compression, attributes and whatever else
 lies in the folder, such as labels, are those of the source.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Attributes that make a folder an image.
 ESSENTIAL = ("version", "multiscales")
-# All metadata of a folder and what lies in it, once more in one file.
+# A file that repeats the metadata of all that lies in a folder.
 CONSOLIDATED = ".zmetadata"
 
 
