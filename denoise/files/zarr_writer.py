@@ -94,23 +94,16 @@ def _strip(group: zarr.Group) -> None:
 def _average(
     finest: zarr.Array[Any], level: zarr.Array[Any], factors: tuple[int, ...], axes: str
 ) -> None:
-    """Fill a level with the means of the blocks of level 0, some rows of an image at a time."""
-    chunk = dict(zip(axes, level.shards or level.chunks, strict=True))
-    sizes = np.array(
-        [
-            {"Y": chunk["Y"], "X": length}.get(axis, 1)
-            for axis, length in zip(axes, level.shape, strict=True)
-        ]
-    )
+    """Fill a level with the means of the blocks of level 0, a chunk of an image at a time."""
+    chunks = level.shards or level.chunks
+    sizes = np.where([axis in "YX" for axis in axes], chunks, 1)
     for place in np.ndindex(*-(-np.array(level.shape) // sizes)):
         starts = np.array(place) * sizes
         stops = np.minimum(starts + sizes, level.shape)
         block = tuple(map(slice, starts * factors, stops * factors))
         means = block_means(np.asarray(finest[block]), factors, tuple(stops - starts))
-        whole = level.dtype.kind in "iu"
-        level[tuple(map(slice, starts, stops))] = (np.rint(means) if whole else means).astype(
-            level.dtype
-        )
+        values = np.rint(means) if level.dtype.kind in "iu" else means
+        level[tuple(map(slice, starts, stops))] = values.astype(level.dtype)
 
 
 def block_means(
