@@ -40,11 +40,12 @@ class Format:
     suffixes : of file names, the usual one first
     recognises : whether a file's first bytes, or a folder, are of this format
     sample_types : that it holds, by NumPy's names
-    decode, encode : an image, where a file holds one: from the bytes of a file, the
-        number of a frame, from 1, and the largest number of pixels; to such bytes
-    open_pages : opens a file, or a folder, for reading, where it may hold several images that are
-        a series; the axes are named by the user, or None
-    new_pages : writes such a file into one that is new and empty, along some axes
+    decode : of a format of one image, reads it: from the bytes of a file, the number of a frame,
+        from 1, or None, and the largest number of pixels
+    encode : likewise writes it: from samples, alpha and metadata
+    open_pages : of any other format, opens a file or folder for reading; axes are named by the
+        user, or None
+    new_pages : likewise writes images along some axes into a file or folder that is new and empty
     alpha : whether it holds an alpha channel
     metadata : whether it holds EXIF data and a colour profile
     longest : largest width and height in pixels
