@@ -133,10 +133,10 @@ def test_rows_of_ome_zarr_are_those_of_the_whole(
     assert whole == rows
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".fits"])
-def test_memory_is_that_of_some_rows(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "order"), [(".npy", "C"), (".npy", "F"), (".fits", "C")])
+def test_memory_is_that_of_some_rows(suffix: str, order: str, tmp_path: Path) -> None:
     side, rows, path = 2048, 16, tmp_path / f"in{suffix}"
-    array = np.zeros((side, side), np.float32)
+    array = np.asarray(random_samples("float32", (side, side)), order=order)
     path.write_bytes(npy_bytes(array) if suffix == ".npy" else fits_bytes(fits.PrimaryHDU(array)))
     tracemalloc.start()
     try:
