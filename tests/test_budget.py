@@ -9,7 +9,8 @@ import torch
 from conftest import TINY_AMPLITUDE, step_image
 
 from denoise import denoise_image, preset
-from denoise.budget import (
+from denoise.errors import OptionError
+from denoise.pipeline.budget import (
     LEAST_EPOCHS,
     LEAST_PATCHES,
     SCALES,
@@ -18,7 +19,6 @@ from denoise.budget import (
     measure_speed,
     scaled,
 )
-from denoise.errors import OptionError
 from denoise.refinement.refine import pass_count
 
 SPEED = Speed(training=1e-5, rebuilding=2e-5, refining=1e-5)
@@ -55,7 +55,7 @@ def test_the_most_thorough_version_that_fits_is_chosen(
     def measure(*_: object, models: object, **__: object) -> Speed:
         return SPEED if models is None else replace(SPEED, training=0.0)
 
-    monkeypatch.setattr("denoise.budget.measure_speed", measure)
+    monkeypatch.setattr("denoise.pipeline.budget.measure_speed", measure)
     options, image = preset("balanced"), torch.zeros(256, 256, 1)
     chosen = fit_to_time(options, image, 25.0, seconds)
     versions = [scaled(options, scale) for scale in SCALES]

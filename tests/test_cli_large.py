@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from denoise.cli.main import app
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
-from denoise.tiles import tiles_of
+from denoise.pipeline.tiles import tiles_of
 from denoise.vae.saved import load_models
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
@@ -146,7 +146,7 @@ def test_colours_alpha_and_other_methods_go_through() -> None:
 def test_images_in_memory_are_denoised_in_tiles_with_all_that_goes_with_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("denoise.tiles.LARGE", 2000)
+    monkeypatch.setattr("denoise.pipeline.tiles.LARGE", 2000)
     Path("photo.png").write_bytes(pillow_bytes(NOISY, "PNG"))
     found = report("photo.png", *SIGMA, "--figure", "f.png", "--report", "pages")
     assert (found["tiles"], found["status"]) == (1, "done")

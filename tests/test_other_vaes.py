@@ -9,7 +9,6 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
@@ -25,6 +24,7 @@ from denoise.methods.vaes.training import fit
 from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides
 
 SHORT = VAETraining(epochs=12, batch_size=128, learning_rate=5e-3)

@@ -9,8 +9,8 @@ from conftest import TINY_AMPLITUDE, step_image
 
 from denoise.errors import ImageError
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
-from denoise.pipeline import denoise_image
-from denoise.series import denoise_series, learn_series
+from denoise.pipeline.image import denoise_image
+from denoise.pipeline.series import denoise_series, learn_series
 
 SIGMA = 20.0
 

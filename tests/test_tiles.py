@@ -14,9 +14,15 @@ from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.patches import PatchGrid, Place
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
+from denoise.pipeline.tiles import (
+    denoise_in_tiles,
+    denoise_tiles,
+    drawn_parts,
+    exact_halo,
+    tiles_of,
+)
 from denoise.presets import preset
-from denoise.series import SeriesModel, denoise_series, learn_series
-from denoise.tiles import denoise_in_tiles, denoise_tiles, drawn_parts, exact_halo, tiles_of
 
 SIGMA = 20.0
 # Pixels depend on others up to 25 pixels away.

@@ -15,8 +15,8 @@ from denoise.benchmark.protocol import Damage
 from denoise.benchmark.runner import Cell, kept_name
 from denoise.benchmark.tables import mean_quality
 from denoise.files.images import read_image
-from denoise.pictures import GAP, most_detailed, side_by_side
-from denoise.plot import Plot
+from denoise.pictures.comparison import GAP, most_detailed, side_by_side
+from denoise.pictures.plot import Plot
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52

@@ -21,7 +21,7 @@ from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
 from denoise.files.samples import PEAK, quantised
 from denoise.files.series import read_one
-from denoise.forecast import Forecast, forecast
+from denoise.pipeline.forecast import Forecast, forecast
 from denoise.presets import DEFAULT_PRESET, PresetName
 
 

@@ -82,7 +82,7 @@ def _draw(path: Path, found: FileInfo, *, overwrite: bool) -> None:
     """Write the figure, or say that there is no noise to draw."""
     from denoise.cli.file_noise import scale_of
     from denoise.files.images import write_image
-    from denoise.noise_picture import draw_noise
+    from denoise.pictures.noise import draw_noise
 
     seen = found.seen
     if seen is None or seen.noise is None:

@@ -24,8 +24,8 @@ from denoise.cli.settings import Settings
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
-from denoise.results import Progress
-from denoise.tiles import Tile, drawn_parts, place_of, tiles_of
+from denoise.pipeline.results import Progress
+from denoise.pipeline.tiles import Tile, drawn_parts, place_of, tiles_of
 
 # Files about an image that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}

@@ -25,11 +25,11 @@ from denoise.files.image_file import ImageFile
 from denoise.files.rows import RowImage
 from denoise.files.samples import PEAK
 from denoise.files.series import Series
-from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import Run
 from denoise.presets import PRESETS
-from denoise.results import DenoiseResult, Progress
 from denoise.vae.saved import load_models
 
 # Seconds; a budget that is used up gets the quickest version.

@@ -22,7 +22,7 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
 from denoise.files.rows import RowImage, open_streamed
 from denoise.files.series import Series, open_series
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
 
 # Images of more pixels are read and written some rows at a time, where their format allows that.
 STREAMED = 2**25

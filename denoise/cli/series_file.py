@@ -21,7 +21,7 @@ from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.series import Series, count_images
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult, Progress
 
 # Files about an image that there are of a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}

@@ -20,11 +20,11 @@ from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK, with_equal_channels
 from denoise.files.series import Series
-from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import Run
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import load_models
 
@@ -105,7 +105,7 @@ def channel_model(
         own = replace(own, noise=(seen.noise, units_of(first)))
     if seen.to_remove is None or settings.method.kind != "ours":
         return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
-    from denoise.series import denoise_series, learn_series
+    from denoise.pipeline.series import denoise_series, learn_series
 
     pixels = seen.image.pixels
     model = learn_series(

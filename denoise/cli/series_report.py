@@ -19,8 +19,8 @@ from denoise.files.series import Series
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
+from denoise.pipeline.results import DenoiseResult
 from denoise.presets import PRESETS
-from denoise.results import DenoiseResult
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import save_models
 

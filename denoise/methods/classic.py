@@ -20,10 +20,10 @@ from skimage.restoration import (
 )
 
 from denoise.errors import OptionError
-from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.whole_image import denoise_whole
 from denoise.noise.interface import Noise
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import DEFAULT_RUN, Run
 
 Array = NDArray[np.float64]
 # Widths of the blur in pixels, weights and strengths in units of sigma.

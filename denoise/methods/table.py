@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from denoise.errors import OptionError
-from denoise.methods.run import DEFAULT_RUN, Run
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import PRESETS, VAE_ALONE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from denoise.noise.interface import Noise
-    from denoise.results import DenoiseResult
+    from denoise.pipeline.results import DenoiseResult
 
 Kind = Literal["ours", "vae", "network", "classic"]
 # VAEs that learn through an encoder; NAME-encoder rebuilds patches with one pass of it.
@@ -91,8 +91,8 @@ def check_refinable(name: str) -> None:
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
-    from denoise.pipeline import denoise_image
-    from denoise.tiles import denoise_in_tiles, is_large
+    from denoise.pipeline.image import denoise_image
+    from denoise.pipeline.tiles import denoise_in_tiles, is_large
 
     if run.time_budget is None and is_large(image, noise):
         return denoise_in_tiles(

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError
-from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.noise.white import BYTE_RANGE, WhiteImage
 from denoise.options import RefinementOptions
-from denoise.results import Clock, DenoiseResult
+from denoise.pipeline.results import Clock, DenoiseResult
+from denoise.pipeline.run import Run
 
 
 def complete_image(

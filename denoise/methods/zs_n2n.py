@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, mse_loss
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.whole_image import denoise_whole
 from denoise.noise.interface import Noise
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from denoise.cli.shown import Screen, View, views_of
 from denoise.errors import DenoiseError
 from denoise.files.images import read_image, result_suffix
 from denoise.files.outputs import write_atomically
-from denoise.methods.run import DEFAULT_RUN
 from denoise.methods.table import METHODS
 from denoise.noise.estimate import measure_noise
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.pixels import as_pixels
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN
 from denoise.presets import PRESETS
-from denoise.results import DenoiseResult, Progress
 from denoise.serve.choices import settings_of
 
 # Side of the part that is denoised first, in pixels, and the preset for it.

@@ -23,7 +23,7 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import DEFAULT_PRESET, preset_for
 from denoise.refinement.refine import refine_image
 

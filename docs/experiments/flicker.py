@@ -22,8 +22,8 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.estimate import estimate_noise
 from denoise.noise.interface import Noise
-from denoise.pipeline import denoise_image
-from denoise.series import denoise_series, learn_series
+from denoise.pipeline.image import denoise_image
+from denoise.pipeline.series import denoise_series, learn_series
 from trials import Images, Seeds, Sigma, numbered, print_header, print_row
 
 Stack = NDArray[np.float64]

@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from denoise.files.images import write_image
-from denoise.forecast import forecast
-from denoise.pipeline import denoise_image
+from denoise.pipeline.forecast import forecast
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Images, Sample, Seeds, Sigma, noisy_samples, print_header, print_row
 

@@ -24,7 +24,7 @@ from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 
 # From one noise seed of an image to its next.
 SEED_STEP = 1000

@@ -16,11 +16,11 @@ import typer
 from torch import Tensor
 
 from denoise.methods.refined import filters_for, refined
-from denoise.methods.run import Run
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions
 from denoise.methods.vaes.other_vaes import mean_free_basis, other_vae_options
 from denoise.methods.vaes.training import fit
 from denoise.patches import PatchGrid, PatchMerger
+from denoise.pipeline.run import Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
 from trials import (
     Epochs,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from denoise.options import Decoder
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Images,

@@ -15,7 +15,7 @@ import typer
 
 from ablation import refined
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Image,

@@ -15,7 +15,7 @@ import typer
 from ablation import refined
 from denoise.kernels.choice import Implementation, use
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Images,

@@ -21,7 +21,7 @@ from scipy.ndimage import shift, uniform_filter
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import DenoiseOptions, RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.refinement.frames import Frame, refine_frames
 from trials import (
     Epochs,

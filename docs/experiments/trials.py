@@ -22,7 +22,7 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import Decoder, DenoiseOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides, preset_for
 from denoise.vae.learned import LearnedVAE, learn_vae
 

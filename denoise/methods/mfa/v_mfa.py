@@ -18,15 +18,15 @@ from denoise.devices import out_of_memory_reported, pick_device
 from denoise.methods.mfa.merging import mean_image, median_image
 from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
 from denoise.methods.refined import finished
-from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.other_vaes import mean_free_basis
 from denoise.methods.vaes.patch_prior import ModelPrior
 from denoise.methods.vaes.training import DIAGNOSED_PATCHES
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
 from denoise.patches import PatchGrid
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import Overrides
-from denoise.results import Clock, DenoiseResult, Progress
 
 # As in the authors' code, which ends when the bound hardly rises.
 PUBLISHED = MFAOptions(

@@ -11,7 +11,6 @@ from torch import Tensor
 from denoise.devices import out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.methods.refined import finished
-from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
@@ -22,8 +21,9 @@ from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
 from denoise.patches import PatchGrid, PatchMerger
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
-from denoise.results import Clock, DenoiseResult, Progress
 
 # Patches reconstructed at a time.
 CHUNK_SIZE = 4096

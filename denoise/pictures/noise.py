@@ -8,7 +8,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from denoise.noise.interface import Noise
 from denoise.noise.pixels import ordinary_range
-from denoise.plot import Plot, round_ticks
+from denoise.pictures.plot import Plot, round_ticks
 
 WIDTH, HEIGHT = 700, 330
 # Left edge, top, right edge and bottom of the plot; left edge of the tile; baseline of the axis.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from denoise.presets import NO_OVERRIDES, Overrides
 
 if TYPE_CHECKING:
-    from denoise.results import Progress
+    from denoise.pipeline.results import Progress
     from denoise.vae.learned import LearnedVAE
 
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
-from denoise.budget import fit_to_time
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
+from denoise.pipeline.budget import fit_to_time
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.stages import Stages, on_device, same_bytes
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
-from denoise.results import DenoiseResult, Progress
-from denoise.stages import Stages, on_device, same_bytes
 from denoise.vae.learned import LearnedVAE
 
 

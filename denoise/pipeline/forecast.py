@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from denoise.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
 from denoise.devices import out_of_memory_reported, pick_device
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
+from denoise.pipeline.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
+from denoise.pipeline.stages import on_device, same_bytes
+from denoise.pipeline.tiles import CORE, HALO, LARGE, is_large, tiles_of
 from denoise.presets import PRESETS, PresetName, preset_for
-from denoise.stages import on_device, same_bytes
-from denoise.tiles import CORE, HALO, LARGE, is_large, tiles_of
 
 # What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
 # to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and

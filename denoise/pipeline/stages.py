@@ -15,9 +15,9 @@ from denoise.kernels.loops import one_thread_per_operation
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.patches import PatchGrid, Place
+from denoise.pipeline.results import Clock, Progress
 from denoise.refinement.holes import fill_holes
 from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import Clock, Progress
 from denoise.vae.learned import (
     LearnedVAE,
     apply_vae,

@@ -15,8 +15,8 @@ from torch import Tensor
 from denoise.files.samples import to_8bit
 from denoise.noise.pixels import as_pixels
 from denoise.patches import PatchGrid
-from denoise.pictures import CAPTION_HEIGHT, GAP
-from denoise.results import DenoiseResult
+from denoise.pictures.comparison import CAPTION_HEIGHT, GAP
+from denoise.pipeline.results import DenoiseResult
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.prior import PatchPrior, Samples
 

@@ -20,9 +20,9 @@ from denoise.errors import ImageError
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides
-from denoise.results import DenoiseResult, Progress
-from denoise.series import SeriesModel, denoise_series, learn_series
 from denoise.vae.learned import LearnedVAE
 
 # Side of a core and width of the halo, in pixels. How little is left of seams is measured in

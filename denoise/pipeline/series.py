@@ -16,10 +16,10 @@ from denoise.noise.interface import Noise
 from denoise.noise.white import Scale, WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.stages import Stages, on_device, same_bytes
 from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
 from denoise.refinement.frames import Frame, refine_frames
-from denoise.results import DenoiseResult, Progress
-from denoise.stages import Stages, on_device, same_bytes
 from denoise.vae.learned import LearnedVAE, for_another_image
 
 
