@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from denoise.options import DenoiseOptions
     from denoise.pipeline.image import denoise_image
     from denoise.pipeline.results import DenoiseResult, Progress
+    from denoise.pipeline.run import Run
     from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
     from denoise.pipeline.tiles import denoise_in_tiles, denoise_tiles
     from denoise.presets import preset
@@ -27,6 +28,7 @@ __all__ = [
     "Noise",
     "PoissonGaussianNoise",
     "Progress",
+    "Run",
     "SeriesModel",
     "__version__",
     "denoise_image",
@@ -46,6 +48,7 @@ _HOMES = {
     "Noise": "noise.interface",
     "PoissonGaussianNoise": "noise.poisson_gaussian",
     "Progress": "pipeline.results",
+    "Run": "pipeline.run",
     "SeriesModel": "pipeline.series",
     "denoise_image": "pipeline.image",
     "denoise_in_tiles": "pipeline.tiles",

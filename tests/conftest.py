@@ -150,8 +150,7 @@ def learn_tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
         fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
         return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)
 
-    for module in ("image", "series"):
-        monkeypatch.setattr(f"denoise.pipeline.{module}.preset_for", tiny)
+    monkeypatch.setattr("denoise.pipeline.run.preset_for", tiny)
 
 
 @pytest.fixture

@@ -147,11 +147,6 @@ def scale_of(image: ImageFile) -> str:
     return "" if image.is_float else " of 255"
 
 
-def is_given(settings: Settings) -> bool:
-    """Whether the user gave the noise."""
-    return settings.sensor is not None or settings.sigma is not None or _from_file(settings)
-
-
 def given_noise(settings: Settings, units: str) -> Noise | None:
     """The noise if its parameters were given, in the units of `ImageFile.pixels`."""
     if settings.sensor is not None:
@@ -167,10 +162,6 @@ def given_noise(settings: Settings, units: str) -> Noise | None:
             f" {units!r}; measure it on an image of the same sample type"
         )
     return noise
-
-
-def _from_file(settings: Settings) -> bool:
-    return not isinstance(settings.noise, str)
 
 
 def _kind(settings: Settings) -> NoiseKind:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from denoise.cli.jobs import EXTRAS, FileJob
 from denoise.cli.mask import with_missing
-from denoise.cli.opened import named, observed
+from denoise.cli.opened import named, observed, run_of
 from denoise.cli.reference import ReferenceRows
-from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model, loaded_models
+from denoise.cli.report import FileReport, report_of
+from denoise.cli.series_model import ChannelModel, channel_model
 from denoise.cli.series_output import Writing, check_outputs, open_outputs
-from denoise.cli.series_report import Tally, report_of, write_models
+from denoise.cli.series_report import Tally, write_models
 from denoise.cli.settings import Settings
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
@@ -90,7 +90,7 @@ def denoise_large_file(
                 reference.add(band.noisy, band.denoised)
         quality = None if reference is None else reference.quality
     write_models(job, channel.models, settings)
-    report = report_of(job, settings, image.like, image.size, [channel])
+    report = report_of(job, settings, image.like, image.size, channel.remarks)
     report = replace(report, tiles=len(tiles), noises=(channel.noise,))
     report = done.reported(report, time.perf_counter() - started)
     return replace(report, noises=(), quality=quality)
@@ -101,13 +101,13 @@ def _model(
 ) -> ChannelModel:
     """What is learned of some parts of the image."""
     with named(job.input_name):
-        models = loaded_models(job, settings)
+        run = run_of(image.like, job, settings, on_progress)
         parts = [
             with_missing(image.read(area), None, fill=settings.fill_missing)
             for area in drawn_parts(image.size, settings.seed)
         ]
         alone = replace(settings, model_per_frame=False, temporal=0)  # of several images
-        return channel_model(parts, job, alone, models, on_progress, of_one_image=True)
+        return channel_model(parts, alone, run, of_one_image=True)
 
 
 def _bands(

@@ -9,28 +9,19 @@ from pathlib import Path
 
 from denoise.cli.earlier_results import whole_files
 from denoise.cli.extras import write_extras
-from denoise.cli.file_noise import is_given
 from denoise.cli.jobs import FileJob
 from denoise.cli.large_file import denoise_large_file
-from denoise.cli.opened import OpenedFile, named, open_image, open_input
+from denoise.cli.opened import OpenedFile, named, open_image, open_input, run_of
 from denoise.cli.outcome import write_result
 from denoise.cli.pages.image_page import write_page
 from denoise.cli.pages.provenance import sha256
 from denoise.cli.reference import quality_of
-from denoise.cli.report import FileReport
+from denoise.cli.report import FileReport, report_of
 from denoise.cli.series_file import denoise_series_file
 from denoise.cli.settings import Settings
-from denoise.devices import pick_device
-from denoise.files.image_file import ImageFile
 from denoise.files.rows import RowImage
-from denoise.files.samples import PEAK
 from denoise.files.series import Series
-from denoise.noise.interface import Noise
-from denoise.options import OWN_MODEL
 from denoise.pipeline.results import DenoiseResult, Progress
-from denoise.pipeline.run import Run
-from denoise.presets import PRESETS
-from denoise.vae.saved import load_models
 
 # Seconds; a budget that is used up gets the quickest version.
 LEAST_TIME = 1e-3
@@ -95,20 +86,8 @@ def denoise_opened(
     if budget is not None:
         budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
     with named(job.input_name):
-        models = None
-        if job.load_model is not None:
-            models = load_models(job.load_model, pick_device(settings.device))
-        run = Run(
-            data_range=None if image.is_float else PEAK,
-            overrides=settings.overrides,
-            models=models,
-            with_uncertainty=job.uncertainty is not None or job.report is not None,
-            time_budget=budget,
-            seed=settings.seed,
-            device=settings.device,
-            on_progress=on_progress,
-        )
-        return settings.method.denoise(image.pixels, noise, run)
+        run = run_of(image, job, settings, on_progress)
+        return settings.method.denoise(image.pixels, noise, replace(run, time_budget=budget))
 
 
 def write_outputs(
@@ -143,47 +122,23 @@ def write_outputs(
         notes = (*notes, "no other files were written either")
     if job.output not in kept:  # it comes last but its page: where it is, the job is done
         write_result(job, denoised, noisy, settings)
-    report = _report(job, settings, noisy, opened.seen.noise, result)
-    report = replace(report, quality=quality, notes=notes, seconds=time.perf_counter() - started)
+    report = replace(
+        report_of(job, settings, noisy, noisy.picture.shape, notes),
+        noise=opened.seen.noise,
+        quality=quality,
+    )
+    if result is not None:
+        report = replace(
+            report,
+            learned_sigma=result.learned_sigma,
+            elbo=result.elbo_history[-1] if result.elbo_history else None,
+            device=result.device,
+            tiles=result.tiles,
+            diagnostics=result.diagnostics or None,
+            settings=result.settings,
+        )
+    report = replace(report, seconds=time.perf_counter() - started)
     if missing.report is None:
         return report
     write_page(missing, opened, denoised, result, report, input_sha256=before, overwrite=overwrite)
     return replace(report, seconds=time.perf_counter() - started)
-
-
-def _report(
-    job: FileJob,
-    settings: Settings,
-    noisy: ImageFile,
-    noise: Noise | None,
-    output: DenoiseResult | None,
-) -> FileReport:
-    height, width = noisy.pixels.shape[:2]
-    name = settings.method.name
-    is_preset = name in PRESETS
-    report = FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=width,
-        height=height,
-        channels=noisy.channels,
-        dtype=noisy.sample_type,
-        noise=noise,
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-    )
-    if output is None:
-        return report
-    return replace(
-        report,
-        learned_sigma=output.learned_sigma,
-        elbo=output.elbo_history[-1] if output.elbo_history else None,
-        device=output.device,
-        tiles=output.tiles,
-        diagnostics=output.diagnostics or None,
-        settings=output.settings,
-    )

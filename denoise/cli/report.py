@@ -10,9 +10,13 @@ from statistics import fmean
 from typing import Any, Literal
 
 from denoise import __version__
-from denoise.files.image_file import COLOUR_NAMES
+from denoise.cli.jobs import FileJob
+from denoise.cli.settings import Settings
+from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
+from denoise.options import OWN_MODEL
+from denoise.presets import PRESETS
 
 # So many noises are told in a line.
 MOST_NOISES = 3
@@ -134,6 +138,39 @@ class FileReport:
         quality = fields.pop("quality") or dict.fromkeys(Quality.__dataclass_fields__)
         noise = noise_fields(self.noise, known=self.status == "done")
         return json.dumps(_finite(fields | noise | quality), allow_nan=False)
+
+
+def report_of(
+    job: FileJob,
+    settings: Settings,
+    like: ImageFile,
+    size: tuple[int, int],
+    notes: tuple[str, ...] = (),
+) -> FileReport:
+    """What is known of a file that will be done before the method has run.
+
+    Parameters
+    ----------
+    like : has the samples and colours of the images
+    size : their height and width
+    """
+    name = settings.method.name
+    is_preset = name in PRESETS
+    return FileReport(
+        job.input_name,
+        job.output_name,
+        "done",
+        width=size[1],
+        height=size[0],
+        channels=like.channels,
+        dtype=like.sample_type,
+        sigma_source="given" if settings.gives_noise else "estimated",
+        model=OWN_MODEL if is_preset else name,
+        preset=name if is_preset else None,
+        seed=settings.seed,
+        strength=settings.strength,
+        notes=notes,
+    )
 
 
 def noise_fields(noise: Noise | None, *, known: bool) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, FileJob
-from denoise.cli.opened import OpenedFile, named, open_image
-from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, loaded_models
+from denoise.cli.opened import OpenedFile, named, open_image, run_of
+from denoise.cli.report import FileReport, report_of
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, remarks_of
 from denoise.cli.series_output import check_outputs, open_outputs, writing_series
 from denoise.cli.series_parts import SeriesParts
-from denoise.cli.series_report import Tally, series_report, write_models
+from denoise.cli.series_report import Tally, write_models
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
@@ -53,14 +53,18 @@ def denoise_series_file(
     _check_possible(series, job, settings)
     job = job.without_extras(kept)
     with named(job.input_name):
-        models = loaded_models(job, settings)
+        run = run_of(series.first, job, settings, on_progress)
         channels = [
-            channel_model(
-                drawn_from(series, channel, job, settings), job, settings, models, on_progress
-            )
+            channel_model(drawn_from(series, channel, job, settings), settings, run)
             for channel in range(series.channels)
         ]
-    done, report = Tally(), series_report(series, channels, job, settings)
+    done, size = Tally(), series.first.picture.shape
+    report = replace(
+        report_of(job, settings, series.first, size, remarks_of(channels)),
+        images=len(series),
+        axes=dict(series.axes),
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+    )
     files = open_outputs(job, writing_series(series), series.first, settings, kept)
     images = partial(_denoised, series, channels, job, settings, done, on_progress)
     if job.shard is not None:

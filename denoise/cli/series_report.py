@@ -6,21 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from denoise.cli.file_noise import is_given, outlier_notes
+from denoise.cli.file_noise import outlier_notes
 from denoise.cli.jobs import FileJob
 from denoise.cli.opened import OpenedFile
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel
 from denoise.cli.settings import Settings
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
-from denoise.files.series import Series
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
-from denoise.options import OWN_MODEL
 from denoise.pipeline.results import DenoiseResult
-from denoise.presets import PRESETS
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import save_models
 
@@ -78,56 +74,6 @@ def _mean(qualities: Sequence[Quality]) -> Quality | None:
         psnr=fmean(one.psnr for one in qualities),
         ssim_noisy=mean(one.ssim_noisy for one in qualities),
         ssim=mean(one.ssim for one in qualities),
-    )
-
-
-def series_report(
-    series: Series,
-    channels: Sequence[ChannelModel],
-    job: FileJob,
-    settings: Settings,
-) -> FileReport:
-    """The report of a series, without what its images add up to."""
-    height, width = series.first.pixels.shape[:2]
-    return replace(
-        report_of(job, settings, series.first, (height, width), channels),
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-    )
-
-
-def report_of(
-    job: FileJob,
-    settings: Settings,
-    like: ImageFile,
-    size: tuple[int, int],
-    channels: Sequence[ChannelModel],
-) -> FileReport:
-    """What is known before the work.
-
-    Parameters
-    ----------
-    like : has the samples and colours of the images
-    size : their height and width
-    """
-    name = settings.method.name
-    is_preset = name in PRESETS
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    return FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=size[1],
-        height=size[0],
-        channels=like.channels,
-        dtype=like.sample_type,
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-        notes=tuple(remarks),
     )
 
 

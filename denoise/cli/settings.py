@@ -155,6 +155,11 @@ class Settings:
         return METHODS[self.preset if self.model == OWN_MODEL else self.model]
 
     @property
+    def gives_noise(self) -> bool:
+        """Whether the user gave the noise, which is estimated otherwise."""
+        return not (self.sigma is None and self.sensor is None and isinstance(self.noise, str))
+
+    @property
     def may_replace(self) -> bool:
         """Whether files that exist may be replaced."""
         return self.overwrite or self.skip_existing

@@ -20,8 +20,9 @@ from skimage.restoration import (
 )
 
 from denoise.errors import OptionError
-from denoise.methods.whole_image import denoise_whole
+from denoise.methods.whole_image import complete_image, denoise_whole
 from denoise.noise.interface import Noise
+from denoise.noise.white import WhiteImage
 from denoise.pipeline.results import DenoiseResult
 from denoise.pipeline.run import DEFAULT_RUN, Run
 
@@ -44,12 +45,11 @@ def denoise_with_filter(
     OptionError
         If the package of the filter is missing, too.
     """
+    white_image = WhiteImage.of if name in FILLERS else complete_image
     return denoise_whole(
-        image,
-        noise,
+        white_image(image, noise, run.data_range),
         run,
         lambda pixels, sigma: FILTERS[name](pixels, sigma, run.seed),
-        fills=name in FILLERS,
     )
 
 

@@ -91,35 +91,13 @@ def check_refinable(name: str) -> None:
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
-    from denoise.pipeline.image import denoise_image
+    from denoise.pipeline.image import denoise_one
     from denoise.pipeline.tiles import denoise_in_tiles, is_large
 
+    run = replace(run, preset=name)
     if run.time_budget is None and is_large(image, noise):
-        return denoise_in_tiles(
-            image,
-            noise,
-            preset=name,
-            overrides=run.overrides,
-            data_range=run.data_range,
-            models=run.models or (),
-            with_uncertainty=run.with_uncertainty,
-            seed=run.seed,
-            device=run.device,
-            on_progress=run.on_progress,
-        )
-    return denoise_image(
-        image,
-        noise,
-        preset=name,
-        overrides=run.overrides,
-        data_range=run.data_range,
-        models=run.models,
-        with_uncertainty=run.with_uncertainty,
-        time_budget=run.time_budget,
-        seed=run.seed,
-        device=run.device,
-        on_progress=run.on_progress,
-    )
+        return denoise_in_tiles(image, noise, run)
+    return denoise_one(image, noise, run)
 
 
 def _our_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:

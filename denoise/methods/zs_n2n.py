@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, mse_loss
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.methods.whole_image import denoise_whole
+from denoise.methods.whole_image import complete_image, denoise_whole
 from denoise.noise.interface import Noise
 from denoise.pipeline.results import DenoiseResult, Progress
 from denoise.pipeline.run import DEFAULT_RUN, Run
@@ -60,9 +60,8 @@ def denoise_with_zs_n2n(
             on_step=lambda step: run.on_progress(Progress("train", step, options.steps)),
         )
 
-    return denoise_whole(
-        image, noise, run, learned, device=describe_device(device), options=options
-    )
+    white = complete_image(image, noise, run.data_range)
+    return denoise_whole(white, run, learned, device=describe_device(device), options=options)
 
 
 def zs_n2n(
