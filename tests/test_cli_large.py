@@ -133,6 +133,23 @@ def test_a_result_that_is_there_is_skipped_and_one_of_another_image_refused() ->
     assert (code, "is 64x24 gray, no result of 64x50 gray" in stderr) == (1, True), stderr
 
 
+def test_a_damaged_result_is_made_anew() -> None:
+    report("large.tif", *SIGMA)
+    whole = Path("large_denoised.tif").read_bytes()
+    Path("large_denoised.tif").write_bytes(_with_broken_rows("large_denoised.tif"))
+    assert report("large.tif", *SIGMA, "--skip-existing")["status"] == "done"
+    assert Path("large_denoised.tif").read_bytes() == whole
+
+
+def _with_broken_rows(path: str) -> bytes:
+    """A file whose pixels cannot be unpacked."""
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[0]  # type: ignore[union-attr]
+    broken = bytearray(Path(path).read_bytes())
+    broken[start : start + 40] = bytes(40)
+    return bytes(broken)
+
+
 def test_colours_alpha_and_other_methods_go_through() -> None:
     colours = np.dstack([NOISY, NOISY // 2, 255 - NOISY, np.full_like(NOISY, 200)])
     tifffile.imwrite("rgba.tif", colours, photometric="rgb", rowsperstrip=9)
