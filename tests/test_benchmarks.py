@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from denoise.benchmark.datasets import clean_images
 from denoise.benchmark.protocol import Damage, Protocol, sha256
 from denoise.benchmark.runner import Benchmark
-from denoise.cli.benchmark import BenchmarkOptions, app
+from denoise.cli.benchmark import app
+from denoise.cli.benchmark_options import BenchmarkOptions
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image, write_image

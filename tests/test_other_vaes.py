@@ -9,6 +9,7 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
+from denoise.methods.image_patches import mean_free_basis
 from denoise.methods.table import METHODS
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
@@ -17,7 +18,6 @@ from denoise.methods.vaes.nash_vae import NashOptions
 from denoise.methods.vaes.other_vaes import (
     DEFAULTS,
     denoise_with_other_vae,
-    mean_free_basis,
     other_vae_options,
 )
 from denoise.methods.vaes.training import fit

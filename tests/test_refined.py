@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import noisy_file, run_cli, step_image
 
-from denoise.cli.benchmark import BenchmarkOptions
+from denoise.cli.benchmark_options import BenchmarkOptions
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import OptionError
 from denoise.methods.table import METHODS, methods_by_name
