@@ -1,10 +1,11 @@
-"""The files of one job, and what can be checked before the work begins."""
+"""The files of one job, what can be checked before the work begins, and the job under way."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from denoise.files.bytes import is_zarr
 from denoise.files.formats import IMAGE_SUFFIXES, RESULT_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
+from denoise.pipeline.results import Progress
 from denoise.vae.saved import MODEL_SUFFIXES
 
 # Of measurements, which formats for floats hold as they are.
@@ -133,3 +135,36 @@ class FileJob:
             path = getattr(self, name)
             if path is not None:
                 check_output(path, suffixes, overwrite=settings.may_replace)
+
+
+@dataclass(frozen=True)
+class ActiveJob:
+    """A job that is being done.
+
+    Attributes
+    ----------
+    kept : files that are there and whole, and stay as they are
+    on_progress : called with the progress of the method
+    started : when the time of the job began, by `time.perf_counter`
+    """
+
+    job: FileJob
+    settings: Settings
+    kept: frozenset[Path] = frozenset()
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def name(self) -> str:
+        """That of the input."""
+        return self.job.input_name
+
+    @property
+    def missing(self) -> FileJob:
+        """The job but for the files besides the image that are kept."""
+        return self.job.without_extras(self.kept)
+
+    @property
+    def seconds(self) -> float:
+        """The time that it has taken so far."""
+        return time.perf_counter() - self.started

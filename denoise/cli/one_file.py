@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from denoise.cli.earlier_results import whole_files
 from denoise.cli.extras import write_extras
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.large_file import denoise_large_file
 from denoise.cli.opened import OpenedFile, named, open_image, open_input, run_of
 from denoise.cli.outcome import write_result
@@ -44,35 +42,25 @@ def denoise_file(
     DenoiseError
         With a message that names the file and what to do.
     """
-    started = time.perf_counter()
+    active = ActiveJob(job, settings, on_progress=on_progress)
     with open_input(job, settings) as noisy:
-        kept = whole_files(job, noisy, settings) if settings.skip_existing else frozenset()
-        if job.output is not None and kept.issuperset(job.outputs):
+        if settings.skip_existing:
+            active = replace(active, kept=whole_files(job, noisy, settings))
+        if job.output is not None and active.kept.issuperset(job.outputs):
             return FileReport(job.input_name, job.output_name, "skipped")
         if isinstance(noisy, Series):
-            return denoise_series_file(noisy, job, settings, started, on_progress, kept)
+            return denoise_series_file(noisy, active)
         if isinstance(noisy, RowImage):
-            return denoise_large_file(noisy, job, settings, started, on_progress, kept)
+            return denoise_large_file(noisy, active)
     opened = open_image(noisy, job, settings)
     if settings.temporal > 0:
         note = "it is one image, which no other can help; --temporal is for files of several"
         opened = replace(opened, notes=(*opened.notes, note))
-    result = denoise_opened(opened, job, settings, started, on_progress)
-    return write_outputs(opened, result, job, settings, started, kept)
+    return write_outputs(opened, denoise_opened(opened, active), active)
 
 
-def denoise_opened(
-    opened: OpenedFile,
-    job: FileJob,
-    settings: Settings,
-    started: float,
-    on_progress: Callable[[Progress], None],
-) -> DenoiseResult | None:
+def denoise_opened(opened: OpenedFile, active: ActiveJob) -> DenoiseResult | None:
     """What the method makes of an image; None if there is no noise and nothing is missing.
-
-    Parameters
-    ----------
-    started : when the time budget began, by `time.perf_counter`
 
     Raises
     ------
@@ -82,32 +70,27 @@ def denoise_opened(
     image, noise = opened.seen.image, opened.seen.to_remove
     if noise is None:
         return None
-    budget = settings.time_budget
+    budget = active.settings.time_budget
     if budget is not None:
-        budget = max(budget - (time.perf_counter() - started), LEAST_TIME)
-    with named(job.input_name):
-        run = run_of(image, job, settings, on_progress)
-        return settings.method.denoise(image.pixels, noise, replace(run, time_budget=budget))
+        budget = max(budget - active.seconds, LEAST_TIME)
+    with named(active.name):
+        run = replace(run_of(image, active), time_budget=budget)
+        return active.settings.method.denoise(image.pixels, noise, run)
 
 
 def write_outputs(
-    opened: OpenedFile,
-    result: DenoiseResult | None,
-    job: FileJob,
-    settings: Settings,
-    started: float,
-    kept: frozenset[Path] = frozenset(),
+    opened: OpenedFile, result: DenoiseResult | None, active: ActiveJob
 ) -> FileReport:
-    """Write all files of a job but those that are `kept`, and report.
+    """Write all files of a job but those that are kept, and report.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
+    job, settings, missing = active.job, active.settings, active.missing
     noisy, reference, notes = opened.noisy, opened.reference, opened.notes
     before = None if job.report is None else sha256(job.image)  # the result may replace it
-    missing = job.without_extras(kept)
     overwrite = settings.may_replace
     denoised = opened.denoised(result, settings.strength)
     quality = None
@@ -120,10 +103,10 @@ def write_outputs(
         notes = (*notes, *more)
     elif set(job.extras) - {job.report}:
         notes = (*notes, "no other files were written either")
-    if job.output not in kept:  # it comes last but its page: where it is, the job is done
+    if job.output not in active.kept:  # it comes last but its page: where it is, the job is done
         write_result(job, denoised, noisy, settings)
     report = replace(
-        report_of(job, settings, noisy, noisy.picture.shape, notes),
+        report_of(active, noisy, noisy.picture.shape, notes),
         noise=opened.seen.noise,
         quality=quality,
     )
@@ -137,8 +120,8 @@ def write_outputs(
             diagnostics=result.diagnostics or None,
             settings=result.settings,
         )
-    report = replace(report, seconds=time.perf_counter() - started)
+    report = replace(report, seconds=active.seconds)
     if missing.report is None:
         return report
     write_page(missing, opened, denoised, result, report, input_sha256=before, overwrite=overwrite)
-    return replace(report, seconds=time.perf_counter() - started)
+    return replace(report, seconds=active.seconds)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise.cli.file_noise import Observed, observe
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of
 from denoise.cli.reference import read_reference
@@ -24,7 +24,7 @@ from denoise.files.images import check_writable, read_image
 from denoise.files.rows import RowImage, open_streamed
 from denoise.files.samples import PEAK
 from denoise.files.series import Series, open_series
-from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult
 from denoise.pipeline.run import Run
 from denoise.vae.saved import load_models
 
@@ -119,12 +119,7 @@ def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
     return OpenedFile(noisy, None, seen, notes)
 
 
-def run_of(
-    image: ImageFile,
-    job: FileJob,
-    settings: Settings,
-    on_progress: Callable[[Progress], None],
-) -> Run:
+def run_of(image: ImageFile, active: ActiveJob) -> Run:
     """How to denoise an image, and those like it; loads the models that the job names.
 
     Raises
@@ -134,7 +129,7 @@ def run_of(
     DeviceError
         If the device for them is not there.
     """
-    models = None
+    job, settings, models = active.missing, active.settings, None
     if job.load_model is not None:
         models = load_models(job.load_model, pick_device(settings.device))
     return Run(
@@ -144,7 +139,7 @@ def run_of(
         with_uncertainty=job.uncertainty is not None or job.report is not None,
         seed=settings.seed,
         device=settings.device,
-        on_progress=on_progress,
+        on_progress=active.on_progress,
     )
 
 

@@ -10,8 +10,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from denoise import __version__
-from denoise.cli.jobs import FileJob
-from denoise.cli.settings import Settings
+from denoise.cli.jobs import ActiveJob
 from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
@@ -141,11 +140,7 @@ class FileReport:
 
 
 def report_of(
-    job: FileJob,
-    settings: Settings,
-    like: ImageFile,
-    size: tuple[int, int],
-    notes: tuple[str, ...] = (),
+    active: ActiveJob, like: ImageFile, size: tuple[int, int], notes: tuple[str, ...]
 ) -> FileReport:
     """What is known of a file that will be done before the method has run.
 
@@ -154,6 +149,7 @@ def report_of(
     like : has the samples and colours of the images
     size : their height and width
     """
+    job, settings = active.job, active.settings
     name = settings.method.name
     is_preset = name in PRESETS
     return FileReport(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.file_noise import Observed, observe, units_of
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob
 from denoise.cli.mask import marked_pixels, with_missing
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError
@@ -135,8 +135,9 @@ def _one_by_one(
         yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+def drawn_from(series: Series, channel: int, active: ActiveJob) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
+    mask, settings = active.job.mask, active.settings
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()
     side = math.isqrt(MOST_PIXELS // len(places))
@@ -144,7 +145,7 @@ def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -
     parts = []
     for place in places.astype(int):
         image = series.read(numbers[place])
-        marked = None if job.mask is None else marked_pixels(job.mask, image, settings)
+        marked = None if mask is None else marked_pixels(mask, image, settings)
         image = with_missing(image, marked, fill=settings.fill_missing)
         height, width = image.pixels.shape[:2]
         top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))

@@ -14,9 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.residual import residual
-from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
@@ -62,13 +61,7 @@ def writing_series(series: Series) -> Writing:
 
 
 @contextmanager
-def open_outputs(
-    job: FileJob,
-    writing: Writing,
-    like: ImageFile,
-    settings: Settings,
-    kept: frozenset[Path] = frozenset(),
-) -> Iterator[Write]:
+def open_outputs(active: ActiveJob, writing: Writing, like: ImageFile) -> Iterator[Write]:
     """Opens all files of a job but those that are kept; yields what appends a piece to each.
 
     Raises
@@ -76,6 +69,7 @@ def open_outputs(
     OutputError
         If one has appeared meanwhile, or cannot be written.
     """
+    job, settings, kept = active.missing, active.settings, active.kept
     with ExitStack() as files:
 
         def appends(path: Path | None, like: ImageFile, *, strip: bool) -> Append:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from statistics import fmean
 
 from denoise.cli.file_noise import outlier_notes
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob
 from denoise.cli.opened import OpenedFile
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
-from denoise.cli.settings import Settings
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
 from denoise.metrics import Quality
@@ -77,9 +76,10 @@ def _mean(qualities: Sequence[Quality]) -> Quality | None:
     )
 
 
-def write_models(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
+def write_models(active: ActiveJob, models: Sequence[LearnedVAE]) -> None:
     """Write the models if the job asks for them."""
-    if job.save_model is not None:
-        if not settings.may_replace:
-            refuse_existing([job.save_model])
-        save_models(job.save_model, models)
+    path = active.missing.save_model
+    if path is not None:
+        if not active.settings.may_replace:
+            refuse_existing([path])
+        save_models(path, models)
