@@ -29,9 +29,9 @@ from denoise.files.rows import RowImage, open_rows
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
 
-# Rows of a large image that are read at a time to find damage.
+# Rows of an image that are read at a time to find damage.
 CHECKED_ROWS = 256
-# So many images of a file are listed.
+# At most this many images of a file are listed.
 MOST_NUMBERS = 20
 
 
@@ -139,7 +139,7 @@ def _unlike_image(path: Path, noisy: ImageFile | RowImage, settings: Settings) -
 
 
 def _unlike_series(path: Path, series: Series, settings: Settings) -> str | None:
-    """The same for the images in a file of several."""
+    """How a file of several images differs from a result; None if it may be one, and is whole."""
     same_format = path.suffix.lower() == series.path.suffix.lower()
     axes = settings.axes if same_format else None
     with open_series(path, axes=axes, max_pixels=settings.max_pixels) as found:

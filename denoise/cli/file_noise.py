@@ -23,7 +23,7 @@ from denoise.options import NoiseKind
 if TYPE_CHECKING:
     from denoise.noise.estimate import Measurement
 
-# What sigma and all other parameters of a noise are measured in.
+# The units of sigma and of all other parameters of a noise.
 BYTES, OWN = "0..255", "own"
 
 
@@ -138,7 +138,7 @@ def without_void(
 
 
 def units_of(image: ImageFile) -> str:
-    """What `ImageFile.pixels` are measured in."""
+    """The units of `ImageFile.pixels`."""
     return OWN if image.is_float else BYTES
 
 

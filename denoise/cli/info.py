@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-# Width of the names of values.
+# Width of the column of names, in characters.
 NAME_WIDTH = 11
 
 
@@ -113,11 +113,11 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
 
 
 def _output(found: FileInfo, *, alone: bool) -> Path | None:
-    """Where the result can go, unless the name that it gets anyway will do.
+    """The file for the result if the default name will not do, else None.
 
     Parameters
     ----------
-    alone : it is one image of several
+    alone : whether it is one image of several
     """
     from denoise.cli.plan import DEFAULT_SUFFIX
     from denoise.files.formats import BY_NAME

@@ -19,9 +19,9 @@ from denoise.files.outputs import check_output
 from denoise.pipeline.results import Progress
 from denoise.vae.saved import MODEL_SUFFIXES
 
-# Of measurements, which formats for floats hold as they are.
+# Types of files for measurements; formats for floats hold the values themselves.
 _VALUES = tuple(dict.fromkeys((".npy", *IMAGE_SUFFIXES)))
-# The files about an image besides the result, and their types; the first is that in a folder.
+# The files about an image besides the result, and their types; in a folder, they have the first.
 EXTRAS = {
     "figure": IMAGE_SUFFIXES,
     "curve": (".csv", ".png"),
@@ -72,12 +72,12 @@ class FileJob:
 
     @property
     def input_name(self) -> str:
-        """For messages and reports."""
+        """The name of the input in messages and reports."""
         return "stdin" if self.image is None else str(self.image)
 
     @property
     def output_name(self) -> str:
-        """For messages and reports."""
+        """The name of the result in messages and reports."""
         return "stdout" if self.output is None else str(self.output)
 
     @property
@@ -91,11 +91,11 @@ class FileJob:
         return self.extras if self.output is None else (self.output, *self.extras)
 
     def without_extras(self, paths: Collection[Path]) -> FileJob:
-        """The same job, but for these files besides the image."""
+        """This job without some of the files besides the image."""
         return replace(self, **{name: None for name in EXTRAS if getattr(self, name) in paths})
 
     def absolute(self) -> FileJob:
-        """The same job for a process in another folder."""
+        """This job for a process in another folder."""
         values = ((one.name, getattr(self, one.name)) for one in fields(self))
         paths: dict[str, Any] = {
             name: value.absolute() for name, value in values if isinstance(value, Path)
@@ -156,12 +156,12 @@ class ActiveJob:
 
     @property
     def name(self) -> str:
-        """That of the input."""
+        """The name of the input in messages."""
         return self.job.input_name
 
     @property
     def missing(self) -> FileJob:
-        """The job but for the files besides the image that are kept."""
+        """The job without those files besides the image that are kept."""
         return self.job.without_extras(self.kept)
 
     @property

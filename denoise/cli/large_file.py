@@ -24,7 +24,7 @@ from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
 from denoise.pipeline.results import Progress
 from denoise.pipeline.tiles import Tile, drawn_parts, place_of, tiles_of
 
-# Files about an image that are written some rows at a time, too, or do not grow with it.
+# Files besides the result that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
 

@@ -21,7 +21,7 @@ from denoise.files.rows import RowImage
 from denoise.files.series import Series
 from denoise.pipeline.results import DenoiseResult, Progress
 
-# Seconds; a budget that is used up gets the quickest version.
+# Seconds that are left at least; so short a budget gets the quickest version.
 LEAST_TIME = 1e-3
 
 

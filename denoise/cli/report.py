@@ -17,7 +17,7 @@ from denoise.noise.interface import Noise
 from denoise.options import OWN_MODEL
 from denoise.presets import PRESETS
 
-# So many noises are told in a line.
+# At most this many noises are named in a line.
 MOST_NOISES = 3
 
 Status = Literal["done", "skipped", "failed"]
@@ -200,7 +200,7 @@ def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequenc
 
 
 def _quality_text(quality: Quality) -> list[str]:
-    # Without noise, what is known of the image is the reference.
+    # Where an image has holes but no noise, its PSNR before is infinite.
     before = "" if math.isinf(quality.psnr_noisy) else f"{quality.psnr_noisy:.2f} -> "
     parts = [f"PSNR {before}{quality.psnr:.2f} dB"]
     if quality.ssim is not None:
@@ -210,7 +210,7 @@ def _quality_text(quality: Quality) -> list[str]:
 
 
 def _finite(value: Any) -> Any:
-    """The same with null instead of NaN and infinities, which JSON does not have."""
+    """The value with null instead of NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

@@ -21,7 +21,7 @@ from denoise.files.image_file import ImageFile
 from denoise.files.series import Series, count_images
 from denoise.pipeline.results import DenoiseResult, Progress
 
-# Files about an image that there are of a series, too.
+# Files besides the result that can be written for a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
 

@@ -26,8 +26,8 @@ from denoise.pipeline.results import DenoiseResult
 from denoise.pipeline.run import Run
 from denoise.vae.learned import LearnedVAE
 
-# Noise is measured, and the model learned, on parts of at most so many images of a channel, which
-# have at most so many pixels together.
+# Noise is measured, and the model learned, on parts of at most this many images of a channel,
+# which together have at most this many pixels.
 MOST_PARTS, MOST_PIXELS = 16, 2**22
 # What to try where no noise is found.
 ALL_TOGETHER = "noise was looked for in all images together; --model-per-frame does in each"

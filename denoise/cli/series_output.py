@@ -23,7 +23,7 @@ from denoise.files.outputs import atomic_file, atomic_folder, refuse_existing
 from denoise.files.series import Series, SeriesWriter, series_format
 
 Append = Callable[[ImageFile], None]
-# From an image as it was read and as it is written, and the uncertainty of its values.
+# Appends an image to all files: as it was read, as it is written, the uncertainty of its values.
 Write = Callable[[ImageFile, ImageFile, NDArray[np.floating] | None], None]
 
 
@@ -51,7 +51,7 @@ def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
 
 
 def writing_series(series: Series) -> Writing:
-    """Image by image."""
+    """How a series is written: image by image."""
 
     @contextmanager
     def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
@@ -62,7 +62,7 @@ def writing_series(series: Series) -> Writing:
 
 @contextmanager
 def open_outputs(active: ActiveJob, writing: Writing, like: ImageFile) -> Iterator[Write]:
-    """Opens all files of a job but those that are kept; yields what appends a piece to each.
+    """Open all files of a job but those that are kept; yields the function that appends to them.
 
     Raises
     ------

@@ -30,7 +30,7 @@ else:  # what the parser sees: it makes the first by functions, and lists the na
     ModelName = Literal[(OWN_MODEL, *METHODS)]
 
 
-# So many images on either side may help an image; all of them are held in memory.
+# At most this many images on either side help an image; all of them are held in memory.
 MOST_FRAMES = 16
 OTHERS = [name for name in METHODS if name not in PRESETS]
 

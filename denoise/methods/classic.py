@@ -139,7 +139,7 @@ def biharmonic(image: Array, sigma: float, seed: int) -> Array:
     )
 
 
-# From images (height, width) or (height, width, C) on 0..255, sigma and seed.
+# Functions of an image (height, width) or (height, width, C) on 0..255, sigma and seed.
 FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "noisy": noisy,
     "blur": blur,
@@ -149,7 +149,7 @@ FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "bm3d": bm3d,
     "biharmonic": biharmonic,
 }
-# Those that fill in missing values.
+# The filters that fill in missing values.
 FILLERS = ("biharmonic",)
 
 

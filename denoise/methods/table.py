@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Kind = Literal["ours", "vae", "network", "classic"]
 # VAEs that learn through an encoder; NAME-encoder rebuilds patches with one pass of it.
 VAES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
-# What follows the name of a method in front of our refinement.
+# The end of the name of a method that our refinement follows.
 REFINED = "+refine"
-# Methods that nothing is to follow, and why.
+# Methods that our refinement cannot follow, and why.
 NOT_REFINED = {
     **dict.fromkeys(("fast", "balanced", "best"), "has a refinement of its own"),
     "noisy": "leaves nothing to start from",

@@ -81,7 +81,7 @@ def zs_n2n(
     options = options or DEFAULT_OPTIONS
     pixels = np.atleast_3d(image).transpose(2, 0, 1)[None] / 255
     noisy = torch.as_tensor(pixels, dtype=torch.float32, device=device)
-    # In this order of its values a convolution on a CPU is up to twice as fast.
+    # With channels last in memory, a convolution on a CPU is up to twice as fast.
     network = _network(noisy.shape[1], options.width, seed)
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)

@@ -16,7 +16,7 @@ from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_
 
 # The preset's amount of learning is multiplied by these, largest first.
 SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
-# Below these, one patch size only, half the refinement's passes, one pass.
+# Below these multiples, there is one patch size only, half of the refinement's passes, one pass.
 ONE_SIZE_BELOW, SHORTER_BELOW, ONE_PASS_BELOW = 0.6, 0.4, 0.07
 # Learning needs at least this much.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
@@ -187,7 +187,7 @@ def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> fl
     if options.refinement is None:
         return 0.0
     part = (part.nan_to_num() / sigma).to(torch.float32)
-    # As many passes as there are between two searches for similar patches.
+    # This many passes lie between two searches for similar patches.
     kept = (0.0,) * min(options.refinement.passes_per_match, len(options.refinement.noise_kept))
     short = replace(options.refinement, wiener_passes=0, noise_kept=kept)
     started = _now(part)
@@ -196,7 +196,7 @@ def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> fl
 
 
 def _centre(image: Tensor, side: int) -> Tensor:
-    """The middle, which is more often like the whole than a corner: that may be sky."""
+    """The middle of an image: it is more often like the whole than a corner, which may be sky."""
     top, left = ((length - min(side, length)) // 2 for length in image.shape[:2])
     return image[top : top + side, left : left + side]
 

@@ -126,7 +126,7 @@ def denoise_one(image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResu
             )
         stages = Stages(options, run, device)
         clean, uncertainty, used = stages.denoise(white, run.models)
-        # What is to take a given time, or to use a given model, is done in one go.
+        # There is no second look within a given time, or with a given model.
         once = run.time_budget is not None or run.models is not None
         second = None if once else white.second_look(clean)
         if second is not None:

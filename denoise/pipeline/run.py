@@ -40,7 +40,7 @@ class Run:
 
     @property
     def silent(self) -> Run:
-        """The same without reports of progress."""
+        """This run without reports of progress."""
         return replace(self, on_progress=_ignore)
 
     def options_for(self, white: WhiteImage) -> DenoiseOptions:

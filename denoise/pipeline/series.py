@@ -32,7 +32,8 @@ class SeriesModel:
     run : how it was learned, and how images are denoised with it
     options : all settings
     models : one VAE for each patch size
-    second : likewise for a second look at the image, where there are few photons; else empty
+    second : one VAE for each patch size, for a second look at the image where there are few
+        photons; else empty
     scale, second_scale : of the one image of which all others are parts, at either look; None
         where images are whole ones
     """
@@ -47,19 +48,19 @@ class SeriesModel:
 
     @property
     def silent(self) -> SeriesModel:
-        """The same without reports of progress."""
+        """This model without reports of progress."""
         return replace(self, run=self.run.silent)
 
     def shifted(self, shift: float) -> SeriesModel:
-        """The same for an image whose mean has to be changed by this much."""
+        """This model for an image whose mean has to be changed by this much."""
         assert self.scale is not None
         second = self.second_scale and replace(self.second_scale, shift=shift)
         return replace(self, scale=replace(self.scale, shift=shift), second_scale=second)
 
 
-# So many parts of a series are looked at twice, to learn from what is seen then.
+# This many parts of a series are looked at twice, and the second look is learned from, too.
 SECOND_PARTS = 2
-# Side of what is taken of each part to measure how the mean of an image changes.
+# The change of the mean of an image is measured on a square of this side from each part.
 SHIFT_SIDE = 256
 
 
@@ -128,9 +129,9 @@ def denoise_series(
     Parameters
     ----------
     images : (height, width) or (height, width, C) each, taken as they are needed
-    temporal : so many images before and after an image help it, which have to be frames of one
-        scene, in their order; takes some three times the time of refinement, and holds
-        2 · temporal + 1 images
+    temporal : this many images before and after an image help it, which have to be frames of
+        one scene, in their order; refinement takes some three times as long, and 2 · temporal + 1
+        images are held in memory
     place : of the images, if they are parts of larger ones, to which their random numbers belong
 
     Yields
@@ -159,7 +160,7 @@ def denoise_series(
         yield stages.result(model.noise, *found)
 
 
-# An image and its standard deviation, as it was given.
+# An image and its standard deviation, in the units of the image as it was given.
 Denoised = tuple[NDArray[np.floating], NDArray[np.floating] | None]
 
 

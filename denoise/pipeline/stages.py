@@ -130,7 +130,7 @@ class Stages:
     def restored(
         self, white: WhiteImage, denoised: Tensor, variance: Tensor | None
     ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
-        """An image (height, width, C) and its standard deviation as the image was given."""
+        """An image (height, width, C) and its standard deviation, in the units that were given."""
         deviations = None if variance is None else variance.sqrt().cpu().numpy()
         found = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
         self.clock.lap("refine")
@@ -142,7 +142,7 @@ class Stages:
         image: NDArray[np.floating],
         uncertainty: NDArray[np.floating] | None,
     ) -> DenoiseResult:
-        """What is known of an image that is done, and the time since the one before."""
+        """The result of an image, with the time since the one before."""
         return DenoiseResult(
             image=image,
             noise=noise,
@@ -156,7 +156,7 @@ class Stages:
     def filled(
         self, white: WhiteImage, noisy: Tensor, pilot: Tensor, on_pass: Callable[[int], None]
     ) -> tuple[Tensor, Tensor]:
-        """The same without gaps: what is missing is filled in, holes from their borders inwards."""
+        """Both images without gaps: holes are filled in from their borders inwards."""
         options, missing = self.options.refinement, noisy.isnan()
         pilot = pilot.to(noisy.dtype)
         if options is None or not missing.any():

@@ -24,20 +24,19 @@ from denoise.pipeline.results import DenoiseResult, Progress
 from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
 
-# Side of a core and width of the halo, in pixels. How little is left of seams is measured in
-# docs/large.md.
+# Side of a core and width of the halo, in pixels; docs/large.md has how little is left of seams.
 CORE, HALO = 1536, 96
 # Images of more pixels are denoised in tiles.
 LARGE = 2**22
-# The model is learned on parts from each cell of a grid of so many rows and columns, of at most
-# this side.
+# The model is learned on a part of each cell of a grid of this many rows and columns; the parts
+# have at most this side.
 GRID, PART_SIDE = 4, 512
 
 Area = tuple[slice, slice]
 
 
 class PixelSource(Protocol):
-    """What areas of pixels can be read from: an array, or a file that is mapped or open."""
+    """An array, or a file that is mapped or open, of which areas of pixels can be read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,8 +52,8 @@ class Tile:
 
     Attributes
     ----------
-    core : what it says of the result
-    seen : the core and its halo
+    core : the part of the result that is taken from this tile
+    seen : the core and its halo, which are read
     """
 
     core: Area
@@ -62,7 +61,7 @@ class Tile:
 
     @property
     def pixels(self) -> int:
-        """How many are seen."""
+        """The number of pixels that are seen."""
         rows, columns = self.seen
         return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
@@ -164,7 +163,7 @@ def is_large(image: ArrayLike, noise: float | Noise) -> bool:
 
 
 def place_of(tile: Tile, shape: tuple[int, ...]) -> Place:
-    """Where what a tile sees lies in an image of this shape."""
+    """The place in an image of this shape of what a tile sees."""
     rows, columns = tile.seen
     return Place(rows.start, columns.start, shape[1])
 
@@ -228,7 +227,7 @@ def denoise_in_tiles(
 
 
 def _step(options: DenoiseOptions | None) -> int:
-    """After so many pixels the patches of all stages are at the same places again."""
+    """The distance, in pixels, after which the patches of all stages lie alike again."""
     if options is None:
         return 1
     refinement, strides = options.refinement, [options.inference.stride]

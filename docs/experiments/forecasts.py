@@ -79,7 +79,7 @@ def _report(*words: str) -> dict[str, Any]:
 def _in_cpu_time(
     sample: Sample, presets: list[str], epochs: int | None
 ) -> dict[str, tuple[float, float]]:
-    """The same of calls in this process, by its CPU time."""
+    """Expected and measured seconds of calls in this process, in CPU time."""
     noisy, sigma = sample.noisy, sample.sigma
     clock = time.perf_counter
     time.perf_counter = time.process_time

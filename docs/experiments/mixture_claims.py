@@ -135,7 +135,7 @@ def ignore(model: MixtureVAE, patches: Tensor) -> None:
 
 
 def classes(data: Patches, options: MixtureOptions) -> Iterator[list[str]]:
-    """Of the patches of each class, the share in % whose likeliest component is k."""
+    """A row for each component: the share of each class of patches, in %, that it explains best."""
     yield ["objective", "k", *CLASSES]
     clean = ImagePatches.of(data.sample.clean, PATCH_SIZE)
     index = clean.grid.every(STRIDE)

@@ -53,12 +53,12 @@ class Patches:
         return self.noisy.rebuilt(partial(model.reconstruct, generator=generator))
 
     def psnr(self, image: Tensor) -> str:
-        """Of an image in units of sigma, in dB."""
+        """The PSNR of an image in units of sigma, in dB."""
         pixels = (image * self.sample.sigma).numpy().reshape(self.sample.noisy.shape)
         return f"{self.sample.psnr(pixels):.2f}"
 
     def refined(self, image: Tensor) -> Tensor:
-        """The same after the filters of balanced."""
+        """An image after the filters of balanced."""
         filters = filters_for(REFINE, self.sample.sigma, 255.0)
         return refined(self.noisy.pixels, image, filters, REFINE, sigma=1.0)
 

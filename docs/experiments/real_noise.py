@@ -43,7 +43,7 @@ def measured(noise: Array) -> ColouredNoise:
 
 
 def rounded(image: NDArray[np.floating]) -> Array:
-    """As it would be in a file of 8 bits."""
+    """The image as a file of 8 bits would hold it."""
     return np.clip(np.rint(np.asarray(image, np.float64)), 0, 255)
 
 

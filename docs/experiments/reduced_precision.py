@@ -51,7 +51,7 @@ class RoundedProducts(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
     def _rounded(self, factor: Tensor) -> Tensor:
-        """To the nearest number of so few bits."""
+        """The nearest numbers of this many bits."""
         if factor.dtype != torch.float32:
             return factor
         half = 1 << (self._dropped - 1)

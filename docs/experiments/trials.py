@@ -92,7 +92,7 @@ def changed(options: DenoiseOptions, **sections: dict[str, Any]) -> DenoiseOptio
 
 
 def with_epochs(options: DenoiseOptions, epochs: int | None) -> DenoiseOptions:
-    """The same for this many epochs; None leaves them as they are."""
+    """These settings with this many epochs; None leaves them as they are."""
     return options if epochs is None else changed(options, training={"epochs": epochs})
 
 

@@ -26,7 +26,7 @@ from denoise.pipeline.results import Clock, DenoiseResult, Progress
 from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import Overrides
 
-# As in the authors' code, which ends when the bound hardly rises.
+# The settings of the authors' code, which ends when the bound hardly rises.
 PUBLISHED = MFAOptions(
     patch_size=12,
     components=1000,

@@ -24,7 +24,7 @@ from denoise.pipeline.results import Clock, DenoiseResult, Progress
 from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
 
-# As their papers train and use them: rebuilt with one pass of the encoder.
+# Settings as in the papers: one pass of the encoder rebuilds the patches.
 ENCODERS: dict[str, VAEOptions] = {
     "vq-vae-encoder": VQOptions(posterior=None),
     "gumbel-vae-encoder": GumbelOptions(posterior=None),
