@@ -40,6 +40,7 @@ def denoise_whole(
 
     Parameters
     ----------
+    white : with missing values only if the method fills them in
     method : from pixels (height, width) or (height, width, C), and the sigma of their noise, to
         denoised pixels
     device, options : of the method, for the result

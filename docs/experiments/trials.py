@@ -106,6 +106,11 @@ def learned_vae(sample: Sample, options: DenoiseOptions) -> LearnedVAE:
     )
 
 
+def denoised(sample: Sample, options: DenoiseOptions) -> Image:
+    """The image that these settings make of a sample, on the CPU."""
+    return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
+
+
 def compare(
     settings: Mapping[str, DenoiseOptions],
     images: list[Path],
@@ -118,8 +123,7 @@ def compare(
     """Denoise every image with each of the settings; print PSNR and median seconds."""
 
     def run(name: str, sample: Sample) -> Image:
-        options = with_epochs(settings[name], epochs)
-        return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
+        return denoised(sample, with_epochs(settings[name], epochs))
 
     print_psnrs(chosen(settings, only), noisy_samples(images, sigma, seeds), run)
 
