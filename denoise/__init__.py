@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from denoise.noise.interface import Noise
     from denoise.noise.poisson_gaussian import PoissonGaussianNoise
     from denoise.options import DenoiseOptions
-    from denoise.pipeline import denoise_image
+    from denoise.pipeline.image import denoise_image
+    from denoise.pipeline.results import DenoiseResult, Progress
+    from denoise.pipeline.run import Run
+    from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
+    from denoise.pipeline.tiles import denoise_in_tiles, denoise_tiles
     from denoise.presets import preset
-    from denoise.results import DenoiseResult, Progress
-    from denoise.series import SeriesModel, denoise_series, learn_series
-    from denoise.tiles import denoise_in_tiles, denoise_tiles
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "Noise",
     "PoissonGaussianNoise",
     "Progress",
+    "Run",
     "SeriesModel",
     "__version__",
     "denoise_image",
@@ -41,18 +43,19 @@ __all__ = [
 _HOMES = {
     "ColouredNoise": "noise.coloured",
     "DenoiseOptions": "options",
-    "DenoiseResult": "results",
+    "DenoiseResult": "pipeline.results",
     "GaussianNoise": "noise.gaussian",
     "Noise": "noise.interface",
     "PoissonGaussianNoise": "noise.poisson_gaussian",
-    "Progress": "results",
-    "SeriesModel": "series",
-    "denoise_image": "pipeline",
-    "denoise_in_tiles": "tiles",
-    "denoise_series": "series",
-    "denoise_tiles": "tiles",
+    "Progress": "pipeline.results",
+    "Run": "pipeline.run",
+    "SeriesModel": "pipeline.series",
+    "denoise_image": "pipeline.image",
+    "denoise_in_tiles": "pipeline.tiles",
+    "denoise_series": "pipeline.series",
+    "denoise_tiles": "pipeline.tiles",
     "estimate_noise": "noise.estimate",
-    "learn_series": "series",
+    "learn_series": "pipeline.series",
     "preset": "presets",
 }
 

@@ -16,7 +16,6 @@ import torch
 from hypothesis import settings
 from typer.testing import CliRunner
 
-from denoise.budget import Speed
 from denoise.cli.main import app
 from denoise.files.images import write_image
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
@@ -29,6 +28,7 @@ from denoise.options import (
     TrainingOptions,
 )
 from denoise.patches import Patches
+from denoise.pipeline.budget import Speed
 from denoise.presets import NO_OVERRIDES, Overrides, override
 from denoise.vae.amplitude_vae import AmplitudeVAE
 from denoise.vae.mlp import MLP
@@ -150,8 +150,7 @@ def learn_tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
         fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
         return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)
 
-    for module in ("pipeline", "series"):
-        monkeypatch.setattr(f"denoise.{module}.preset_for", tiny)
+    monkeypatch.setattr("denoise.pipeline.run.preset_for", tiny)
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> float:
     """A machine on which every piece of work of a forecast takes so many seconds."""
     seconds = 1e-5
     speed = Speed(seconds, seconds, seconds)
-    monkeypatch.setattr("denoise.forecast.measure_speed", lambda *_, **__: speed)
+    monkeypatch.setattr("denoise.pipeline.forecast.measure_speed", lambda *_, **__: speed)
     return seconds
 
 

@@ -8,10 +8,10 @@ from conftest import step_image
 from skimage.restoration import denoise_tv_chambolle
 
 from denoise.methods import classic
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS
 from denoise.methods.zs_n2n import ZSN2NOptions, halves, zs_n2n
 from denoise.metrics import psnr
+from denoise.pipeline.run import Run
 
 
 def test_a_filter_is_what_its_library_gives_by_hand() -> None:

@@ -15,17 +15,18 @@ from typer.testing import CliRunner
 from denoise.benchmark.datasets import clean_images
 from denoise.benchmark.protocol import Damage, Protocol, sha256
 from denoise.benchmark.runner import Benchmark
-from denoise.cli.benchmark import BenchmarkOptions, app
+from denoise.cli.benchmark import app
+from denoise.cli.benchmark_options import BenchmarkOptions
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import ImageError, OptionError
 from denoise.files.images import read_image, write_image
 from denoise.methods import classic
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS, Method, methods_by_name
 from denoise.methods.vaes.other_vaes import DEFAULTS
 from denoise.methods.zs_n2n import ZSN2NOptions
 from denoise.noise.gaussian import GaussianNoise
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import Run
 
 
 @pytest.fixture

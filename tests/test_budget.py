@@ -9,7 +9,8 @@ import torch
 from conftest import TINY_AMPLITUDE, step_image
 
 from denoise import denoise_image, preset
-from denoise.budget import (
+from denoise.errors import OptionError
+from denoise.pipeline.budget import (
     LEAST_EPOCHS,
     LEAST_PATCHES,
     SCALES,
@@ -18,7 +19,7 @@ from denoise.budget import (
     measure_speed,
     scaled,
 )
-from denoise.errors import OptionError
+from denoise.pipeline.run import Run
 from denoise.refinement.refine import pass_count
 
 SPEED = Speed(training=1e-5, rebuilding=2e-5, refining=1e-5)
@@ -52,10 +53,10 @@ def test_prediction_adds_up_the_stages() -> None:
 def test_the_most_thorough_version_that_fits_is_chosen(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measure(*_: object, models: object, **__: object) -> Speed:
-        return SPEED if models is None else replace(SPEED, training=0.0)
+    def measure(*_: object, run: Run, **__: object) -> Speed:
+        return SPEED if run.models is None else replace(SPEED, training=0.0)
 
-    monkeypatch.setattr("denoise.budget.measure_speed", measure)
+    monkeypatch.setattr("denoise.pipeline.budget.measure_speed", measure)
     options, image = preset("balanced"), torch.zeros(256, 256, 1)
     chosen = fit_to_time(options, image, 25.0, seconds)
     versions = [scaled(options, scale) for scale in SCALES]
@@ -64,7 +65,7 @@ def test_the_most_thorough_version_that_fits_is_chosen(
         assert SPEED.predict(chosen, PIXELS) <= seconds
     if place > 0:
         assert SPEED.predict(versions[place - 1], PIXELS) > 0.84 * seconds
-    quicker = fit_to_time(options, image, 25.0, seconds, models=[])
+    quicker = fit_to_time(options, image, 25.0, seconds, run=Run(models=[]))
     assert versions.index(quicker) <= place  # nothing to learn leaves more time
 
 
@@ -79,7 +80,7 @@ def test_images_smaller_than_the_trial_and_missing_pixels_are_measured_too() -> 
 def test_a_learned_model_costs_no_learning() -> None:
     image = torch.as_tensor(step_image(64, 64), dtype=torch.float64)[..., None]
     models = denoise_image(step_image(), 20, options=TINY_AMPLITUDE, device="cpu").models
-    speed = measure_speed(TINY_AMPLITUDE, image, 20, models=models)
+    speed = measure_speed(TINY_AMPLITUDE, image, 20, run=Run(models=models))
     assert speed.training == 0
     assert speed.rebuilding > 0
     assert measure_speed(TINY_AMPLITUDE, image, 20).training > 0

@@ -20,7 +20,7 @@ from denoise.cli.main import app
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
-from denoise.tiles import tiles_of
+from denoise.pipeline.tiles import tiles_of
 from denoise.vae.saved import load_models
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
@@ -159,6 +159,23 @@ def test_a_result_that_is_there_is_skipped_and_one_of_another_image_refused() ->
     assert (code, "is 64x24 gray, no result of 64x50 gray" in stderr) == (1, True), stderr
 
 
+def test_a_damaged_result_is_made_anew() -> None:
+    report("large.tif", *SIGMA)
+    whole = Path("large_denoised.tif").read_bytes()
+    Path("large_denoised.tif").write_bytes(_with_broken_rows("large_denoised.tif"))
+    assert report("large.tif", *SIGMA, "--skip-existing")["status"] == "done"
+    assert Path("large_denoised.tif").read_bytes() == whole
+
+
+def _with_broken_rows(path: str) -> bytes:
+    """A file whose pixels cannot be unpacked."""
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[0]  # type: ignore[union-attr]
+    broken = bytearray(Path(path).read_bytes())
+    broken[start : start + 40] = bytes(40)
+    return bytes(broken)
+
+
 def test_colours_alpha_and_other_methods_go_through() -> None:
     colours = np.dstack([NOISY, NOISY // 2, 255 - NOISY, np.full_like(NOISY, 200)])
     tifffile.imwrite("rgba.tif", colours, photometric="rgb", rowsperstrip=9)
@@ -172,7 +189,7 @@ def test_colours_alpha_and_other_methods_go_through() -> None:
 def test_images_in_memory_are_denoised_in_tiles_with_all_that_goes_with_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("denoise.tiles.LARGE", 2000)
+    monkeypatch.setattr("denoise.pipeline.tiles.LARGE", 2000)
     Path("photo.png").write_bytes(pillow_bytes(NOISY, "PNG"))
     found = report("photo.png", *SIGMA, "--figure", "f.png", "--report", "pages")
     assert (found["tiles"], found["status"]) == (1, "done")

@@ -21,7 +21,7 @@ from PIL import Image
 from denoise.cli.pages import provenance, views
 from denoise.cli.pages.markup import joined, tag
 from denoise.files.images import read_image, write_image
-from denoise.views import residual_limit, residual_view
+from denoise.pictures.views import residual_limit, residual_view
 
 pytestmark = pytest.mark.usefixtures("report_folder")
 

@@ -7,13 +7,13 @@ import pytest
 from conftest import TINY, TINY_AMPLITUDE, estimated_sigma, step_image
 
 from denoise.errors import OptionError
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS
 from denoise.noise.extremes import REACH, without_extremes, working_sigma
 from denoise.noise.gaussian import GaussianNoise, add_gaussian_noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides
 
 SIGMA = 5.0

@@ -11,7 +11,7 @@ from conftest import TINY_AMPLITUDE, step_image
 from denoise import denoise_image
 from denoise.files.image_file import ImageFile
 from denoise.metrics import Quality
-from denoise.pictures import (
+from denoise.pictures.comparison import (
     CAPTION_HEIGHT,
     GAP,
     comparison,

@@ -9,9 +9,9 @@ import pytest
 from test_cli_info import noisy_image
 
 from denoise import GaussianNoise, PoissonGaussianNoise, preset
-from denoise.forecast import expected_gigabytes, forecast
+from denoise.pipeline.forecast import expected_gigabytes, forecast
+from denoise.pipeline.tiles import tiles_of
 from denoise.presets import PRESETS
-from denoise.tiles import tiles_of
 
 
 def test_forecasts_add_up_and_grow_with_the_image(known_speed: float) -> None:
@@ -32,8 +32,8 @@ def test_a_large_image_takes_the_memory_of_a_tile_and_the_time_of_its_halos(
     options = preset("fast")
     whole, tiles = (expected_gigabytes(options, pixels, 1) for pixels in (2**22, 2**22 + 1))
     assert tiles == expected_gigabytes(options, 10**7, 1) < whole
-    monkeypatch.setattr("denoise.tiles.LARGE", 3000)
-    monkeypatch.setattr("denoise.forecast.tiles_of", partial(tiles_of, core=48, halo=12))
+    monkeypatch.setattr("denoise.pipeline.tiles.LARGE", 3000)
+    monkeypatch.setattr("denoise.pipeline.forecast.tiles_of", partial(tiles_of, core=48, halo=12))
     found = forecast(noisy_image(96), 12.0, device="cpu", presets=["fast"])["fast"].seconds
     # Four epochs of 8192 patches; four tiles of 60×60 pixels are rebuilt and refined five times.
     assert found == pytest.approx((4 * 8192 + 4 * 60 * 60 * (1 + 5)) * known_speed)

@@ -12,11 +12,12 @@ import pytest
 import torch
 from conftest import TINY, TINY_AMPLITUDE, noisy_file, run_cli, step_image
 
-from denoise import denoise_image, stages
+from denoise import denoise_image
 from denoise.devices import PartsThatFit
 from denoise.errors import DeviceError
 from denoise.kernels.choice import use
 from denoise.options import DenoiseOptions
+from denoise.pipeline import stages
 
 LIMIT = 30
 

@@ -20,15 +20,16 @@ from conftest import (
 )
 from torch import Tensor
 
-from denoise import DenoiseOptions, denoise_image, model_pictures
+from denoise import DenoiseOptions, denoise_image
 from denoise.files.images import read_image
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS, VAES
-from denoise.model_pictures import SAMPLES_PER_ROW, draw_models, nearest_patches, rows_of
 from denoise.noise.gaussian import GaussianNoise, add_gaussian_noise
-from denoise.pictures import CAPTION_HEIGHT
+from denoise.pictures import models
+from denoise.pictures.comparison import CAPTION_HEIGHT
+from denoise.pictures.models import SAMPLES_PER_ROW, draw_models, nearest_patches, rows_of
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides
-from denoise.results import DenoiseResult
 from denoise.vae.prior import PatchPrior, Samples
 
 OTHER_VAES = [*VAES, "v-mfa"]
@@ -123,7 +124,7 @@ def test_samples_of_our_own_are_in_the_units_of_the_image(options: DenoiseOption
 def test_nearest_patches_are_those_of_brute_force(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_pictures, "CHUNK_SIZE", chunk)
+    monkeypatch.setattr(models, "CHUNK_SIZE", chunk)
     image = torch.randn(9, 8, 2, generator=seeded(), dtype=torch.float64)
     image[4, 4, 0] = torch.nan
     wanted = torch.randn(40, 18, generator=seeded(1), dtype=torch.float64)
@@ -138,7 +139,7 @@ def test_nearest_patches_are_those_of_brute_force(
 
 
 def test_of_a_large_image_only_some_patches_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_pictures, "MOST_COMPARED", 20)
+    monkeypatch.setattr(models, "MOST_COMPARED", 20)
     # The patches are those of every third row and column, and the last ones; only (4, 3) is wanted.
     image = torch.zeros(10, 10, 1)
     image[4:6, 3:5, 0] = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
@@ -203,7 +204,7 @@ def test_a_sample_lies_beside_its_nearest_patch_with_the_same_contrast() -> None
 
 
 def test_of_a_large_image_the_middle_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_pictures, "SEARCHED_SIDE", 5)
+    monkeypatch.setattr(models, "SEARCHED_SIDE", 5)
     image = np.full((30, 31), 50.0)
     image[:, 4:] += 120  # like the samples, but at the border
     image[:, 15:] += 40

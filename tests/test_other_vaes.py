@@ -9,7 +9,7 @@ from conftest import step_image
 from torch import Tensor
 
 from denoise.errors import DenoiseError, ImageError, OptionError, TrainingError
-from denoise.methods.run import Run
+from denoise.methods.image_patches import mean_free_basis
 from denoise.methods.table import METHODS
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
@@ -18,13 +18,13 @@ from denoise.methods.vaes.nash_vae import NashOptions
 from denoise.methods.vaes.other_vaes import (
     DEFAULTS,
     denoise_with_other_vae,
-    mean_free_basis,
     other_vae_options,
 )
 from denoise.methods.vaes.training import fit
 from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides
 
 SHORT = VAETraining(epochs=12, batch_size=128, learning_rate=5e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from denoise.plot import Plot, round_ticks
+from denoise.pictures.plot import Plot, round_ticks
 
 
 def test_the_corners_of_a_plot_are_its_limits() -> None:

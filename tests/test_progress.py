@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from denoise.cli.progress import show_progress
-from denoise.results import Progress
+from denoise.pipeline.results import Progress
 
 EVENTS = [Progress("train", n, 10, 7, elbo=-50.0 + n) for n in range(1, 11)]
 EVENTS += [Progress("rebuild", n, 400, 7) for n in range(100, 401, 100)]

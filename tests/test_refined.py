@@ -10,13 +10,13 @@ import pytest
 import torch
 from conftest import noisy_file, run_cli, step_image
 
-from denoise.cli.benchmark import BenchmarkOptions
+from denoise.cli.benchmark_options import BenchmarkOptions
 from denoise.cli.benchmark_run import _method_names
 from denoise.errors import OptionError
-from denoise.methods.run import Run
 from denoise.methods.table import METHODS, methods_by_name
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides, preset, preset_for
 from denoise.refinement.refine import refine_image
 

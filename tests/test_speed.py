@@ -20,7 +20,7 @@ from denoise.kernels.launching import launches_handed_to
 from denoise.kernels.matching import match_patches
 from denoise.options import SearchOptions
 from denoise.patches import Patches, PatchGrid
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.vae.states import LatentStates
 from denoise.vae.stored_states import SparseStates, no_latents_on
 from gpu_kernels import Launch, recorded

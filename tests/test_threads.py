@@ -10,7 +10,7 @@ from conftest import SAMPLES
 
 from denoise.files.images import read_image
 from denoise.kernels.loops import on_all_cores
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 
 

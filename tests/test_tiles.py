@@ -14,9 +14,16 @@ from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.patches import PatchGrid, Place
+from denoise.pipeline.run import Run
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
+from denoise.pipeline.tiles import (
+    denoise_in_tiles,
+    denoise_tiles,
+    drawn_parts,
+    exact_halo,
+    tiles_of,
+)
 from denoise.presets import preset
-from denoise.series import SeriesModel, denoise_series, learn_series
-from denoise.tiles import denoise_in_tiles, denoise_tiles, drawn_parts, exact_halo, tiles_of
 
 SIGMA = 20.0
 # Pixels depend on others up to 25 pixels away.
@@ -40,7 +47,8 @@ def learned(
     image: np.ndarray, noise: Noise, options: DenoiseOptions, data_range: float | None = None
 ) -> SeriesModel:
     parts = np.stack([image[:32, :32], image[-32:, -32:]])
-    return learn_series(parts, noise, options=options, data_range=data_range, of_one_image=True)
+    run = Run(options=options, data_range=data_range)
+    return learn_series(parts, noise, run, of_one_image=True)
 
 
 def in_tiles(image: np.ndarray, model: SeriesModel, **how: int) -> np.ndarray:
@@ -76,7 +84,7 @@ def test_with_the_exact_halo_it_is_the_whole_to_the_last_bit(
 ) -> None:
     image = noisy_image(channels=channels)
     model = learned(image, GaussianNoise(SIGMA), SHORT, 255)
-    (whole,) = denoise_series([image], model, data_range=255)
+    (whole,) = denoise_series([image], model)
     halo = exact_halo(SHORT)
     assert halo == 25
     assert in_tiles(image, model, core=core, halo=halo).tobytes() == whole.image.tobytes()
@@ -86,9 +94,9 @@ def test_with_the_exact_halo_it_is_the_whole_to_the_last_bit(
 def test_the_reach_that_is_named_is_not_far_beyond_the_real_one() -> None:
     image = noisy_image()
     model = learned(image, GaussianNoise(SIGMA), SHORT, 255)
-    (before,) = denoise_series([image], model, data_range=255)
+    (before,) = denoise_series([image], model)
     image[35, 42] += 3 * SIGMA
-    (after,) = denoise_series([image], model, data_range=255)
+    (after,) = denoise_series([image], model)
     rows, columns = np.nonzero(before.image != after.image)
     reach = max(abs(rows - 35).max(), abs(columns - 42).max())
     assert 0.4 * exact_halo(SHORT) < reach <= exact_halo(SHORT)
@@ -121,7 +129,7 @@ def test_a_tile_without_contrast_or_with_an_extreme_value_is_like_its_neighbours
     image[:40, :40] = np.random.default_rng(1).normal(1000, SIGMA, (40, 40))
     image[50, 60] = 1e7
     model = learned(image, GaussianNoise(SIGMA), SHORT, 255)
-    (whole,) = denoise_series([image], model, data_range=255)
+    (whole,) = denoise_series([image], model)
     tiled = in_tiles(image, model, core=24, halo=exact_halo(SHORT))
     assert tiled.tobytes() == whole.image.tobytes()
     assert tiled[50, 60] == 1e7
@@ -135,7 +143,7 @@ def test_random_numbers_belong_to_the_place_in_the_whole_image() -> None:
     assert torch.equal(part.in_whole(torch.arange(len(part))), expected)
     image = noisy_image(24, 60)
     model = learned(image, GaussianNoise(SIGMA), replace(TINY, refinement=None), 255)
-    (first,) = denoise_series([image], model, data_range=255)
+    (first,) = denoise_series([image], model)
     tiled = in_tiles(image, model, core=30, halo=exact_halo(model.options))
     # Products of matrices may round differently, which no more than a few patches notice.
     assert (np.abs(tiled - first.image) > 1e-3).mean() < 0.02
@@ -155,22 +163,17 @@ def test_parts_are_spread_over_the_image_and_drawn_anew_for_each_seed() -> None:
 def test_an_image_in_memory_comes_out_in_one_piece() -> None:
     image = noisy_image()
     steps: list[tuple[str, int, int]] = []
-    result = denoise_in_tiles(
-        image,
-        SIGMA,
+    run = Run(
         options=SHORT,
         data_range=255,
         with_uncertainty=True,
-        core=42,
-        halo=exact_halo(SHORT),
         on_progress=lambda step: steps.append((step.stage, step.done, step.total)),
     )
+    result = denoise_in_tiles(image, SIGMA, run, core=42, halo=exact_halo(SHORT))
     assert result.tiles == 4 and steps[-1] == ("tiles", 4, 4)
     assert len(result.elbo_history) == SHORT.training.epochs
     assert result.uncertainty is not None and (result.uncertainty > 0).all()
     clean = step_image(70, 84)
     assert np.std(result.image - clean) < 0.6 * np.std(image - clean)
-    again = denoise_in_tiles(
-        image, SIGMA, options=SHORT, data_range=255, models=result.models, core=42
-    )
+    again = denoise_in_tiles(image, SIGMA, replace(run, models=result.models), core=42)
     assert again.elbo_history == ()

@@ -14,10 +14,10 @@ from denoise.methods.mfa.merging import mean_image, median, median_image
 from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
 from denoise.methods.mfa.seeding import afkmc2
 from denoise.methods.mfa.v_mfa import denoise_with_v_mfa, mfa_options
-from denoise.methods.run import Run
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.patches import PatchGrid
+from denoise.pipeline.run import Run
 from denoise.presets import Overrides
 
 TINY = MFAOptions(patch_size=4, components=8, factors=4, training=EMBudget(epochs=8))

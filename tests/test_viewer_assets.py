@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from denoise.viewer import asset
+from denoise.pictures.viewer import asset
 
 
 def test_the_viewer_is_one_module_without_imports() -> None:

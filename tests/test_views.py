@@ -9,7 +9,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
-from denoise.views import ToneCurve, Turn, as_png, tone_curve, uncertainty_view
+from denoise.pictures.views import ToneCurve, Turn, as_png, tone_curve, uncertainty_view
 
 
 @pytest.fixture

@@ -15,16 +15,17 @@ from denoise.benchmark.protocol import Damage
 from denoise.benchmark.runner import Cell, kept_name
 from denoise.benchmark.tables import mean_quality
 from denoise.files.images import read_image
-from denoise.pictures import GAP, most_detailed, side_by_side
-from denoise.plot import Plot
+from denoise.pictures.comparison import GAP, most_detailed, side_by_side
+from denoise.pictures.plot import Plot
 
 WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 36, 52
 COLOURS = {"ours": "#d62728", "vae": "#1f77b4", "network": "#2ca02c", "classic": "#555555"}
 LEAST_SECONDS = 1e-3
-# Where another point is so near to the right, in pixels, a label goes to the left.
+# A label goes to the left of its point if another point lies within this distance to its right,
+# in pixels.
 LABEL_WIDTH, LABEL_HEIGHT = 70, 12
-# Images on the contact sheet, the first ones, and panels in a row.
+# The contact sheet shows the first images, this many, with this many panels in a row.
 SHEET_IMAGES, SHEET_COLUMNS = 2, 6
 
 

@@ -1,4 +1,4 @@
-"""How the benchmark makes noise and measures: the part that decides the numbers."""
+"""How the benchmark damages images and measures results: all that decides the numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Damage(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For tables and files, such as "sigma 25" or "50 % missing"."""
+        """The name in tables and files, such as "sigma 25" or "50 % missing"."""
         parts = [f"sigma {self.sigma:g}"] if self.sigma or not self.missing else []
         return ", ".join(parts + ([f"{100 * self.missing:g} % missing"] if self.missing else []))
 
@@ -72,7 +72,7 @@ class Protocol:
         return image
 
     def describe(self, *, missing: bool = False) -> list[str]:
-        """Lines that say all that a number depends on."""
+        """The conditions that a number depends on, in some lines."""
         holes = [
             "Missing: after the noise, from the same generator, random(height, width) < share, all"
             " colours of a pixel; PSNR and SSIM are of all pixels."

@@ -18,10 +18,10 @@ from denoise.errors import DenoiseError, OptionError
 from denoise.files.images import write_image
 from denoise.files.outputs import write_atomically
 from denoise.files.samples import PEAK
-from denoise.methods.run import Run
 from denoise.methods.table import Method
 from denoise.metrics import psnr, ssim
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import Run
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from denoise.cli.settings import Settings
 from denoise.cli.workers import Lost, in_processes
 from denoise.errors import DenoiseError, OutputError
 from denoise.files.outputs import remove, temporary_name
-from denoise.results import Progress
+from denoise.pipeline.results import Progress
 
-# A file of several images is shared out in so many parts; a worker that dies costs one of them.
+# A file of several images is shared out in this many parts; a worker that dies costs one of them.
 PARTS_ON_A_CLUSTER = 64
 
 # Opens the display of one job's progress.

@@ -14,7 +14,7 @@ from denoise.benchmark.protocol import Damage, Protocol, machine
 from denoise.benchmark.registry import known_name
 from denoise.benchmark.runner import Benchmark, Cell, load_cells, save_cells
 from denoise.benchmark.tables import HEADER, cell_row, markdown, means, table_csv, where_we_lose
-from denoise.cli.benchmark import (
+from denoise.cli.benchmark_options import (
     DEFAULT_METHODS,
     DEFAULT_MISSING,
     DEFAULT_PRESETS,

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Before the number of processes on this machine.
+# An address that begins like this asks for a number of processes on this machine.
 LOCAL = "local:"
-# Seconds to wait for a scheduler, and until we look again who is there.
+# Seconds to wait for a scheduler, and between two looks at which workers are there.
 PATIENCE, INTERVAL = 5.0, 1.0
 
 
@@ -182,7 +182,7 @@ def _gone_as_error(address: str) -> Iterator[None]:
 
 
 def _finished(futures: Iterable[Future[Any]]) -> list[Future[Any]]:
-    """Those that are finished, after a short wait if there are none."""
+    """The futures that are finished; waits a moment if there are none."""
     from distributed import wait
 
     with suppress(TimeoutError):

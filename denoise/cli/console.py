@@ -20,7 +20,7 @@ from denoise.cli.report import FileReport, batch_summary
 from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.files.outputs import check_output
-from denoise.results import Progress
+from denoise.pipeline.results import Progress
 
 DONE, FAILED = 0, 1
 

@@ -29,9 +29,9 @@ from denoise.files.rows import RowImage, open_rows
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
 
-# Rows of a large image that are read at a time to find damage.
+# Rows of an image that are read at a time to find damage.
 CHECKED_ROWS = 256
-# So many images of a file are listed.
+# At most this many images of a file are listed.
 MOST_NUMBERS = 20
 
 
@@ -79,92 +79,90 @@ def whole_files(job: FileJob, noisy: Noisy, settings: Settings) -> frozenset[Pat
     OutputError
         If there is a file in the place of the result that is none.
     """
-    whole = {path for path in job.extras if is_whole_extra(path)}
-    output, limit = job.output, settings.max_pixels
-    if output is None:
-        return frozenset(whole)
-    if isinstance(noisy, Series):
-        found = is_whole_series(output, noisy, axes=settings.axes, max_pixels=limit)
-    elif isinstance(noisy, RowImage):
-        found = is_whole_large(output, noisy, max_pixels=limit)
-    else:
-        found = is_whole(output, noisy, max_pixels=limit)
-    return frozenset({*whole, output} if found else whole)
+    whole = {path for path in job.extras if _is_whole_extra(path)}
+    if job.output is not None and _is_whole(job.output, noisy, settings):
+        whole.add(job.output)
+    return frozenset(whole)
 
 
-def is_whole(path: Path, noisy: ImageFile, *, max_pixels: int | None) -> bool:
-    """Whether the result of an image is there; False if it is missing, or damaged.
+def _is_whole(path: Path, noisy: Noisy, settings: Settings) -> bool:
+    """Whether the result is there; False if it is missing, or damaged.
 
     Raises
     ------
     OutputError
-        If the file is there, but no result of this image.
+        If the file is there, but no result of this input.
     """
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
+    if _is_missing(path):
         return False
+    of_what = "file" if isinstance(noisy, Series) else "image"
     try:
-        found = read_image(path, max_pixels=max_pixels)
+        if isinstance(noisy, Series):
+            fault = _unlike_series(path, noisy, settings)
+        else:
+            fault = _unlike_image(path, noisy, settings)
+    except _DamagedResult:
+        return False
     except DamagedImageError:
-        if _declared_size(path) == _size(noisy):
-            return False
-        raise _not_ours(path, "is damaged, and not known to be a result of this image") from None
+        fault = f"is damaged, and not known to be a result of this {of_what}"
     except ImageError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        raise _not_ours(path, f"is no result of this image: {reason}") from None
-    if found.pixels.shape != noisy.pixels.shape:
-        raise _not_ours(
-            path, f"is {found.description}, no result of this image, {noisy.description}"
-        )
+        fault = f"is no result of this {of_what}: {reason}"
+    if fault is not None:
+        raise OutputError(f"{path}: exists already and {fault}; use --overwrite or another name")
     return True
 
 
-def is_whole_series(
-    path: Path, series: Series, *, axes: str | None, max_pixels: int | None
-) -> bool:
-    """Whether the result of a series is there; see `is_whole`."""
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
-        return False
+class _DamagedResult(Exception):
+    """A file is damaged that is known to be a result of the input."""
+
+
+def _unlike_image(path: Path, noisy: ImageFile | RowImage, settings: Settings) -> str | None:
+    """How the image in a file differs from a result; None if it may be one, and is whole."""
+    if isinstance(noisy, RowImage):
+        like, size = noisy.like, noisy.size
+    else:
+        like, size = noisy, noisy.picture.shape
+    of_our_size = False
+    try:
+        with open_rows(path, max_pixels=settings.max_pixels) as found:
+            of_our_size = found.size == size
+            if not of_our_size or found.like.channels != like.channels:
+                return f"is {found.description}, no result of {noisy.description}"
+            for row in range(0, size[0], CHECKED_ROWS):
+                found.rows(row, min(row + CHECKED_ROWS, size[0]))
+    except DamagedImageError:
+        if of_our_size or _declared_size(path) == size:
+            raise _DamagedResult from None
+        raise
+    return None
+
+
+def _unlike_series(path: Path, series: Series, settings: Settings) -> str | None:
+    """How a file of several images differs from a result; None if it may be one, and is whole."""
     same_format = path.suffix.lower() == series.path.suffix.lower()
-    try:
-        with open_series(path, axes=axes if same_format else None, max_pixels=max_pixels) as found:
-            count = 1 if found is None else len(found)
-            if found is None or count != len(series):
-                raise _not_ours(path, f"holds {count} images, not {len(series)}")
-            try:
-                shapes = {found.read(number).pixels.shape for number in range(count)}
-            except DamagedImageError:
-                return False
-    except DamagedImageError:
-        raise _not_ours(path, "is damaged, and not known to be a result of this file") from None
-    except ImageError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        raise _not_ours(path, f"is no result of this file: {reason}") from None
+    axes = settings.axes if same_format else None
+    with open_series(path, axes=axes, max_pixels=settings.max_pixels) as found:
+        count = 1 if found is None else len(found)
+        if found is None or count != len(series):
+            return f"holds {count} images, not {len(series)}"
+        try:
+            shapes = {found.read(number).pixels.shape for number in range(count)}
+        except DamagedImageError:
+            raise _DamagedResult from None
     if shapes != {series.first.pixels.shape}:
-        raise _not_ours(path, f"holds images of other sizes than {series.first.description}")
-    return True
+        return f"holds images of other sizes than {series.first.description}"
+    return None
 
 
-def is_whole_large(path: Path, image: RowImage, *, max_pixels: int | None) -> bool:
-    """Whether the result of an image that is read in rows is there; see `is_whole`."""
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
-        return False
-    try:
-        with open_rows(path, max_pixels=max_pixels) as found:
-            if (found.size, found.like.channels) != (image.size, image.like.channels):
-                raise _not_ours(path, f"is {found.description}, no result of {image.description}")
-            for row in range(0, found.size[0], CHECKED_ROWS):
-                found.rows(row, min(row + CHECKED_ROWS, found.size[0]))
-    except DamagedImageError:
-        raise _not_ours(path, "is damaged, and not known to be a result of this image") from None
-    except ImageError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        raise _not_ours(path, f"is no result of this image: {reason}") from None
-    return True
+def _is_missing(path: Path) -> bool:
+    """Whether there is nothing of a file, as where a disk was full."""
+    return not os.path.exists(path) or os.path.getsize(path) == 0
 
 
-def is_whole_extra(path: Path) -> bool:
+def _is_whole_extra(path: Path) -> bool:
     """Whether another file about an image is there; False if it is missing, empty or damaged."""
-    if not os.path.exists(path) or os.path.getsize(path) == 0:
+    if _is_missing(path):
         return False
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return True
@@ -177,16 +175,8 @@ def is_whole_extra(path: Path) -> bool:
     return True
 
 
-def _not_ours(path: Path, what: str) -> OutputError:
-    return OutputError(f"{path}: exists already and {what}; use --overwrite or another name")
-
-
-def _size(image: ImageFile) -> tuple[int, int]:
-    return image.pixels.shape[1], image.pixels.shape[0]
-
-
 def _declared_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of the only image in a damaged file by its header, if that is there."""
+    """Height and width of the only image in a damaged file by its header, if that is there."""
     try:
         data = path.read_bytes()
         if is_tiff(data):
@@ -194,8 +184,8 @@ def _declared_size(path: Path) -> tuple[int, int] | None:
             with TiffFile(io.BytesIO(data)) as file:
                 page = file.pages.first
                 assert isinstance(page, TiffPage)
-                return (page.imagewidth, page.imagelength) if alone else None
+                return (page.imagelength, page.imagewidth) if alone else None
         with Image.open(io.BytesIO(data)) as image:
-            return image.size if getattr(image, "n_frames", 1) == 1 else None
+            return image.size[::-1] if getattr(image, "n_frames", 1) == 1 else None
     except (DamagedImageError, *DECODER_ERRORS):
         return None

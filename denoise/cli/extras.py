@@ -14,11 +14,11 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image, write_values
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.metrics import Quality
-from denoise.model_pictures import draw_models
-from denoise.pictures import comparison, curve_table, draw_curves
-from denoise.results import DenoiseResult
+from denoise.pictures.comparison import comparison, curve_table, draw_curves
+from denoise.pictures.models import draw_models
+from denoise.pictures.views import uncertainty_view
+from denoise.pipeline.results import DenoiseResult
 from denoise.vae.saved import save_models
-from denoise.views import uncertainty_view
 
 
 def write_extras(

@@ -21,7 +21,7 @@ from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
 from denoise.files.images import read_image
 from denoise.files.samples import PEAK, quantised
-from denoise.forecast import Forecast, forecast
+from denoise.pipeline.forecast import Forecast, forecast
 from denoise.presets import DEFAULT_PRESET, PresetName
 
 
@@ -99,7 +99,7 @@ class FileInfo:
         return lines if command is None else [*lines, ("run", command)]
 
     def fields(self, command: str | None) -> dict[str, Any]:
-        """The same for programs; what does not apply is None."""
+        """Names and values for programs; what does not apply is None."""
         image, seen = self.image, self.seen
         height, width = image.pixels.shape[:2]
         return {
@@ -203,7 +203,7 @@ def _kept(metadata: Metadata) -> tuple[str, ...]:
 
 
 def _expected_text(name: PresetName, expected: Forecast) -> str:
-    """Such as "about 8 s, 0.5 GB (default)"."""
+    """The cost of a preset in words, such as "about 8 s, 0.5 GB (default)"."""
     seconds = expected.seconds
     units = ((5400.0, 3600.0, "h"), (90.0, 60.0, "min"), (1.0, 1.0, "s"))
     unit = next((one for one in units if seconds >= one[0]), None)

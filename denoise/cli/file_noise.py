@@ -23,7 +23,7 @@ from denoise.options import NoiseKind
 if TYPE_CHECKING:
     from denoise.noise.estimate import Measurement
 
-# What sigma and all other parameters of a noise are measured in.
+# The units of sigma and of all other parameters of a noise.
 BYTES, OWN = "0..255", "own"
 # Where sigma is smaller than so many steps between values, rounding costs more than a decibel.
 FEW_STEPS = 3.0
@@ -157,18 +157,13 @@ def without_void(
 
 
 def units_of(image: ImageFile) -> str:
-    """What `ImageFile.pixels` are measured in."""
+    """The units of `ImageFile.pixels`."""
     return OWN if image.is_float else BYTES
 
 
 def scale_of(image: ImageFile) -> str:
     """A remark on those units, for `Noise.summary`."""
     return "" if image.is_float else " of 255"
-
-
-def is_given(settings: Settings) -> bool:
-    """Whether the user gave the noise."""
-    return settings.sensor is not None or settings.sigma is not None or _from_file(settings)
 
 
 def given_noise(settings: Settings, units: str) -> Noise | None:
@@ -186,10 +181,6 @@ def given_noise(settings: Settings, units: str) -> Noise | None:
             f" {units!r}; measure it on an image of the same sample type"
         )
     return noise
-
-
-def _from_file(settings: Settings) -> bool:
-    return not isinstance(settings.noise, str)
 
 
 def _kind(settings: Settings) -> NoiseKind:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-# Width of the names of values.
+# Width of the column of names, in characters.
 NAME_WIDTH = 11
 
 
@@ -82,7 +82,7 @@ def _draw(path: Path, found: FileInfo, *, overwrite: bool) -> None:
     """Write the figure, or say that there is no noise to draw."""
     from denoise.cli.file_noise import scale_of
     from denoise.files.images import write_image
-    from denoise.noise_picture import draw_noise
+    from denoise.pictures.noise import draw_noise
 
     seen = found.seen
     if seen is None or seen.noise is None:
@@ -113,11 +113,11 @@ def _command(found: FileInfo, options: InfoOptions) -> str:
 
 
 def _output(found: FileInfo, *, alone: bool) -> Path | None:
-    """Where the result can go, unless the name that it gets anyway will do.
+    """The file for the result if the default name will not do, else None.
 
     Parameters
     ----------
-    alone : it is one image of several
+    alone : whether it is one image of several
     """
     from denoise.cli.plan import DEFAULT_SUFFIX
     from denoise.files.formats import BY_NAME

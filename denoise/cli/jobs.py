@@ -1,10 +1,11 @@
-"""The files of one job, and what can be checked before the work begins."""
+"""The files of one job, what can be checked before the work begins, and the job under way."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from denoise.files.bytes import is_zarr
 from denoise.files.formats import IMAGE_SUFFIXES, RESULT_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
+from denoise.pipeline.results import Progress
 from denoise.vae.saved import MODEL_SUFFIXES
 
-# Of measurements, which formats for floats hold as they are.
+# Types of files for measurements; formats for floats hold the values themselves.
 _VALUES = tuple(dict.fromkeys((".npy", *IMAGE_SUFFIXES)))
-# The files about an image besides the result, and their types; the first is that in a folder.
+# The files about an image besides the result, and their types; in a folder, they have the first.
 EXTRAS = {
     "figure": IMAGE_SUFFIXES,
     "curve": (".csv", ".png"),
@@ -70,12 +72,12 @@ class FileJob:
 
     @property
     def input_name(self) -> str:
-        """For messages and reports."""
+        """The name of the input in messages and reports."""
         return "stdin" if self.image is None else str(self.image)
 
     @property
     def output_name(self) -> str:
-        """For messages and reports."""
+        """The name of the result in messages and reports."""
         return "stdout" if self.output is None else str(self.output)
 
     @property
@@ -89,11 +91,11 @@ class FileJob:
         return self.extras if self.output is None else (self.output, *self.extras)
 
     def without_extras(self, paths: Collection[Path]) -> FileJob:
-        """The same job, but for these files besides the image."""
+        """This job without some of the files besides the image."""
         return replace(self, **{name: None for name in EXTRAS if getattr(self, name) in paths})
 
     def absolute(self) -> FileJob:
-        """The same job for a process in another folder."""
+        """This job for a process in another folder."""
         values = ((one.name, getattr(self, one.name)) for one in fields(self))
         paths: dict[str, Any] = {
             name: value.absolute() for name, value in values if isinstance(value, Path)
@@ -133,3 +135,36 @@ class FileJob:
             path = getattr(self, name)
             if path is not None:
                 check_output(path, suffixes, overwrite=settings.may_replace)
+
+
+@dataclass(frozen=True)
+class ActiveJob:
+    """A job that is being done.
+
+    Attributes
+    ----------
+    kept : files that are there and whole, and stay as they are
+    on_progress : called with the progress of the method
+    started : when the time of the job began, by `time.perf_counter`
+    """
+
+    job: FileJob
+    settings: Settings
+    kept: frozenset[Path] = frozenset()
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def name(self) -> str:
+        """The name of the input in messages."""
+        return self.job.input_name
+
+    @property
+    def missing(self) -> FileJob:
+        """The job without those files besides the image that are kept."""
+        return self.job.without_extras(self.kept)
+
+    @property
+    def seconds(self) -> float:
+        """The time that it has taken so far."""
+        return time.perf_counter() - self.started

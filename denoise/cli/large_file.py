@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.cli.jobs import EXTRAS, FileJob
+from denoise.cli.jobs import EXTRAS, ActiveJob, FileJob
 from denoise.cli.mask import with_missing
-from denoise.cli.opened import named, observed
+from denoise.cli.opened import named, observed, run_of
 from denoise.cli.reference import ReferenceRows
-from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model, loaded_models
+from denoise.cli.report import FileReport, report_of
+from denoise.cli.series_model import ChannelModel, channel_model
 from denoise.cli.series_output import Writing, check_outputs, open_outputs
-from denoise.cli.series_report import Tally, report_of, write_models
-from denoise.cli.settings import Settings
+from denoise.cli.series_report import Tally, write_models
 from denoise.errors import OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
-from denoise.results import Progress
-from denoise.tiles import Tile, drawn_parts, place_of, tiles_of
+from denoise.pipeline.results import Progress
+from denoise.pipeline.tiles import Tile, drawn_parts, place_of, tiles_of
 
-# Files about an image that are written some rows at a time, too, or do not grow with it.
+# Files besides the result that are written some rows at a time, too, or do not grow with it.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
 
@@ -45,22 +42,10 @@ class _Band:
     sigma: NDArray[np.floating] | None
 
 
-def denoise_large_file(
-    image: RowImage,
-    job: FileJob,
-    settings: Settings,
-    started: float,
-    on_progress: Callable[[Progress], None],
-    kept: frozenset[Path],
-) -> FileReport:
+def denoise_large_file(image: RowImage, active: ActiveJob) -> FileReport:
     """Denoise an image in tiles, and write rows as they are done.
 
     Noise is measured, and the model learned, on parts of the image.
-
-    Parameters
-    ----------
-    started : by `time.perf_counter`
-    kept : files that are there and stay
 
     Raises
     ------
@@ -72,52 +57,48 @@ def denoise_large_file(
         rows_format,
         lambda file, format_, like, strip: rows_writer(file, format_, height, like, strip=strip),
     )
-    _check_possible(image, job, settings)
-    job = job.without_extras(kept)
-    check_outputs(job, writing, image.like)
-    channel = _model(image, job, settings, on_progress)
+    _check_possible(image, active)
+    check_outputs(active.missing, writing, image.like)
+    channel = _model(image, active)
     tiles = tiles_of(image.size, channel.options)
     done = Tally()
     with ExitStack() as files:
         reference = None
-        if job.reference is not None:
-            clean = open_rows(job.reference, max_pixels=settings.max_pixels)
+        if active.job.reference is not None:
+            clean = open_rows(active.job.reference, max_pixels=active.settings.max_pixels)
             reference = ReferenceRows(files.enter_context(clean), image)
-        write = files.enter_context(open_outputs(job, writing, image.like, settings, kept))
-        for band in _bands(image, tiles, channel, job, settings, done, on_progress):
+        write = files.enter_context(open_outputs(active, writing, image.like))
+        for band in _bands(image, tiles, channel, active, done):
             write(band.noisy, band.denoised, band.sigma)
             if reference is not None:
                 reference.add(band.noisy, band.denoised)
         quality = None if reference is None else reference.quality
-    write_models(job, channel.models, settings)
-    report = report_of(job, settings, image.like, image.size, [channel])
+    write_models(active, channel.models)
+    report = report_of(active, image.like, image.size, channel.remarks)
     report = replace(report, tiles=len(tiles), noises=(channel.noise,))
-    report = done.reported(report, time.perf_counter() - started)
+    report = done.reported(report, active.seconds)
     return replace(report, noises=(), quality=quality)
 
 
-def _model(
-    image: RowImage, job: FileJob, settings: Settings, on_progress: Callable[[Progress], None]
-) -> ChannelModel:
+def _model(image: RowImage, active: ActiveJob) -> ChannelModel:
     """What is learned of some parts of the image."""
-    with named(job.input_name):
-        models = loaded_models(job, settings)
+    settings = active.settings
+    with named(active.name):
+        run = run_of(image.like, active)
         parts = [
             with_missing(image.read(area), None, fill=settings.fill_missing)
             for area in drawn_parts(image.size, settings.seed)
         ]
         alone = replace(settings, model_per_frame=False, temporal=0)  # of several images
-        return channel_model(parts, job, alone, models, on_progress, of_one_image=True)
+        return channel_model(parts, alone, run, of_one_image=True)
 
 
 def _bands(
     image: RowImage,
     tiles: list[Tile],
     channel: ChannelModel,
-    job: FileJob,
-    settings: Settings,
+    active: ActiveJob,
     done: Tally,
-    on_progress: Callable[[Progress], None],
 ) -> Iterator[_Band]:
     """Denoise all tiles; those beside each other share the rows that are read for them."""
     finished = 0
@@ -128,10 +109,12 @@ def _bands(
             rows, columns = tile.seen
             band = band or image.rows(rows.start, rows.stop)
             pieces.append(
-                _denoised(band.cut((slice(None), columns)), tile, image, channel, job, done)
+                _denoised(
+                    band.cut((slice(None), columns)), tile, image, channel, active.missing, done
+                )
             )
             finished += 1
-            on_progress(Progress("tiles", finished, len(tiles)))
+            active.on_progress(Progress("tiles", finished, len(tiles)))
         sigmas = [piece.sigma for piece in pieces if piece.sigma is not None]
         yield _Band(
             ImageFile.joined([piece.noisy for piece in pieces], 1),
@@ -160,13 +143,14 @@ def _denoised(
     )
 
 
-def _check_possible(image: RowImage, job: FileJob, settings: Settings) -> None:
+def _check_possible(image: RowImage, active: ActiveJob) -> None:
     """Refuse what would need the whole image at once."""
+    job = active.job
     height, width = image.size
     what = f"{job.input_name}: is {width}x{height} pixels, denoised some rows at a time"
     advice = "; leave it out, or cut the image into smaller ones"
     for name in (*EXTRAS, "mask"):
         if getattr(job, name) is not None and name not in POSSIBLE:
             raise OutputError(f"{what}, and --{name.replace('_', '-')} needs all of it{advice}")
-    if settings.time_budget is not None:
+    if active.settings.time_budget is not None:
         raise OptionError(f"{what}, and --time-budget is about a whole image; choose a --preset")

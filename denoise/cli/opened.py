@@ -10,19 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from denoise.cli.file_noise import Observed, observe
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.mask import marked_pixels, mask_notes, with_missing
 from denoise.cli.outcome import result_of
 from denoise.cli.reference import read_reference
 from denoise.cli.settings import Settings
+from denoise.devices import pick_device
 from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
 from denoise.files.bytes import is_pipe, read_bytes
 from denoise.files.formats import format_of_suffix, lost_metadata
 from denoise.files.image_file import ImageFile
 from denoise.files.images import check_writable, read_image
 from denoise.files.rows import RowImage, open_streamed
+from denoise.files.samples import PEAK
 from denoise.files.series import Series, open_series
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import Run
+from denoise.vae.saved import load_models
 
 # Images of more pixels are read and written some rows at a time, where their format allows that.
 STREAMED = 2**25
@@ -113,6 +117,30 @@ def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
         seen = observe(noisy, settings)
     notes = (*noisy.notes, *_losses(noisy, job, settings), *seen.notes)
     return OpenedFile(noisy, None, seen, notes)
+
+
+def run_of(image: ImageFile, active: ActiveJob) -> Run:
+    """How to denoise an image, and those like it; loads the models that the job names.
+
+    Raises
+    ------
+    ModelFileError
+        If they cannot be read.
+    DeviceError
+        If the device for them is not there.
+    """
+    job, settings, models = active.missing, active.settings, None
+    if job.load_model is not None:
+        models = load_models(job.load_model, pick_device(settings.device))
+    return Run(
+        overrides=settings.overrides,
+        data_range=None if image.is_float else PEAK,
+        models=models,
+        with_uncertainty=job.uncertainty is not None or job.report is not None,
+        seed=settings.seed,
+        device=settings.device,
+        on_progress=active.on_progress,
+    )
 
 
 @contextmanager

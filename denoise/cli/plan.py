@@ -20,7 +20,7 @@ from denoise.files.series import count_images
 
 # Lists all pages of a report.
 INDEX = "index.html"
-# Written next to its input, a result gets this after its name.
+# A result that is written next to its input gets this after its name.
 DEFAULT_SUFFIX = "_denoised"
 
 

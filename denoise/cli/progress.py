@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from denoise.results import Progress
+from denoise.pipeline.results import Progress
 
 STAGE_NAMES = {
     "train": "learning",

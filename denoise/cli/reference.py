@@ -114,7 +114,7 @@ class ReferenceRows:
 
     @property
     def quality(self) -> Quality | None:
-        """Of all rows; None where nothing can be compared."""
+        """The quality of all rows; None where nothing can be compared."""
         if not self._counts.all():
             return None
         like = self._reference.like

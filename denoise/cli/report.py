@@ -10,11 +10,14 @@ from statistics import fmean
 from typing import Any, Literal
 
 from denoise import __version__
-from denoise.files.image_file import COLOUR_NAMES
+from denoise.cli.jobs import ActiveJob
+from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
+from denoise.options import OWN_MODEL
+from denoise.presets import PRESETS
 
-# So many noises are told in a line.
+# At most this many noises are named in a line.
 MOST_NOISES = 3
 
 Status = Literal["done", "skipped", "failed"]
@@ -136,6 +139,36 @@ class FileReport:
         return json.dumps(_finite(fields | noise | quality), allow_nan=False)
 
 
+def report_of(
+    active: ActiveJob, like: ImageFile, size: tuple[int, int], notes: tuple[str, ...]
+) -> FileReport:
+    """What is known of a file that will be done before the method has run.
+
+    Parameters
+    ----------
+    like : has the samples and colours of the images
+    size : their height and width
+    """
+    job, settings = active.job, active.settings
+    name = settings.method.name
+    is_preset = name in PRESETS
+    return FileReport(
+        job.input_name,
+        job.output_name,
+        "done",
+        width=size[1],
+        height=size[0],
+        channels=like.channels,
+        dtype=like.sample_type,
+        sigma_source="given" if settings.gives_noise else "estimated",
+        model=OWN_MODEL if is_preset else name,
+        preset=name if is_preset else None,
+        seed=settings.seed,
+        strength=settings.strength,
+        notes=notes,
+    )
+
+
 def noise_fields(noise: Noise | None, *, known: bool) -> dict[str, Any]:
     """What does not apply to the noise is None; sigma is 0 if none is known to be there."""
     found = {} if noise is None else noise.report()
@@ -167,7 +200,7 @@ def batch_summary(reports: Sequence[FileReport], planned: int, problems: Sequenc
 
 
 def _quality_text(quality: Quality) -> list[str]:
-    # Without noise, what is known of the image is the reference.
+    # Where an image has holes but no noise, its PSNR before is infinite.
     before = "" if math.isinf(quality.psnr_noisy) else f"{quality.psnr_noisy:.2f} -> "
     parts = [f"PSNR {before}{quality.psnr:.2f} dB"]
     if quality.ssim is not None:
@@ -177,7 +210,7 @@ def _quality_text(quality: Quality) -> list[str]:
 
 
 def _finite(value: Any) -> Any:
-    """The same with null instead of NaN and infinities, which JSON does not have."""
+    """The value with null instead of NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

@@ -11,7 +11,7 @@ from denoise.cli.file_noise import scale_of
 from denoise.files.formats import holds_floats
 from denoise.files.image_file import ImageFile
 from denoise.files.images import write_image, write_values
-from denoise.views import residual_limit, residual_view
+from denoise.pictures.views import residual_limit, residual_view
 
 
 def write_residual(

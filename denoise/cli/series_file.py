@@ -2,71 +2,61 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from denoise.cli.file_noise import Observed
-from denoise.cli.jobs import EXTRAS, FileJob
-from denoise.cli.opened import OpenedFile, named, open_image
-from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, loaded_models
+from denoise.cli.jobs import EXTRAS, ActiveJob, FileJob
+from denoise.cli.opened import OpenedFile, named, open_image, run_of
+from denoise.cli.report import FileReport, report_of
+from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, remarks_of
 from denoise.cli.series_output import check_outputs, open_outputs, writing_series
 from denoise.cli.series_parts import SeriesParts
-from denoise.cli.series_report import Tally, series_report, write_models
+from denoise.cli.series_report import Tally, write_models
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError, OutputError
 from denoise.files.image_file import ImageFile
 from denoise.files.series import Series, count_images
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult, Progress
 
-# Files about an image that there are of a series, too.
+# Files besides the result that can be written for a series, too.
 POSSIBLE = {"residual", "uncertainty", "save_model"}
 
 
-def denoise_series_file(
-    series: Series,
-    job: FileJob,
-    settings: Settings,
-    started: float,
-    on_progress: Callable[[Progress], None],
-    kept: frozenset[Path],
-) -> FileReport:
+def denoise_series_file(series: Series, active: ActiveJob) -> FileReport:
     """Denoise all images of a file, and write them into one file.
 
     Noise is measured and a model learned once for each channel, unless `settings.model_per_frame`.
     Quality is the mean over images.
-
-    Parameters
-    ----------
-    started : by `time.perf_counter`
-    kept : files that are there and stay
 
     Raises
     ------
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    _check_possible(series, job, settings)
-    job = job.without_extras(kept)
-    with named(job.input_name):
-        models = loaded_models(job, settings)
+    _check_possible(series, active)
+    job, settings = active.job, active.settings
+    with named(active.name):
+        run = run_of(series.first, active)
         channels = [
-            channel_model(
-                drawn_from(series, channel, job, settings), job, settings, models, on_progress
-            )
+            channel_model(drawn_from(series, channel, active), settings, run)
             for channel in range(series.channels)
         ]
-    done, report = Tally(), series_report(series, channels, job, settings)
-    files = open_outputs(job, writing_series(series), series.first, settings, kept)
-    images = partial(_denoised, series, channels, job, settings, done, on_progress)
+    done, size = Tally(), series.first.picture.shape
+    report = replace(
+        report_of(active, series.first, size, remarks_of(channels)),
+        images=len(series),
+        axes=dict(series.axes),
+        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+    )
+    files = open_outputs(active, writing_series(series), series.first)
+    images = partial(_denoised, series, channels, active, done)
     if job.shard is not None:
         assert job.output is not None
         parts = SeriesParts(job.output, series)
-        parts.agree(channels, job, settings)
+        parts.agree(channels, active)
         mine = set(job.shard.part(range(len(series))))
         for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
             parts.write(number, denoised)
@@ -84,17 +74,15 @@ def denoise_series_file(
         with files as write:
             for _, noisy, denoised, result in images(range(len(series))):
                 write(noisy, denoised, None if result is None else result.uncertainty)
-        write_models(job, channels[0].models, settings)
-    return done.reported(report, time.perf_counter() - started)
+        write_models(active, channels[0].models)
+    return done.reported(report, active.seconds)
 
 
 def _denoised(
     series: Series,
     channels: Sequence[ChannelModel],
-    job: FileJob,
-    settings: Settings,
+    active: ActiveJob,
     done: Tally,
-    on_progress: Callable[[Progress], None],
     numbers: Sequence[int],
 ) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
     """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
@@ -105,15 +93,15 @@ def _denoised(
     for number in numbers:
         by_sequence.setdefault(series.sequence_of(number), []).append(number)
     streams = {
-        place: _Stream(series, channels[series.channel_of(some[0])], job, some)
+        place: _Stream(series, channels[series.channel_of(some[0])], active.job, some)
         for place, some in by_sequence.items()
     }
     for count, number in enumerate(numbers, start=1):
         opened, result = next(streams[series.sequence_of(number)])
-        denoised = opened.denoised(result, settings.strength)
+        denoised = opened.denoised(result, active.settings.strength)
         yield number, opened.noisy, denoised, result
         done.add(opened, denoised, result)
-        on_progress(Progress("series", count, len(numbers)))
+        active.on_progress(Progress("series", count, len(numbers)))
 
 
 class _Stream:
@@ -143,8 +131,9 @@ class _Stream:
             yield opened.seen
 
 
-def _check_possible(series: Series, job: FileJob, settings: Settings) -> None:
+def _check_possible(series: Series, active: ActiveJob) -> None:
     """Refuse what only a single image can have."""
+    job, settings = active.job, active.settings
     for name in EXTRAS:
         if getattr(job, name) is not None and name not in POSSIBLE:
             option = "--" + name.replace("_", "-")

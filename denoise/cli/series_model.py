@@ -12,24 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denoise.cli.file_noise import Observed, observe, units_of
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob
 from denoise.cli.mask import marked_pixels, with_missing
 from denoise.cli.settings import Settings
-from denoise.devices import pick_device
 from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
-from denoise.files.samples import PEAK, with_equal_channels
+from denoise.files.samples import with_equal_channels
 from denoise.files.series import Series
-from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import Run
 from denoise.vae.learned import LearnedVAE
-from denoise.vae.saved import load_models
 
-# Noise is measured, and the model learned, on parts of at most so many images of a channel, which
-# have at most so many pixels together.
+# Noise is measured, and the model learned, on parts of at most this many images of a channel,
+# which together have at most this many pixels.
 MOST_PARTS, MOST_PIXELS = 16, 2**22
 # What to try where no noise is found.
 ALL_TOGETHER = "noise was looked for in all images together; --model-per-frame does in each"
@@ -61,20 +59,14 @@ class ChannelModel:
 
 
 def channel_model(
-    parts: Sequence[ImageFile],
-    job: FileJob,
-    settings: Settings,
-    models: Sequence[LearnedVAE],
-    on_progress: Callable[[Progress], None],
-    *,
-    of_one_image: bool = False,
+    parts: Sequence[ImageFile], settings: Settings, run: Run, *, of_one_image: bool = False
 ) -> ChannelModel:
     """Find the noise of a channel and learn a model of it.
 
     Parameters
     ----------
     parts : of one size, of images of the channel
-    models : learned before, to be used instead of learning; empty if there are none
+    run : how to denoise its images
     of_one_image : what is to be denoised are tiles of the one image that all parts are from
 
     Raises
@@ -82,16 +74,6 @@ def channel_model(
     DenoiseError
         With a message that names the file and what to do.
     """
-    first = parts[0]
-    run = Run(
-        data_range=None if first.is_float else PEAK,
-        overrides=settings.overrides,
-        models=models or None,
-        with_uncertainty=job.uncertainty is not None,
-        seed=settings.seed,
-        device=settings.device,
-        on_progress=on_progress,
-    )
     one_by_one = partial(_one_by_one, settings=settings, run=run)
     if settings.model_per_frame:
         return ChannelModel(settings, None, (), one_by_one)
@@ -102,24 +84,18 @@ def channel_model(
         if not of_one_image and settings.sigma != 0:
             seen = replace(seen, remarks=(*seen.remarks, ALL_TOGETHER))
     else:
-        own = replace(own, noise=(seen.noise, units_of(first)))
+        own = replace(own, noise=(seen.noise, units_of(parts[0])))
     if seen.to_remove is None or settings.method.kind != "ours":
         return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
-    from denoise.series import denoise_series, learn_series
+    from denoise.pipeline.series import denoise_series, learn_series
 
     pixels = seen.image.pixels
     model = learn_series(
         pixels.reshape(len(parts), -1, *pixels.shape[1:]),
         seen.to_remove,
-        preset=settings.method.name,
-        overrides=run.overrides,
-        data_range=run.data_range,
-        models=models,
+        replace(run, preset=settings.method.name),
         of_one_image=of_one_image,
-        seed=run.seed,
-        device=run.device,
-        on_progress=on_progress,
-    )
+    ).silent  # the images are counted, not the stages of each
 
     def pixels_of(seen: Observed) -> NDArray[np.floating]:
         image = seen.image.pixels
@@ -138,19 +114,17 @@ def channel_model(
                 yield from (None for _ in some)
                 continue
             yield from denoise_series(
-                map(pixels_of, some),
-                model,
-                temporal=settings.temporal,
-                place=place,
-                data_range=run.data_range,
-                with_uncertainty=run.with_uncertainty,
-                seed=run.seed,
-                device=run.device,
+                map(pixels_of, some), model, temporal=settings.temporal, place=place
             )
 
     return ChannelModel(
         own, seen.noise, seen.remarks, denoise, model.models, model.second, model.options
     )
+
+
+def remarks_of(channels: Iterable[ChannelModel]) -> tuple[str, ...]:
+    """What the user should know of all channels, each remark once."""
+    return tuple(dict.fromkeys(remark for channel in channels for remark in channel.remarks))
 
 
 def _one_by_one(
@@ -161,21 +135,9 @@ def _one_by_one(
         yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
-def loaded_models(job: FileJob, settings: Settings) -> tuple[LearnedVAE, ...]:
-    """The models in the file that a job names; none if it names none.
-
-    Raises
-    ------
-    ModelFileError
-        If they cannot be read.
-    """
-    if job.load_model is None:
-        return ()
-    return load_models(job.load_model, pick_device(settings.device))
-
-
-def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -> list[ImageFile]:
+def drawn_from(series: Series, channel: int, active: ActiveJob) -> list[ImageFile]:
     """Parts of one size of images of a channel, at places drawn at random."""
+    mask, settings = active.job.mask, active.settings
     numbers = [one for one in range(len(series)) if series.channel_of(one) == channel]
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_PARTS)).round()
     side = math.isqrt(MOST_PIXELS // len(places))
@@ -183,7 +145,7 @@ def drawn_from(series: Series, channel: int, job: FileJob, settings: Settings) -
     parts = []
     for place in places.astype(int):
         image = series.read(numbers[place])
-        marked = None if job.mask is None else marked_pixels(job.mask, image, settings)
+        marked = None if mask is None else marked_pixels(mask, image, settings)
         image = with_missing(image, marked, fill=settings.fill_missing)
         height, width = image.pixels.shape[:2]
         top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))

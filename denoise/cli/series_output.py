@@ -14,9 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.residual import residual
-from denoise.cli.settings import Settings
 from denoise.errors import OutputError
 from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
@@ -24,7 +23,7 @@ from denoise.files.outputs import atomic_file, atomic_folder, refuse_existing
 from denoise.files.series import Series, SeriesWriter, series_format
 
 Append = Callable[[ImageFile], None]
-# From an image as it was read and as it is written, and the uncertainty of its values.
+# Appends an image to all files: as it was read, as it is written, the uncertainty of its values.
 Write = Callable[[ImageFile, ImageFile, NDArray[np.floating] | None], None]
 
 
@@ -52,7 +51,7 @@ def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
 
 
 def writing_series(series: Series) -> Writing:
-    """Image by image."""
+    """How a series is written: image by image."""
 
     @contextmanager
     def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
@@ -62,20 +61,15 @@ def writing_series(series: Series) -> Writing:
 
 
 @contextmanager
-def open_outputs(
-    job: FileJob,
-    writing: Writing,
-    like: ImageFile,
-    settings: Settings,
-    kept: frozenset[Path] = frozenset(),
-) -> Iterator[Write]:
-    """Opens all files of a job but those that are kept; yields what appends a piece to each.
+def open_outputs(active: ActiveJob, writing: Writing, like: ImageFile) -> Iterator[Write]:
+    """Open all files of a job but those that are kept; yields the function that appends to them.
 
     Raises
     ------
     OutputError
         If one has appeared meanwhile, or cannot be written.
     """
+    job, settings, kept = active.missing, active.settings, active.kept
     with ExitStack() as files:
 
         def appends(path: Path | None, like: ImageFile, *, strip: bool) -> Append:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from denoise import __version__
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.report import FileReport
 from denoise.cli.series_model import ChannelModel
-from denoise.cli.settings import Settings
 from denoise.cli.shards import Shard
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
@@ -74,7 +73,7 @@ class SeriesParts:
         self.folder = output.with_name(f".{output.name}.parts")  # hidden from later runs
         self._series = series
 
-    def agree(self, channels: Sequence[ChannelModel], job: FileJob, settings: Settings) -> None:
+    def agree(self, channels: Sequence[ChannelModel], active: ActiveJob) -> None:
         """Write the plan, or find out whether this machine goes by the one that is there.
 
         Raises
@@ -82,7 +81,7 @@ class SeriesParts:
         OutputError
             If it does not, or the plan cannot be read or written.
         """
-        plan = _plan(self._series, channels, job, settings)
+        plan = _plan(self._series, channels, active)
         ours = json.dumps(plan, indent=1, sort_keys=True)
         path = self.folder / PLAN
         new = temporary_name(path).with_suffix(".new")
@@ -159,10 +158,9 @@ def _put_first(new: Path, path: Path) -> bool:
     return True
 
 
-def _plan(
-    series: Series, channels: Sequence[ChannelModel], job: FileJob, settings: Settings
-) -> dict[str, Any]:
+def _plan(series: Series, channels: Sequence[ChannelModel], active: ActiveJob) -> dict[str, Any]:
     """What has to be the same on all machines, by the words for it."""
+    job, settings = active.job, active.settings
     names = [one.name for one in fields(settings) if one.name not in NO_MATTER]
     return {
         "images": [len(series), dict(series.axes), series.first.description],

@@ -6,21 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from denoise.cli.file_noise import is_given, outlier_notes
-from denoise.cli.jobs import FileJob
+from denoise.cli.file_noise import outlier_notes
+from denoise.cli.jobs import ActiveJob
 from denoise.cli.opened import OpenedFile
 from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
-from denoise.cli.series_model import ChannelModel
-from denoise.cli.settings import Settings
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
-from denoise.files.series import Series
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
-from denoise.options import OWN_MODEL
-from denoise.presets import PRESETS
-from denoise.results import DenoiseResult
+from denoise.pipeline.results import DenoiseResult
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.saved import save_models
 
@@ -81,59 +76,10 @@ def _mean(qualities: Sequence[Quality]) -> Quality | None:
     )
 
 
-def series_report(
-    series: Series,
-    channels: Sequence[ChannelModel],
-    job: FileJob,
-    settings: Settings,
-) -> FileReport:
-    """The report of a series, without what its images add up to."""
-    height, width = series.first.pixels.shape[:2]
-    return replace(
-        report_of(job, settings, series.first, (height, width), channels),
-        images=len(series),
-        axes=dict(series.axes),
-        noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
-    )
-
-
-def report_of(
-    job: FileJob,
-    settings: Settings,
-    like: ImageFile,
-    size: tuple[int, int],
-    channels: Sequence[ChannelModel],
-) -> FileReport:
-    """What is known before the work.
-
-    Parameters
-    ----------
-    like : has the samples and colours of the images
-    size : their height and width
-    """
-    name = settings.method.name
-    is_preset = name in PRESETS
-    remarks = dict.fromkeys(remark for channel in channels for remark in channel.remarks)
-    return FileReport(
-        job.input_name,
-        job.output_name,
-        "done",
-        width=size[1],
-        height=size[0],
-        channels=like.channels,
-        dtype=like.sample_type,
-        sigma_source="given" if is_given(settings) else "estimated",
-        model=OWN_MODEL if is_preset else name,
-        preset=name if is_preset else None,
-        seed=settings.seed,
-        strength=settings.strength,
-        notes=tuple(remarks),
-    )
-
-
-def write_models(job: FileJob, models: Sequence[LearnedVAE], settings: Settings) -> None:
+def write_models(active: ActiveJob, models: Sequence[LearnedVAE]) -> None:
     """Write the models if the job asks for them."""
-    if job.save_model is not None:
-        if not settings.may_replace:
-            refuse_existing([job.save_model])
-        save_models(job.save_model, models)
+    path = active.missing.save_model
+    if path is not None:
+        if not active.settings.may_replace:
+            refuse_existing([path])
+        save_models(path, models)

@@ -30,7 +30,7 @@ else:  # what the parser sees: it makes the first by functions, and lists the na
     ModelName = Literal[(OWN_MODEL, *METHODS)]
 
 
-# So many images on either side may help an image; all of them are held in memory.
+# At most this many images on either side help an image; all of them are held in memory.
 MOST_FRAMES = 16
 OTHERS = [name for name in METHODS if name not in PRESETS]
 
@@ -153,6 +153,11 @@ class Settings:
     def method(self) -> Method:
         """What denoises."""
         return METHODS[self.preset if self.model == OWN_MODEL else self.model]
+
+    @property
+    def gives_noise(self) -> bool:
+        """Whether the user gave the noise, which is estimated otherwise."""
+        return not (self.sigma is None and self.sensor is None and isinstance(self.noise, str))
 
     @property
     def may_replace(self) -> bool:

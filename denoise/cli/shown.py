@@ -14,9 +14,8 @@ from denoise.cli.opened import OpenedFile
 from denoise.cli.residual import residual
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import to_8bit
-from denoise.model_pictures import draw_models
-from denoise.results import DenoiseResult
-from denoise.views import (
+from denoise.pictures.models import draw_models
+from denoise.pictures.views import (
     COMPRESSION,
     ToneCurve,
     Turn,
@@ -26,6 +25,7 @@ from denoise.views import (
     tone_curve,
     uncertainty_view,
 )
+from denoise.pipeline.results import DenoiseResult
 
 
 class View(NamedTuple):

@@ -20,10 +20,11 @@ from skimage.restoration import (
 )
 
 from denoise.errors import OptionError
-from denoise.methods.run import DEFAULT_RUN, Run
-from denoise.methods.whole_image import denoise_whole
+from denoise.methods.whole_image import complete_image, denoise_whole
 from denoise.noise.interface import Noise
-from denoise.results import DenoiseResult
+from denoise.noise.white import WhiteImage
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import DEFAULT_RUN, Run
 
 Array = NDArray[np.float64]
 # Widths of the blur in pixels, weights and strengths in units of sigma.
@@ -44,12 +45,11 @@ def denoise_with_filter(
     OptionError
         If the package of the filter is missing, too.
     """
+    white_image = WhiteImage.of if name in FILLERS else complete_image
     return denoise_whole(
-        image,
-        noise,
+        white_image(image, noise, run.data_range),
         run,
         lambda pixels, sigma: FILTERS[name](pixels, sigma, run.seed),
-        fills=name in FILLERS,
     )
 
 
@@ -139,7 +139,7 @@ def biharmonic(image: Array, sigma: float, seed: int) -> Array:
     )
 
 
-# From images (height, width) or (height, width, C) on 0..255, sigma and seed.
+# Functions of an image (height, width) or (height, width, C) on 0..255, sigma and seed.
 FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "noisy": noisy,
     "blur": blur,
@@ -149,7 +149,7 @@ FILTERS: dict[str, Callable[[Array, float, int], Array]] = {
     "bm3d": bm3d,
     "biharmonic": biharmonic,
 }
-# Those that fill in missing values.
+# The filters that fill in missing values.
 FILLERS = ("biharmonic",)
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from denoise.devices import describe_device
-from denoise.methods.run import Run
 from denoise.noise.white import WhiteImage
 from denoise.options import RefinementOptions
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import Run
 from denoise.presets import preset_for
 from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import Clock, DenoiseResult, Progress
 
 # The preset whose filters refine what other methods make.
 REFINED_AS = "balanced"

@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from denoise.errors import OptionError
-from denoise.methods.run import DEFAULT_RUN, Run
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import PRESETS, VAE_ALONE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from denoise.noise.interface import Noise
-    from denoise.results import DenoiseResult
+    from denoise.pipeline.results import DenoiseResult
 
 Kind = Literal["ours", "vae", "network", "classic"]
 # VAEs that learn through an encoder; NAME-encoder rebuilds patches with one pass of it.
 VAES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
-# What follows the name of a method in front of our refinement.
+# The end of the name of a method that our refinement follows.
 REFINED = "+refine"
-# Methods that nothing is to follow, and why.
+# Methods that our refinement cannot follow, and why.
 NOT_REFINED = {
     **dict.fromkeys(("fast", "balanced", "best"), "has a refinement of its own"),
     "noisy": "leaves nothing to start from",
@@ -91,35 +91,13 @@ def check_refinable(name: str) -> None:
 
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
-    from denoise.pipeline import denoise_image
-    from denoise.tiles import denoise_in_tiles, is_large
+    from denoise.pipeline.image import denoise_one
+    from denoise.pipeline.tiles import denoise_in_tiles, is_large
 
+    run = replace(run, preset=name)
     if run.time_budget is None and is_large(image, noise):
-        return denoise_in_tiles(
-            image,
-            noise,
-            preset=name,
-            overrides=run.overrides,
-            data_range=run.data_range,
-            models=run.models or (),
-            with_uncertainty=run.with_uncertainty,
-            seed=run.seed,
-            device=run.device,
-            on_progress=run.on_progress,
-        )
-    return denoise_image(
-        image,
-        noise,
-        preset=name,
-        overrides=run.overrides,
-        data_range=run.data_range,
-        models=run.models,
-        with_uncertainty=run.with_uncertainty,
-        time_budget=run.time_budget,
-        seed=run.seed,
-        device=run.device,
-        on_progress=run.on_progress,
-    )
+        return denoise_in_tiles(image, noise, run)
+    return denoise_one(image, noise, run)
 
 
 def _our_vae(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:

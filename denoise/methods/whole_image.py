@@ -1,4 +1,4 @@
-"""Methods that work on whole images with white noise, without missing values."""
+"""Methods that work on whole images with white noise."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from denoise.errors import ImageError
-from denoise.methods.run import Run
 from denoise.noise.interface import Noise
 from denoise.noise.white import BYTE_RANGE, WhiteImage
 from denoise.options import RefinementOptions
-from denoise.results import Clock, DenoiseResult
+from denoise.pipeline.results import Clock, DenoiseResult
+from denoise.pipeline.run import Run
 
 
 def complete_image(
@@ -29,26 +29,23 @@ def complete_image(
 
 
 def denoise_whole(
-    image: ArrayLike,
-    noise: float | Noise,
+    white: WhiteImage,
     run: Run,
     method: Callable[[NDArray[np.float64], float], NDArray[np.float64]],
     *,
     device: str = "cpu",
     options: Any = None,
-    fills: bool = False,
 ) -> DenoiseResult:
     """Run a method that expects images on 0..255.
 
     Parameters
     ----------
+    white : with missing values only if the method fills them in
     method : from pixels (height, width) or (height, width, C), and the sigma of their noise, to
         denoised pixels
     device, options : of the method, for the result
-    fills : whether it fills in missing values, which are NaN
     """
     clock = Clock()
-    white = (WhiteImage.of if fills else complete_image)(image, noise, run.data_range)
     lowest, highest = white.limits
     unit = max(highest - lowest, white.sigma) / BYTE_RANGE
     pixels = (white.pixels - lowest) / unit

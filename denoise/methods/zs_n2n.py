@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, mse_loss
 
 from denoise.devices import describe_device, out_of_memory_reported, pick_device
-from denoise.methods.run import DEFAULT_RUN, Run
-from denoise.methods.whole_image import denoise_whole
+from denoise.methods.whole_image import complete_image, denoise_whole
 from denoise.noise.interface import Noise
-from denoise.results import DenoiseResult, Progress
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,8 @@ def denoise_with_zs_n2n(
             on_step=lambda step: run.on_progress(Progress("train", step, options.steps)),
         )
 
-    return denoise_whole(
-        image, noise, run, learned, device=describe_device(device), options=options
-    )
+    white = complete_image(image, noise, run.data_range)
+    return denoise_whole(white, run, learned, device=describe_device(device), options=options)
 
 
 def zs_n2n(
@@ -82,7 +81,7 @@ def zs_n2n(
     options = options or DEFAULT_OPTIONS
     pixels = np.atleast_3d(image).transpose(2, 0, 1)[None] / 255
     noisy = torch.as_tensor(pixels, dtype=torch.float32, device=device)
-    # In this order of its values a convolution on a CPU is up to twice as fast.
+    # With channels last in memory, a convolution on a CPU is up to twice as fast.
     network = _network(noisy.shape[1], options.width, seed)
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)

@@ -31,8 +31,8 @@ PAGE = {
     "/page.css": ("denoise.serve", "static/page.css", STYLE),
     "/page.js": ("denoise.serve", "static/page.js", SCRIPT),
     "/server.js": ("denoise.serve", "static/server.js", SCRIPT),
-    "/viewer.js": ("denoise.viewer", "viewer.js", SCRIPT),
-    "/viewer.css": ("denoise.viewer", "viewer.css", STYLE),
+    "/viewer.js": ("denoise.pictures.viewer", "viewer.js", SCRIPT),
+    "/viewer.css": ("denoise.pictures.viewer", "viewer.css", STYLE),
 }
 VIEWS = ("before", "preview", "after", "residual", "uncertainty", "model")
 STATUS: dict[type[DenoiseError], int] = {Busy: 409, TooMany: 429}

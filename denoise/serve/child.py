@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-# Bytes of an event, at most.
+# The most bytes that an event may have.
 LONGEST_LINE = 1 << 24
 
 
@@ -25,7 +25,7 @@ class Child:
     @classmethod
     async def start(cls) -> Child:
         """Start a process; it loads what it needs meanwhile."""
-        # -P: modules of the folder that the server was started in are none of ours.
+        # -P: modules in the folder where the server was started do not replace ours.
         command = (sys.executable, "-P", "-m", "denoise.serve.worker")
         # Ctrl-C in a terminal is for the server, which ends its processes.
         return cls(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Then the number of the process, and what makes the name one of its own.
+# The number of the process and a random part follow, so that no two names are alike.
 PREFIX = "denoise-serve-"
 
 

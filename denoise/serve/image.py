@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from denoise.cli.file_noise import scale_of
-from denoise.cli.jobs import FileJob
+from denoise.cli.jobs import ActiveJob, FileJob
 from denoise.cli.one_file import denoise_opened, write_outputs
 from denoise.cli.opened import OpenedFile, open_image, source_of
 from denoise.cli.progress import STAGE_NAMES
@@ -22,13 +22,13 @@ from denoise.cli.shown import Screen, View, views_of
 from denoise.errors import DenoiseError
 from denoise.files.images import read_image, result_suffix
 from denoise.files.outputs import write_atomically
-from denoise.methods.run import DEFAULT_RUN
 from denoise.methods.table import METHODS
 from denoise.noise.estimate import measure_noise
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.pixels import as_pixels
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN
 from denoise.presets import PRESETS
-from denoise.results import DenoiseResult, Progress
 from denoise.serve.choices import settings_of
 
 # Side of the part that is denoised first, in pixels, and the preset for it.
@@ -88,9 +88,8 @@ class Image:
         if part is not None and self._is_worth_a_preview():
             with suppress(DenoiseError):  # as of a part without any data; the rest may have some
                 self._preview(part)
-        self.result = denoise_opened(
-            self.opened, self.job, settings, self.started, self._reporter()
-        )
+        active = ActiveJob(self.job, settings, on_progress=self._reporter(), started=self.started)
+        self.result = denoise_opened(self.opened, active)
         report = self._write(settings.strength).with_lateness(settings.time_budget)
         denoised = self.opened.denoised(self.result, strength=1.0)
         self.views = views_of(self.screen, self.opened, denoised, self.result)
@@ -162,12 +161,10 @@ class Image:
         seen = self.opened.seen
         void = None if seen.image.void is None else seen.image.void[rows, columns]
         cut = replace(seen.image, pixels=seen.image.pixels[rows, columns], alpha=None, void=void)
+        settings = replace(self.settings, preset=QUICKEST, time_budget=None)
         result = denoise_opened(
             replace(self.opened, seen=replace(seen, image=cut)),
-            replace(self.job, uncertainty=None),
-            replace(self.settings, preset=QUICKEST, time_budget=None),
-            time.perf_counter(),
-            lambda progress: None,
+            ActiveJob(replace(self.job, uncertainty=None), settings),
         )
         if result is None:
             return
@@ -178,7 +175,8 @@ class Image:
         """Write the result as the command does."""
         settings = replace(self.settings, strength=strength, overwrite=True)
         job = replace(self.job, uncertainty=None)
-        return write_outputs(self.opened, self.result, job, settings, self.started)
+        active = ActiveJob(job, settings, started=self.started)
+        return write_outputs(self.opened, self.result, active)
 
     def _show(self, name: str, view: View) -> None:
         write_atomically(Path(f"{name}.png"), view.png())

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_HEADER = "X-Denoise-Token"
-# Bytes: an image file, and anything else that is sent.
+# The most bytes of an image file, and of anything else that is sent.
 MOST_OF_A_FILE, MOST_OF_A_REQUEST = 1 << 30, 1 << 16
 ANSWER_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
@@ -91,7 +91,7 @@ class Gate:
     def _refusal_of_size(
         self, headers: Headers, is_upload: bool, method: str
     ) -> tuple[int, str] | None:
-        """Nothing is read before it is known how much it is."""
+        """Why a body is refused before any of it is read: its length is unknown, or too large."""
         if method in ("GET", "HEAD", "DELETE") and "transfer-encoding" not in headers:
             return None
         length = headers.get("content-length", "")

@@ -11,7 +11,7 @@ from denoise.errors import DenoiseError
 from denoise.serve.child import Child
 from denoise.serve.session import Event, Session
 
-# Each holds a process with an image in memory.
+# The most images that are open; each has a process, which holds it in memory.
 MOST_SESSIONS = 4
 # Seconds after which the image of a page that no longer listens is closed.
 GRACE = 10.0

@@ -3,15 +3,13 @@
 `PYTHONPATH=docs/experiments python -m ablation IMAGE...` prints a Markdown table. The non-local
 refinement is run from the VAE's image and, with the same settings, from a trivial pilot: total
 variation, with the weight that is best for each image (an advantage that a user does not have).
-Protocol as in protocol.py.
+Protocol as in trials.py.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -19,13 +17,20 @@ import typer
 from numpy.typing import NDArray
 from skimage.restoration import denoise_tv_chambolle
 
-from denoise.files.images import read_image
 from denoise.metrics import psnr
-from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
 from denoise.presets import DEFAULT_PRESET, preset_for
 from denoise.refinement.refine import refine_image
+from trials import (
+    Images,
+    Sample,
+    Seeds,
+    alone,
+    denoised,
+    noisy_samples,
+    print_header,
+    print_row,
+)
 
 # Multiples of sigma; the best of them is taken for each image.
 TV_WEIGHTS = (0.6, 0.8, 1.0, 1.2, 1.5)
@@ -62,41 +67,37 @@ def refined(
     return array
 
 
-def measure(path: Path, sigma: float, noise_seed: int, preset_name: str) -> list[float]:
+def measure(sample: Sample, preset_name: str) -> list[float]:
     """PSNR of each column, in dB."""
-    clean = read_image(path).pixels
-    noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(noise_seed))
-    options = preset_for(preset_name, sigma)
+    options = preset_for(preset_name, sample.sigma)
     settings = options.refinement or RefinementOptions()
-    vae = denoise_image(noisy, sigma, options=replace(options, refinement=None), device="cpu").image
-    trivial = total_variation(noisy, clean, sigma)
-    images: list[NDArray[Any]] = [vae, trivial]
-    images += [refined(noisy, pilot, sigma, settings) for pilot in (trivial, vae)]
-    return [psnr(clean, image) for image in images]
+    vae = denoised(sample, alone(options))
+    trivial = total_variation(sample.noisy, sample.clean, sample.sigma)
+    pilots = (trivial, vae)
+    images = [vae, trivial, *(refined(sample.noisy, one, sample.sigma, settings) for one in pilots)]
+    return [sample.psnr(image) for image in images]
 
 
 def main(
-    images: Annotated[list[Path], typer.Argument(help="Clean images.")],
+    images: Images,
     *,
     sigmas: Annotated[str, typer.Option(help="Noise levels, separated by commas.")] = "25",
     preset_name: Annotated[str, typer.Option("--preset")] = DEFAULT_PRESET,
-    first_seed: Annotated[int, typer.Option(help="Noise seed of the first image.")] = 1,
+    seeds: Seeds = "",
 ) -> None:
     """Print a Markdown table of PSNR with and without the VAE."""
-    typer.echo(f"| image | sigma | {' | '.join(COLUMNS)} |")
-    typer.echo("|---" * (len(COLUMNS) + 2) + "|")
+    print_header("image", "sigma", *COLUMNS)
     for sigma in map(float, sigmas.split(",")):
         rows = []
-        for seed, path in enumerate(images, start=first_seed):
-            rows.append(measure(path, sigma, seed, preset_name))
-            typer.echo(_row(path.name, sigma, rows[-1]))
+        for sample in noisy_samples(images, sigma, seeds):
+            rows.append(measure(sample, preset_name))
+            print_row(sample.name, f"{sigma:g}", *_in_decibels(rows[-1]))
         means = [statistics.mean(column) for column in zip(*rows, strict=True)]
-        typer.echo(_row("mean", sigma, means))
+        print_row("mean", f"{sigma:g}", *_in_decibels(means))
 
 
-def _row(name: str, sigma: float, values: list[float]) -> str:
-    numbers = " | ".join(f"{value:.2f}" for value in values)
-    return f"| {name} | {sigma:g} | {numbers} |"
+def _in_decibels(values: list[float]) -> list[str]:
+    return [f"{value:.2f}" for value in values]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import typer
 
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Images,

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from denoise.options import DenoiseOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Image,

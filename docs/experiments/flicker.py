@@ -22,8 +22,9 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.estimate import estimate_noise
 from denoise.noise.interface import Noise
-from denoise.pipeline import denoise_image
-from denoise.series import denoise_series, learn_series
+from denoise.pipeline.image import denoise_image
+from denoise.pipeline.run import Run
+from denoise.pipeline.series import denoise_series, learn_series
 from trials import Images, Seeds, Sigma, numbered, print_header, print_row
 
 Stack = NDArray[np.float64]
@@ -71,8 +72,8 @@ def main(
 
 
 def _with_one_model(noisy: Stack, preset: str, *, temporal: int) -> Stack:
-    model = learn_series(noisy, _noise(np.concatenate(noisy)), preset=preset, data_range=255)
-    results = denoise_series(noisy, model, temporal=temporal, data_range=255)
+    model = learn_series(noisy, _noise(np.concatenate(noisy)), Run(preset, data_range=255))
+    results = denoise_series(noisy, model, temporal=temporal)
     return np.stack([one.image for one in results])
 
 

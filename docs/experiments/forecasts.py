@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from denoise.files.images import write_image
-from denoise.forecast import forecast
-from denoise.pipeline import denoise_image
+from denoise.pipeline.forecast import forecast
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Images, Sample, Seeds, Sigma, noisy_samples, print_header, print_row
 
@@ -79,7 +79,7 @@ def _report(*words: str) -> dict[str, Any]:
 def _in_cpu_time(
     sample: Sample, presets: list[str], epochs: int | None
 ) -> dict[str, tuple[float, float]]:
-    """The same of calls in this process, by its CPU time."""
+    """Expected and measured seconds of calls in this process, in CPU time."""
     noisy, sigma = sample.noisy, sample.sigma
     clock = time.perf_counter
     time.perf_counter = time.process_time

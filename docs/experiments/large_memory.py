@@ -30,7 +30,7 @@ ROWS = 256
 # Runs the command with little work in each stage.
 QUICK = """
 from dataclasses import replace
-import denoise.cli.opened, denoise.pipeline, denoise.presets, denoise.series
+import denoise.cli.opened, denoise.pipeline.run, denoise.presets
 from denoise.cli.main import app
 
 def quick(*arguments, **named):
@@ -42,7 +42,7 @@ def quick(*arguments, **named):
     training = replace(options.training, epochs=1)
     return replace(options, refinement=refinement, inference=inference, training=training)
 
-denoise.pipeline.preset_for = denoise.series.preset_for = quick
+denoise.pipeline.run.preset_for = quick
 denoise.cli.opened.STREAMED = {streamed}
 app()
 """

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Images,

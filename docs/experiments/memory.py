@@ -1,6 +1,7 @@
 """Largest resident size of whole runs, for images of several sizes.
 
-Behind `MEMORY` in denoise/forecast.py and the table of memory in docs/performance.md. Linux only.
+Behind the constants of denoise/pipeline/forecast.py and the table of memory in docs/performance.md.
+Linux only.
 
     PYTHONPATH=docs/experiments python -m memory SET12/02.png KODAK24/kodim23.png --sides 64,256,512
 """

@@ -18,13 +18,13 @@ import torch
 import typer
 from torch import Tensor
 
+from denoise.methods.image_patches import ImagePatches
 from denoise.methods.vaes.gm_wae import MixtureOptions, MixtureVAE, Objective
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAETraining
-from denoise.methods.vaes.other_vaes import mean_free_basis
 from denoise.methods.vaes.training import fit
-from denoise.patches import PatchGrid, PatchMerger
+from other_vaes import Patches
 from patch_classes import CLASSES, classify
-from trials import Images, Sample, Seeds, Sigma, noisy_samples, print_header, print_row
+from trials import Images, Seeds, Sigma, noisy_samples, print_header, print_row
 
 Table = Literal["collapse", "order", "classes"]
 OBJECTIVES: tuple[Objective, ...] = ("elbo", "transport")
@@ -44,32 +44,9 @@ RATES = (1e-2, 4e-2)
 STRIDE = 2
 
 
-class Data:
-    """The patches of a noisy image, without their means and in units of sigma."""
-
-    def __init__(self, sample: Sample) -> None:
-        self.sample = sample
-        noisy = torch.as_tensor(sample.noisy / sample.sigma, dtype=torch.float32)
-        self.pixels = noisy.reshape(*noisy.shape[:2], -1)
-        self.grid = PatchGrid.of(self.pixels, PATCH_SIZE)
-        self.basis = mean_free_basis(len(self.grid.offsets))
-        self.index = self.grid.every(STRIDE)
-
-    def training_patches(self, training: VAETraining, generator: torch.Generator) -> Tensor:
-        """Some patches, drawn at random: (N, D - 1)."""
-        order = torch.randperm(len(self.grid), generator=generator)
-        return self.grid.extract(self.pixels, order[: training.patch_budget]) @ self.basis
-
-    def psnr(self, rebuild: Callable[[Tensor], Tensor]) -> str:
-        """PSNR of the image whose patches are rebuilt, in dB."""
-        merger = PatchMerger(self.grid, like=self.pixels)
-        for index in self.index.split(2048):
-            patches = self.grid.extract(self.pixels, index)
-            rebuilt = rebuild(patches @ self.basis) @ self.basis.T
-            rebuilt = rebuilt + patches.mean(1, keepdim=True)
-            merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
-        image = (merger.image() * self.sample.sigma).numpy().reshape(self.sample.noisy.shape)
-        return f"{self.sample.psnr(image):.2f}"
+def psnr_of(data: Patches, estimate: Callable[[Tensor], Tensor]) -> str:
+    """PSNR of the image whose patches are rebuilt, in dB."""
+    return data.psnr(data.noisy.rebuilt(estimate, stride=STRIDE))
 
 
 def use_of_components(model: PatchVAE, patches: Tensor) -> str:
@@ -85,11 +62,11 @@ def seeded() -> torch.Generator:
 
 
 def trained(
-    data: Data, options: MixtureOptions, on_epoch: Callable[[MixtureVAE, Tensor], None]
+    data: Patches, options: MixtureOptions, on_epoch: Callable[[MixtureVAE, Tensor], None]
 ) -> tuple[MixtureVAE, Tensor]:
     """A model and its training patches."""
     generator = seeded()
-    patches = data.training_patches(options.training, generator)
+    patches = data.noisy.drawn(options.training.patch_budget, generator)
     model = MixtureVAE(patches.shape[1], options, generator)
     continued(model, patches, on_epoch)
     return model, patches
@@ -108,7 +85,7 @@ def continued(
     )
 
 
-def collapse(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
+def collapse(data: Patches, options: MixtureOptions) -> Iterator[list[str]]:
     """A row for each objective and rate: components used after each epoch."""
     yield ["objective, rate", *(f"epoch {n + 1}" for n in range(options.training.epochs))]
     for objective in OBJECTIVES:
@@ -125,7 +102,7 @@ def collapse(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
             yield cells
 
 
-def order(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
+def order(data: Patches, options: MixtureOptions) -> Iterator[list[str]]:
     """Transport, then the ELBO with the same network; beside it the ELBO from the start."""
     yield ["trained by", "components used", "encoder", "posterior", "posterior, prior refitted"]
 
@@ -134,12 +111,12 @@ def order(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
         cells = [
             name,
             use_of_components(model, patches),
-            data.psnr(lambda some: model.encoder_mean(some, generator=seeded())),
-            data.psnr(lambda some: model.posterior_mean(some, POSTERIOR, generator=seeded())),
+            psnr_of(data, lambda some: model.encoder_mean(some, generator=seeded())),
+            psnr_of(data, lambda some: model.posterior_mean(some, POSTERIOR, generator=seeded())),
         ]
         model.learn_posterior(patches, POSTERIOR, generator=seeded(), on_epoch=lambda: None)
         cells.append(
-            data.psnr(lambda some: model.posterior_mean(some, POSTERIOR, generator=seeded()))
+            psnr_of(data, lambda some: model.posterior_mean(some, POSTERIOR, generator=seeded()))
         )
         model.prior = None
         return cells
@@ -157,19 +134,17 @@ def ignore(model: MixtureVAE, patches: Tensor) -> None:
     """What happens after an epoch if nobody asks."""
 
 
-def classes(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
-    """Of the patches of each class, the share in % whose likeliest component is k."""
+def classes(data: Patches, options: MixtureOptions) -> Iterator[list[str]]:
+    """A row for each component: the share of each class of patches, in %, that it explains best."""
     yield ["objective", "k", *CLASSES]
-    clean = torch.as_tensor(data.sample.clean, dtype=torch.float32)
-    found = classify(
-        data.grid.extract(clean.reshape(data.pixels.shape), data.index).unflatten(
-            1, (PATCH_SIZE, PATCH_SIZE, -1)
-        )
-    )
+    clean = ImagePatches.of(data.sample.clean, PATCH_SIZE)
+    index = clean.grid.every(STRIDE)
+    patches = clean.grid.extract(clean.pixels, index)
+    found = classify(patches.unflatten(1, (PATCH_SIZE, PATCH_SIZE, -1)))
+    noisy = clean.grid.extract(data.noisy.pixels, index) @ clean.basis
     for objective in OBJECTIVES:
         model, _ = trained(data, replace(options, objective=objective), ignore)
         with torch.no_grad():
-            noisy = data.grid.extract(data.pixels, data.index) @ data.basis
             likeliest = model.encoder(noisy).components[:, 0]
         counts = torch.zeros(options.components, len(CLASSES))
         counts.index_put_((likeliest, found), torch.ones(len(found)), accumulate=True)
@@ -178,7 +153,7 @@ def classes(data: Data, options: MixtureOptions) -> Iterator[list[str]]:
             yield [objective, str(component), *(f"{share:.0f}" for share in shares[component])]
 
 
-TABLES: dict[Table, Callable[[Data, MixtureOptions], Iterator[list[str]]]] = {
+TABLES: dict[Table, Callable[[Patches, MixtureOptions], Iterator[list[str]]]] = {
     "collapse": collapse,
     "order": order,
     "classes": classes,
@@ -195,7 +170,7 @@ def main(
 ) -> None:
     """Print a Markdown table of the first image; there is one for each claim."""
     first: list[Path] = images[:1]
-    data = Data(noisy_samples(first, sigma, seeds)[0])
+    data = Patches(noisy_samples(first, sigma, seeds)[0], PATCH_SIZE)
     options = replace(OPTIONS, training=replace(OPTIONS.training, epochs=epochs))
     rows = TABLES[table](data, options)
     print_header(*next(rows))

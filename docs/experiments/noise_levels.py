@@ -13,31 +13,23 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
-from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
-from denoise.pipeline import denoise_image
+from denoise.noise.gaussian import add_gaussian_noise
+from denoise.pipeline.image import denoise_image
+from trials import Image, Images, estimated_sigma, print_header, print_row
 
 # From one noise seed of an image to its next.
 SEED_STEP = 1000
 
-Image = NDArray[Any]
 # A function of the clean image, the noisy image and sigma.
 Measure = Callable[[Image, Image, float], float]
-
-
-def estimated_sigma(noisy: Image) -> float:
-    """Our estimate; 0 where no noise is found."""
-    noise = estimate_gaussian(noisy)
-    return 0.0 if noise is None else noise.sigma
 
 
 def relative_error(clean: Image, noisy: Image, sigma: float) -> float:
@@ -74,7 +66,7 @@ def mean_over_seeds(
 
 
 def main(
-    images: Annotated[list[Path], typer.Argument(help="Clean images.")],
+    images: Images,
     *,
     sigmas: Annotated[
         str, typer.Option(help="Noise levels, separated by commas.")
@@ -96,8 +88,7 @@ def main(
     if with_psnr:
         measures["PSNR lost, dB"] = partial(decibels_lost, preset_name=preset_name)
     levels = [float(sigma) for sigma in sigmas.split(",")]
-    typer.echo(f"| | image | {' | '.join(f'sigma {level:g}' for level in levels)} |")
-    typer.echo("|---" * (len(levels) + 2) + "|")
+    print_header("measure", "image", *(f"sigma {level:g}" for level in levels))
     for name, measure in measures.items():
         rows = []
         for number, path in enumerate(images):
@@ -106,16 +97,16 @@ def main(
             rows.append(
                 [average(level, first_seed=first, seeds=seeds, clip=clip) for level in levels]
             )
-            typer.echo(_row(name, path.name, rows[-1]))
+            _print(name, path.name, rows[-1])
         columns = list(zip(*rows, strict=True))
-        typer.echo(_row(name, "mean", [statistics.mean(column) for column in columns]))
+        _print(name, "mean", [statistics.mean(column) for column in columns])
         sizes = [[abs(value) for value in column] for column in columns]
-        typer.echo(_row(name, "mean size", [statistics.mean(column) for column in sizes]))
-        typer.echo(_row(name, "largest size", [max(column) for column in sizes]))
+        _print(name, "mean size", [statistics.mean(column) for column in sizes])
+        _print(name, "largest size", [max(column) for column in sizes])
 
 
-def _row(measure: str, image: str, values: list[float]) -> str:
-    return f"| {measure} | {image} | {' | '.join(f'{value:.2f}' for value in values)} |"
+def _print(measure: str, image: str, values: list[float]) -> None:
+    print_row(measure, image, *(f"{value:.2f}" for value in values))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Image, print_header, print_row
 

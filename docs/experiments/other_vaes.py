@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
 import typer
 from torch import Tensor
 
+from denoise.methods.image_patches import ImagePatches
 from denoise.methods.refined import filters_for, refined
-from denoise.methods.run import Run
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions
-from denoise.methods.vaes.other_vaes import mean_free_basis, other_vae_options
+from denoise.methods.vaes.other_vaes import other_vae_options
 from denoise.methods.vaes.training import fit
-from denoise.patches import PatchGrid, PatchMerger
+from denoise.pipeline.run import Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
 from trials import (
     Epochs,
@@ -36,44 +37,30 @@ from trials import (
 
 NAMES = ("vq-vae", "gumbel-vae", "gm-vae", "gm-wae", "nash-vae")
 REFINE = Run(overrides=Overrides(refine=True))
-CHUNK_SIZE = 4096
+# Patches whose latents are looked at.
+DIAGNOSED = 4096
 
 
-@dataclass
 class Patches:
-    """The patches of a noisy image, without their means and in units of sigma."""
+    """The patches of a noisy image, and the PSNR of what is made of them."""
 
-    sample: Sample
-
-    def __post_init__(self) -> None:
-        noisy = torch.as_tensor(self.sample.noisy / self.sample.sigma, dtype=torch.float32)
-        self.pixels = noisy.reshape(*noisy.shape[:2], -1)
-        self.grid = PatchGrid.of(self.pixels, COMPARED_PATCH_SIZE)
-        self.basis = mean_free_basis(len(self.grid.offsets))
-
-    def drawn(self, budget: int, generator: torch.Generator) -> Tensor:
-        """Training patches: (N, D - 1)."""
-        order = torch.randperm(len(self.grid), generator=generator)
-        return self.grid.extract(self.pixels, order[:budget]) @ self.basis
+    def __init__(self, sample: Sample, patch_size: int = COMPARED_PATCH_SIZE) -> None:
+        self.sample = sample
+        self.noisy = ImagePatches.of(sample.noisy / sample.sigma, patch_size)
 
     def rebuilt(self, model: PatchVAE, generator: torch.Generator) -> Tensor:
         """The image as the model's options say: (height, width, C)."""
-        merger = PatchMerger(self.grid, like=self.pixels)
-        for index in torch.arange(len(self.grid)).split(CHUNK_SIZE):
-            patches = self.grid.extract(self.pixels, index)
-            part = model.reconstruct(patches @ self.basis, generator=generator) @ self.basis.T
-            merger.add(part + patches.mean(1, keepdim=True), index, torch.ones_like(part[:, 0]))
-        return merger.image()
+        return self.noisy.rebuilt(partial(model.reconstruct, generator=generator))
 
     def psnr(self, image: Tensor) -> str:
-        """Of an image in units of sigma, in dB."""
+        """The PSNR of an image in units of sigma, in dB."""
         pixels = (image * self.sample.sigma).numpy().reshape(self.sample.noisy.shape)
         return f"{self.sample.psnr(pixels):.2f}"
 
     def refined(self, image: Tensor) -> Tensor:
-        """The same after the filters of balanced."""
+        """An image after the filters of balanced."""
         filters = filters_for(REFINE, self.sample.sigma, 255.0)
-        return refined(self.pixels, image, filters, REFINE, sigma=1.0)
+        return refined(self.noisy.pixels, image, filters, REFINE, sigma=1.0)
 
 
 def rows(sample: Sample, name: str, epochs: int | None) -> Iterator[list[str]]:
@@ -97,7 +84,7 @@ def trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, tor
     """A model, the seconds of the processor that it took, and the generator to go on with."""
     generator = torch.Generator().manual_seed(0)
     started = time.process_time()
-    training = patches.drawn(options.training.patch_budget, generator)
+    training = patches.noisy.drawn(options.training.patch_budget, generator)
     model = options.build(training.shape[1], generator)
     fit(model, training, options.training, generator=generator)
     return model, time.process_time() - started, generator
@@ -106,7 +93,7 @@ def trained(patches: Patches, options: VAEOptions) -> tuple[PatchVAE, float, tor
 def learn_posterior(model: PatchVAE, patches: Patches, posterior: PosteriorOptions) -> None:
     """What a posterior needs beyond the training, on the patches of the training."""
     generator = torch.Generator().manual_seed(0)
-    training = patches.drawn(model.options.training.patch_budget, generator)
+    training = patches.noisy.drawn(model.options.training.patch_budget, generator)
     model.learn_posterior(training, posterior, generator=generator, on_epoch=lambda: None)
 
 
@@ -121,17 +108,21 @@ def row(
     started = time.process_time()
     image = patches.rebuilt(model, generator)
     seconds += time.process_time() - started
-    found = model.diagnostics(
-        patches.drawn(CHUNK_SIZE, torch.Generator().manual_seed(1)), generator=generator
-    )
     return [
         name,
         patches.sample.name,
         patches.psnr(image),
         patches.psnr(patches.refined(image)),
         f"{seconds:.0f}",
-        ", ".join(f"{what} {value:.4g}" for what, value in found.items()),
+        use_of_latents(patches, model, generator),
     ]
+
+
+def use_of_latents(patches: Patches, model: PatchVAE, generator: torch.Generator) -> str:
+    """What the model says of its latents on some patches."""
+    some = patches.noisy.drawn(DIAGNOSED, torch.Generator().manual_seed(1))
+    found = model.diagnostics(some, generator=generator)
+    return ", ".join(f"{what} {value:.4g}" for what, value in found.items())
 
 
 def main(

@@ -18,7 +18,7 @@ from denoise.noise.gaussian import GaussianNoise, estimate_gaussian
 from denoise.noise.interface import Noise
 from denoise.noise.photons import estimate_poisson_gaussian
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Image, Images, Seeds, numbered, print_header, print_row
 

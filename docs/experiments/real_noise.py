@@ -6,12 +6,13 @@ python -m real_noise kinds IMAGE...  synthetic noise of several kinds on clean i
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, zoom
 
@@ -23,8 +24,10 @@ from denoise.noise.gaussian import OPPONENT_AXES, GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.noise.spectrum import WINDOW, covariances, window_energies
+from trials import print_header, print_row
 
 Array = NDArray[np.float64]
+Table = Literal["pairs", "kinds"]
 BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 
 
@@ -43,7 +46,7 @@ def measured(noise: Array) -> ColouredNoise:
 
 
 def rounded(image: NDArray[np.floating]) -> Array:
-    """As it would be in a file of 8 bits."""
+    """The image as a file of 8 bits would hold it."""
     return np.clip(np.rint(np.asarray(image, np.float64)), 0, 255)
 
 
@@ -55,8 +58,8 @@ def quality(clean: Array, noisy: Array, noise: Noise | None, preset: str, *, in_
 
 def pairs(folder: Path, preset: str) -> None:
     """Print a row for each pair."""
-    print("| image | noisy | one sigma | auto | oracle spectrum | rms found / true | noise found |")
-    print("|---|---|---|---|---|---|---|")
+    rest = ("oracle spectrum", "rms found / true", "noise found")
+    print_header("image", "noisy", "one sigma", "auto", *rest)
     for path in sorted((folder / "noisy").iterdir()):
         noisy, clean = (
             np.asarray(read_image(folder / part / path.name).pixels, np.float64)
@@ -67,11 +70,8 @@ def pairs(folder: Path, preset: str) -> None:
         numbers = [quality(clean, noisy, one, preset, in_bytes=True) for one in candidates]
         rms = 0.0 if found is None else float(np.sqrt(found.variance(noisy).mean()))
         text = "none" if found is None else found.summary()
-        print(
-            f"| {path.stem} | {psnr(clean, noisy):.2f} | {' | '.join(numbers)} |"
-            f" {rms:.1f} / {(noisy - clean).std():.1f} | {text} |",
-            flush=True,
-        )
+        both = f"{rms:.1f} / {(noisy - clean).std():.1f}"
+        print_row(path.stem, f"{psnr(clean, noisy):.2f}", *numbers, both, text)
 
 
 def kinds(clean: Array) -> Iterator[tuple[str, Array, Array, Noise]]:
@@ -109,8 +109,8 @@ def _demosaicked(image: Array) -> Array:
 
 def all_kinds(paths: list[Path], preset: str, only: str) -> None:
     """Print a row for each kind of noise whose name contains `only`, on each image."""
-    print("| image | noise | noisy | one sigma | auto | noise known | found | estimate, s |")
-    print("|---|---|---|---|---|---|---|---|")
+    rest = ("one sigma", "auto", "noise known", "found", "estimate, s")
+    print_header("image", "noise", "noisy", *rest)
     for path in paths:
         image = np.asarray(read_image(path).pixels, np.float64)
         for name, clean, noisy, known in kinds(image):
@@ -122,27 +122,23 @@ def all_kinds(paths: list[Path], preset: str, only: str) -> None:
             candidates = (estimate_noise(noisy, "gaussian"), found, known)
             numbers = [quality(clean, noisy, one, preset, in_bytes=False) for one in candidates]
             text = "none" if found is None else found.summary()
-            print(
-                f"| {path.stem} | {name} | {psnr(clean, noisy):.2f} | {' | '.join(numbers)} |"
-                f" {text} | {seconds:.1f} |",
-                flush=True,
-            )
+            before = f"{psnr(clean, noisy):.2f}"
+            print_row(path.stem, name, before, *numbers, text, f"{seconds:.1f}")
 
 
-def main() -> None:
-    """Parse the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("pairs", "kinds"))
-    parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--preset", default="fast")
-    parser.add_argument("--only", default="", help="kinds of noise whose name contains this")
-    arguments = parser.parse_args()
-    if arguments.what == "kinds":
-        all_kinds(arguments.paths, arguments.preset, arguments.only)
+def main(
+    what: Annotated[Table, typer.Argument(help="Which table.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders of pairs, or clean images.")],
+    preset: Annotated[str, typer.Option(help="Preset of all runs.")] = "fast",
+    only: Annotated[str, typer.Option(help="Kinds of noise whose name contains this.")] = "",
+) -> None:
+    """Print a table of PSNR, and of the noise that is found."""
+    if what == "kinds":
+        all_kinds(paths, preset, only)
         return
-    for folder in arguments.paths:
-        pairs(folder, arguments.preset)
+    for folder in paths:
+        pairs(folder, preset)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from denoise.options import Decoder
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from trials import (
     Epochs,
     Images,
@@ -51,7 +51,7 @@ class RoundedProducts(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
     def _rounded(self, factor: Tensor) -> Tensor:
-        """To the nearest number of so few bits."""
+        """The nearest numbers of this many bits."""
         if factor.dtype != torch.float32:
             return factor
         half = 1 << (self._dropped - 1)

@@ -15,7 +15,6 @@ import typer
 
 from ablation import refined
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
 from trials import (
     Epochs,
     Image,
@@ -26,6 +25,7 @@ from trials import (
     Sigma,
     alone,
     chosen,
+    denoised,
     noisy_samples,
     preset_options,
     print_psnrs,
@@ -72,8 +72,7 @@ TABLES = {"chain": CHAIN, "groups": GROUPS}
 
 def pilot(sample: Sample, epochs: int | None) -> Image:
     """The image of the VAE of `fast`, without refinement."""
-    options = with_epochs(alone(preset_options("fast", sample.sigma)), epochs)
-    return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
+    return denoised(sample, with_epochs(alone(preset_options("fast", sample.sigma)), epochs))
 
 
 def main(

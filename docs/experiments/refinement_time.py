@@ -15,13 +15,13 @@ import typer
 from ablation import refined
 from denoise.kernels.choice import Implementation, use
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
 from trials import (
     Epochs,
     Images,
     Seeds,
     Sigma,
     alone,
+    denoised,
     noisy_samples,
     preset_options,
     print_header,
@@ -45,7 +45,7 @@ def main(
     pilot_options = with_epochs(alone(options), epochs)
     print_header("image", "implementation", "seconds", "PSNR")
     for sample in noisy_samples(images, sigma, seeds):
-        pilot = denoise_image(sample.noisy, sigma, options=pilot_options, device="cpu").image
+        pilot = denoised(sample, pilot_options)
         for name in IMPLEMENTATIONS:
             seconds = []
             for _ in range(runs):

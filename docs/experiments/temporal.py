@@ -21,7 +21,7 @@ from scipy.ndimage import shift, uniform_filter
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import DenoiseOptions, RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.refinement.frames import Frame, refine_frames
 from trials import (
     Epochs,
@@ -101,13 +101,13 @@ def refined(
 
 
 def gain(clean: Image, before: Image, after: Image, where: Image) -> float:
-    """By how many dB the error is smaller in some pixels."""
+    """The gain of PSNR in some pixels, in dB."""
     errors = [float(np.mean((image - clean)[where] ** 2)) for image in (before, after)]
     return float(10 * np.log10(errors[0] / errors[1]))
 
 
 def worst_gain(clean: Image, before: Image, after: Image) -> float:
-    """The same in the window that loses most."""
+    """The least gain of all windows, in dB; negative where one loses."""
     errors = [
         uniform_filter((image - clean) ** 2, WINDOW, mode="mirror") for image in (before, after)
     ]

@@ -19,7 +19,7 @@ import typer
 from denoise.benchmark.protocol import sha256
 from denoise.files.images import read_image
 from denoise.kernels.loops import one_thread_per_operation
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides
 from trials import Epochs, Images, print_header, print_row
 

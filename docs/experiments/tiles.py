@@ -21,8 +21,9 @@ from denoise.noise.coloured import ColouredNoise
 from denoise.noise.gaussian import GaussianNoise
 from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
-from denoise.series import SeriesModel, denoise_series, learn_series
-from denoise.tiles import denoise_tiles, drawn_parts, exact_halo
+from denoise.pipeline.run import Run
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
+from denoise.pipeline.tiles import denoise_tiles, drawn_parts, exact_halo
 from trials import Image, Images, Sigma, print_header, print_row
 
 Kind = Literal["gaussian", "poisson", "correlated"]
@@ -49,8 +50,8 @@ def main(
         clean = _continued(read_image(path).pixels.astype(np.float64), height, width)
         noisy, known = _with_noise(clean, sigma, noise)
         parts = np.stack([noisy[area] for area in drawn_parts(noisy.shape)])
-        model = learn_series(parts, known, preset=preset, data_range=255, of_one_image=True)
-        (whole,) = denoise_series([noisy], model, data_range=255)
+        model = learn_series(parts, known, Run(preset, data_range=255), of_one_image=True)
+        (whole,) = denoise_series([noisy], model)
         print_row(path.name, "whole", "", "", "", "", f"{psnr(clean, whole.image):.3f}")
         exact = exact_halo(model.options)
         widths = [int(halo) for halo in halos.split(",")]
@@ -88,7 +89,7 @@ def _in_tiles(
 ) -> tuple[Image, NDArray[np.bool_]]:
     """The denoised image, and where pixels are near a cut."""
     denoised, cuts = np.empty(noisy.shape), np.zeros(noisy.shape, bool)
-    for tile, result in denoise_tiles(noisy, model, core=core, halo=halo, data_range=255):
+    for tile, result in denoise_tiles(noisy, model, core=core, halo=halo):
         denoised[tile.core] = result.image
         for axis, area in enumerate(tile.core):
             if area.start > 0:

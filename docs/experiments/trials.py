@@ -22,7 +22,7 @@ from denoise.files.images import read_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise, estimate_gaussian
 from denoise.options import Decoder, DenoiseOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.presets import Overrides, preset_for
 from denoise.vae.learned import LearnedVAE, learn_vae
 
@@ -92,7 +92,7 @@ def changed(options: DenoiseOptions, **sections: dict[str, Any]) -> DenoiseOptio
 
 
 def with_epochs(options: DenoiseOptions, epochs: int | None) -> DenoiseOptions:
-    """The same for this many epochs; None leaves them as they are."""
+    """These settings with this many epochs; None leaves them as they are."""
     return options if epochs is None else changed(options, training={"epochs": epochs})
 
 
@@ -104,6 +104,11 @@ def learned_vae(sample: Sample, options: DenoiseOptions) -> LearnedVAE:
     return learn_vae(
         [pixels], sample.sigma, size, options=options, seed=0, on_epoch=lambda stats: None
     )
+
+
+def denoised(sample: Sample, options: DenoiseOptions) -> Image:
+    """The image that these settings make of a sample, on the CPU."""
+    return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
 
 
 def compare(
@@ -118,8 +123,7 @@ def compare(
     """Denoise every image with each of the settings; print PSNR and median seconds."""
 
     def run(name: str, sample: Sample) -> Image:
-        options = with_epochs(settings[name], epochs)
-        return denoise_image(sample.noisy, sample.sigma, options=options, device="cpu").image
+        return denoised(sample, with_epochs(settings[name], epochs))
 
     print_psnrs(chosen(settings, only), noisy_samples(images, sigma, seeds), run)
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal
 
-import torch
 import typer
 
 from denoise.methods.vaes.interface import VAEOptions
 from denoise.methods.vaes.nash_vae import NashOptions
 from denoise.methods.vaes.vq_vae import VQOptions
-from other_vaes import CHUNK_SIZE, Patches, trained
+from other_vaes import Patches, trained, use_of_latents
 from trials import Epochs, Images, Seeds, Sigma, noisy_samples, print_header, print_row
 
 Table = Literal["beta", "implicit"]
@@ -49,10 +48,7 @@ def main(
             patches = Patches(sample)
             model, _, generator = trained(patches, options)
             psnr = patches.psnr(patches.rebuilt(model, generator))
-            found = model.diagnostics(
-                patches.drawn(CHUNK_SIZE, torch.Generator().manual_seed(1)), generator=generator
-            )
-            latents = ", ".join(f"{what} {value:.4g}" for what, value in found.items())
+            latents = use_of_latents(patches, model, generator)
             print_row(name, sample.name, psnr, latents)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoise.viewer import asset
-from denoise.views import as_png
+from denoise.pictures.viewer import asset
+from denoise.pictures.views import as_png
 
 pytestmark = pytest.mark.browser
 

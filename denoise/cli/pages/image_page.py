@@ -31,10 +31,10 @@ from denoise.files.image_file import COLOUR_NAMES, ImageFile
 from denoise.files.outputs import refuse_existing, write_atomically
 from denoise.files.samples import with_equal_channels
 from denoise.metrics import Quality
-from denoise.noise_picture import draw_noise
-from denoise.pictures import draw_curves
-from denoise.results import DenoiseResult
-from denoise.views import as_png
+from denoise.pictures.comparison import draw_curves
+from denoise.pictures.noise import draw_noise
+from denoise.pictures.views import as_png
+from denoise.pipeline.results import DenoiseResult
 
 
 def write_page(

@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from denoise import __version__
-from denoise.viewer import asset
+from denoise.pictures.viewer import asset
 
 EMPTY_ELEMENTS = ("img", "br")
 # A page's data are one line of its head.

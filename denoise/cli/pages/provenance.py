@@ -28,7 +28,7 @@ def now() -> str:
 
 
 def versions() -> str:
-    """Of what the bytes of a result depend on."""
+    """The versions of all that the bytes of a result depend on."""
     return (
         f"denoise {__version__}, Python {platform.python_version()}, NumPy {np.__version__},"
         f" PyTorch {torch.__version__}"
@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def sha256(path: Path | None) -> str | None:
-    """Of a file, in hexadecimal; None of what cannot be read twice.
+    """The SHA-256 of a file, in hexadecimal; None if it cannot be read twice, as a pipe.
 
     Raises
     ------

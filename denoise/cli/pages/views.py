@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denoise.cli.shown import View
-from denoise.pictures import sharpest_part
-from denoise.views import as_png
+from denoise.pictures.comparison import sharpest_part
+from denoise.pictures.views import as_png
 
-# Above so many pixels a page shows a part, at most so wide and high, and a reduced whole.
+# Of an image of more pixels, a page shows a part of at most this side, and a reduced whole.
 MOST_PIXELS = 2_000_000
 PART = 1024
 # Sides of the small pictures of an index.

@@ -43,6 +43,6 @@ def afkmc2(
 
 
 def _squared_distances(points: Tensor, seeds: Tensor) -> Tensor:
-    """From each point (M, D) to the nearest seed (k, D): (M,) float64 on the CPU."""
+    """Squared distances from points (M, D) to the nearest seeds (k, D): (M,) float64, CPU."""
     lengths = torch.cdist(points, seeds, compute_mode="donot_use_mm_for_euclid_dist")
     return lengths.amin(1).square().cpu().double()

@@ -15,20 +15,18 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from denoise.devices import out_of_memory_reported, pick_device
+from denoise.methods.image_patches import ImagePatches
 from denoise.methods.mfa.merging import mean_image, median_image
 from denoise.methods.mfa.mfa_model import EMBudget, MFAOptions, learn_mfa
 from denoise.methods.refined import finished
-from denoise.methods.run import DEFAULT_RUN, Run
-from denoise.methods.vaes.other_vaes import mean_free_basis
-from denoise.methods.vaes.patch_prior import ModelPrior
 from denoise.methods.vaes.training import DIAGNOSED_PATCHES
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
-from denoise.patches import PatchGrid
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import Overrides
-from denoise.results import Clock, DenoiseResult, Progress
 
-# As in the authors' code, which ends when the bound hardly rises.
+# The settings of the authors' code, which ends when the bound hardly rises.
 PUBLISHED = MFAOptions(
     patch_size=12,
     components=1000,
@@ -88,17 +86,15 @@ def denoise_with_v_mfa(
     """
     clock = Clock()
     white = complete_image(image, noise, run.data_range)
-    device = pick_device(run.device)
-    scaled = torch.as_tensor(white.pixels / white.sigma, dtype=torch.float32, device=device)
-    grid = PatchGrid.of(scaled, options.patch_size)
     budget, size = options.training, options.patch_size
+    patches = ImagePatches.of(
+        white.pixels / white.sigma,
+        size,
+        pick_device(run.device),
+        free_mean=options.free_patch_mean,
+    )
     generator = torch.Generator().manual_seed(run.seed % 2**63)
-    chosen = torch.randperm(len(grid), generator=generator)[: budget.patch_budget]
-    basis = torch.eye(len(grid.offsets))
-    if options.free_patch_mean:
-        basis = mean_free_basis(len(grid.offsets))
-    basis = basis.to(device)
-    training = grid.extract(scaled, chosen.to(device)) @ basis
+    training = patches.drawn(budget.patch_budget, generator)
     model = learn_mfa(
         training,
         options,
@@ -106,19 +102,21 @@ def denoise_with_v_mfa(
         on_epoch=lambda done: run.on_progress(Progress("train", done, budget.epochs, size)),
     )
     clock.lap("train")
+    total = len(patches.grid)
 
     def rebuild(index: Tensor) -> Tensor:
-        patches = grid.extract(scaled, index)
-        seen = patches @ basis
-        run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), size))
+        whole = patches.grid.extract(patches.pixels, index)
+        seen = whole @ patches.basis
+        run.on_progress(Progress("rebuild", int(index[-1]) + 1, total, size))
         # What the basis leaves out stays as it is.
-        return patches + (model.posterior_mean(seen) - seen) @ basis.T
+        return whole + (model.posterior_mean(seen) - seen) @ patches.basis.T
 
-    merged = (median_image if options.merge == "median" else mean_image)(rebuild, grid)
+    merge = median_image if options.merge == "median" else mean_image
+    pilot = merge(rebuild, patches.grid)
     clock.lap("rebuild")
     return finished(
-        *(white, scaled, merged, run, clock),
+        *(white, patches.pixels, pilot, run, clock),
         options=options,
-        prior=ModelPrior(model, basis, white.sigma, size, scaled.shape[2]),
+        prior=patches.prior(model, white.sigma),
         diagnostics=model.diagnostics(training[:DIAGNOSED_PATCHES]),
     )

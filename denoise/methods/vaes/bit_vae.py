@@ -24,7 +24,7 @@ from denoise.options import require_positive
 from denoise.vae.prior import Samples
 from denoise.vae.states import LatentStates
 
-# Mutual information of a bit and the patch, in nats, from which on a latent counts as used.
+# A latent counts as used if its bit and the patch share more information, in nats.
 LEAST_INFORMATION = 0.05
 # Less likely states are left out of means, to save time.
 LEAST_WEIGHT = 1e-4
@@ -32,7 +32,7 @@ LEAST_WEIGHT = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class BitOptions(VAEOptions, ABC):
-    """Settings of both.
+    """Settings that all VAEs with binary latents have.
 
     Attributes
     ----------
@@ -127,8 +127,8 @@ class BitVAE(PatchVAE):
         """How the latents are used, and the negative ELBO in nats per patch.
 
         The ELBO comes without the constant of the likelihood: that of the truncated posterior, or
-        of the encoder with binary draws, not relaxed ones. A latent counts as used by the mutual
-        information of its bit and the patch: above 0.05 nats.
+        of the encoder with binary draws, not relaxed ones. A latent counts as used if the mutual
+        information of its bit and the patch is above 0.05 nats.
         """
         posterior = self.options.posterior
         if posterior is not None:
@@ -150,7 +150,7 @@ class BitVAE(PatchVAE):
 
 
 def _usage(probabilities: Tensor) -> Diagnostics:
-    """Of latents that are on with these probabilities (N, H)."""
+    """The use of latents that are on with these probabilities (N, H)."""
     mean = probabilities.mean(0)
     marginal = perplexity(torch.stack([mean, 1 - mean], -1)).log()
     conditional = perplexity(torch.stack([probabilities, 1 - probabilities], -1)).log().mean(0)

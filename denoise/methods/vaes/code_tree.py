@@ -124,7 +124,7 @@ def code_frequencies(row: Tensor, codes: Tensor, weights: Tensor, shape: torch.S
 
 
 def _mutual_information(counts: Tensor) -> Tensor:
-    """Of the codes of each two slots, in nats: (M, M, K, K) -> (M, M)."""
+    """The mutual information of the codes of each two slots, in nats: (M, M, K, K) -> (M, M)."""
     joint = counts / counts.sum((2, 3), keepdim=True).clamp(min=COUNT_UNIT)
     separate = torch.special.entr(joint.sum(3)).sum(2) + torch.special.entr(joint.sum(2)).sum(2)
     information: Tensor = separate - torch.special.entr(joint).sum((2, 3))

@@ -68,7 +68,7 @@ class GumbelVAE(BitVAE):
         super().__init__(values, options, options.expected_active / options.latents, generator)
 
     def temperature(self, progress: float) -> float:
-        """From the first to the last one as progress goes from 0 to 1."""
+        """The temperature, from the first to the last one as progress goes from 0 to 1."""
         first, last = self.options.temperature
         return first * math.exp(progress * math.log(last / first))
 

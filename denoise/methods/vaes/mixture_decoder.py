@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from denoise.methods.vaes.networks import LEAK
 from denoise.vae.mlp import MLP
 
-# Share of its usual size at which the MLP's last layer starts: components are nearly Gaussian in
-# the space of patches before anything else is learned.
+# The MLP's last layer starts at this share of its usual size, so that components are nearly
+# Gaussian in the space of patches at first.
 START = 0.1
 
 

@@ -105,7 +105,7 @@ def _restarted(
     rare: Tensor,
     generator: torch.Generator,
 ) -> MixturePrior:
-    """The same with components `rare` at patches drawn at random, with the factors found there."""
+    """The prior whose components `rare` start again at random patches, with the factors there."""
     drawn = torch.randint(len(patches), (len(rare),), generator=generator).to(patches.device)
     nearest = analysers.log_joint(patches[drawn]).argmax(1)
     modes = analysers.modes(patches[drawn], nearest)

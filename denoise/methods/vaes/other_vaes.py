@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from denoise.devices import out_of_memory_reported, pick_device
 from denoise.errors import OptionError
+from denoise.methods.image_patches import ImagePatches
 from denoise.methods.refined import finished
-from denoise.methods.run import DEFAULT_RUN, Run
 from denoise.methods.vaes.gm_wae import MixtureOptions
 from denoise.methods.vaes.gumbel_vae import GumbelOptions
-from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions, VAETraining
+from denoise.methods.vaes.interface import PosteriorOptions, VAEOptions, VAETraining
 from denoise.methods.vaes.nash_vae import NashOptions
-from denoise.methods.vaes.patch_prior import ModelPrior
 from denoise.methods.vaes.training import fit
 from denoise.methods.vaes.vq_vae import VQOptions
 from denoise.methods.whole_image import complete_image
 from denoise.noise.interface import Noise
-from denoise.patches import PatchGrid, PatchMerger
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
-from denoise.results import Clock, DenoiseResult, Progress
 
-# Patches reconstructed at a time.
-CHUNK_SIZE = 4096
-# As their papers train and use them: rebuilt with one pass of the encoder.
+# Settings as in the papers: one pass of the encoder rebuilds the patches.
 ENCODERS: dict[str, VAEOptions] = {
     "vq-vae-encoder": VQOptions(posterior=None),
     "gumbel-vae-encoder": GumbelOptions(posterior=None),
@@ -134,50 +131,27 @@ def denoise_with_other_vae(
     if patch_size < 2:
         raise OptionError(f"patch_size must be at least 2, got {patch_size}")
     device = pick_device(run.device)
-    scaled = torch.as_tensor(white.pixels / white.sigma, dtype=torch.float32, device=device)
-    height, width, channels = scaled.shape
-    grid = PatchGrid((height, width, channels), patch_size, device)
-
+    patches = ImagePatches.of(white.pixels / white.sigma, patch_size, device)
     generator = torch.Generator().manual_seed(run.seed % 2**63)
-    chosen = torch.randperm(len(grid), generator=generator)[: options.training.patch_budget]
-    patches = grid.extract(scaled, chosen.to(device))
-    basis = mean_free_basis(patches.shape[1]).to(device)
-    model = options.build(basis.shape[1], generator).to(device)
+    training = patches.drawn(options.training.patch_budget, generator)
+    model = options.build(training.shape[1], generator).to(device)
     stats = fit(
         model,
-        patches @ basis,
+        training,
         options.training,
         generator=generator,
         on_epoch=lambda done: run.on_progress(Progress("train", done, options.epochs, patch_size)),
     )
     clock.lap("train")
-    merger = PatchMerger(grid, like=scaled)
-    for index in torch.arange(len(grid), device=device).split(CHUNK_SIZE):
-        rebuilt = _reconstruct(model, grid.extract(scaled, index), basis, generator)
-        merger.add(rebuilt, index, torch.ones_like(rebuilt[:, 0]))
-        run.on_progress(Progress("rebuild", int(index[-1]) + 1, len(grid), patch_size))
-    pilot = merger.image()
+    total = len(patches.grid)
+    pilot = patches.rebuilt(
+        partial(model.reconstruct, generator=generator),
+        on_patches=lambda done: run.on_progress(Progress("rebuild", done, total, patch_size)),
+    )
     clock.lap("rebuild")
     return finished(
-        *(white, scaled, pilot, run, clock),
+        *(white, patches.pixels, pilot, run, clock),
         options=options,
-        prior=ModelPrior(model, basis, white.sigma, patch_size, channels),
+        prior=patches.prior(model, white.sigma),
         diagnostics={"loss": stats.losses[-1], **stats.diagnostics},
     )
-
-
-def mean_free_basis(values: int) -> Tensor:
-    """Orthonormal basis of the patches whose mean is zero: (D, D - 1)."""
-    start = torch.eye(values, dtype=torch.float64)
-    start[:, 0] = 1
-    basis: Tensor = torch.linalg.qr(start).Q[:, 1:]
-    return basis.to(torch.float32)
-
-
-@torch.no_grad()
-def _reconstruct(
-    model: PatchVAE, patches: Tensor, basis: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Patches (N, D) as the model explains them, means kept."""
-    rebuilt = model.reconstruct(patches @ basis, generator=generator) @ basis.T
-    return rebuilt + patches.mean(1, keepdim=True)

@@ -237,7 +237,7 @@ class VQVAE(PatchVAE):
             dead = torch.ones_like(dead)
         slot, code = dead.nonzero(as_tuple=True)
         row = torch.randint(len(vectors), (len(slot),), generator=generator).to(vectors.device)
-        # Two codes on one vector would never part.
+        # Two codes on one vector would stay equal for ever.
         spread = vectors.std(0, unbiased=False)[slot]
         fresh = vectors[row, slot]
         fresh = fresh + 0.01 * spread * normal(fresh.shape, fresh, generator)

@@ -20,8 +20,8 @@ from denoise.devices import describe_device, pick_device
 from denoise.errors import DenoiseError
 from denoise.files.images import read_image
 from denoise.files.outputs import write_atomically
+from denoise.pipeline.results import DenoiseResult
 from denoise.presets import DEFAULT_PRESET, preset_for
-from denoise.results import DenoiseResult
 from speed.amplitude_stages import amplitude_stages
 from speed.mlp_stages import (
     PublishedTraining,

@@ -19,8 +19,8 @@ from denoise.files.images import write_image
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import DenoiseOptions
-from denoise.pipeline import denoise_image
-from denoise.results import STAGES, DenoiseResult
+from denoise.pipeline.image import denoise_image
+from denoise.pipeline.results import STAGES, DenoiseResult
 from speed.paths import PATHS, on_path
 
 RUN_HEADER = (

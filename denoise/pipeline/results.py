@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,21 @@ class DenoiseResult:
     tiles: int | None = None
     refinement: RefinementOptions | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)
+
+    def with_models(self, models: Sequence[LearnedVAE], *, learned: bool) -> DenoiseResult:
+        """The result with the models behind it.
+
+        Parameters
+        ----------
+        learned : whether they were learned on this image, so that their training belongs to it
+        """
+        history = models[0].history if learned else ()
+        return replace(
+            self,
+            models=tuple(models),
+            learned_sigma=models[0].residual_sigma if history else None,
+            elbo_history=tuple(stats.elbo for stats in history),
+        )
 
     @property
     def settings(self) -> dict[str, Any] | None:

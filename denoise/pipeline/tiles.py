@@ -9,7 +9,7 @@ patches of the whole image do, and take their random numbers from the place in i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,25 +20,23 @@ from denoise.errors import ImageError
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
-from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides
-from denoise.results import DenoiseResult, Progress
-from denoise.series import SeriesModel, denoise_series, learn_series
-from denoise.vae.learned import LearnedVAE
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import DEFAULT_RUN, Run
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
 
-# Side of a core and width of the halo, in pixels. How little is left of seams is measured in
-# docs/large.md.
+# Side of a core and width of the halo, in pixels; docs/large.md has how little is left of seams.
 CORE, HALO = 1536, 96
 # Images of more pixels are denoised in tiles.
 LARGE = 2**22
-# The model is learned on parts from each cell of a grid of so many rows and columns, of at most
-# this side.
+# The model is learned on a part of each cell of a grid of this many rows and columns; the parts
+# have at most this side.
 GRID, PART_SIDE = 4, 512
 
 Area = tuple[slice, slice]
 
 
 class PixelSource(Protocol):
-    """What areas of pixels can be read from: an array, or a file that is mapped or open."""
+    """An array, or a file that is mapped or open, of which areas of pixels can be read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,8 +52,8 @@ class Tile:
 
     Attributes
     ----------
-    core : what it says of the result
-    seen : the core and its halo
+    core : the part of the result that is taken from this tile
+    seen : the core and its halo, which are read
     """
 
     core: Area
@@ -63,7 +61,7 @@ class Tile:
 
     @property
     def pixels(self) -> int:
-        """How many are seen."""
+        """The number of pixels that are seen."""
         rows, columns = self.seen
         return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
@@ -125,15 +123,7 @@ def exact_halo(options: DenoiseOptions, *, looks: int = 1) -> int:
 
 
 def denoise_tiles(
-    image: PixelSource,
-    model: SeriesModel,
-    *,
-    core: int = CORE,
-    halo: int = HALO,
-    data_range: float | None = None,
-    with_uncertainty: bool = False,
-    seed: int = 0,
-    device: str = "auto",
+    image: PixelSource, model: SeriesModel, *, core: int = CORE, halo: int = HALO
 ) -> Iterator[tuple[Tile, DenoiseResult]]:
     """Denoise an image tile by tile, row by row.
 
@@ -141,7 +131,6 @@ def denoise_tiles(
     ----------
     model : learned with `of_one_image`
     core, halo : side of a core and width of the halo, in pixels
-    data_range, with_uncertainty, seed, device : see `denoise_image`
 
     Yields
     ------
@@ -161,15 +150,7 @@ def denoise_tiles(
                 f"holds no value at all in rows {rows.start + 1} to {rows.stop}, columns"
                 f" {columns.start + 1} to {columns.stop}: so large a hole cannot be filled in"
             )
-        [result] = denoise_series(
-            [pixels],
-            model,
-            place=place_of(tile, image.shape),
-            data_range=data_range,
-            with_uncertainty=with_uncertainty,
-            seed=seed,
-            device=device,
-        )
+        [result] = denoise_series([pixels], model.silent, place=place_of(tile, image.shape))
         core_seen, sigma = tile.core_seen, result.uncertainty
         sigma = None if sigma is None else sigma[core_seen]
         yield tile, replace(result, image=result.image[core_seen], uncertainty=sigma)
@@ -182,7 +163,7 @@ def is_large(image: ArrayLike, noise: float | Noise) -> bool:
 
 
 def place_of(tile: Tile, shape: tuple[int, ...]) -> Place:
-    """Where what a tile sees lies in an image of this shape."""
+    """The place in an image of this shape of what a tile sees."""
     rows, columns = tile.seen
     return Place(rows.start, columns.start, shape[1])
 
@@ -206,26 +187,18 @@ def drawn_parts(shape: tuple[int, ...], seed: int = 0) -> list[Area]:
 def denoise_in_tiles(
     image: ArrayLike,
     noise: float | Noise,
+    run: Run = DEFAULT_RUN,
     *,
     core: int = CORE,
     halo: int = HALO,
-    preset: str = DEFAULT_PRESET,
-    overrides: Overrides = NO_OVERRIDES,
-    options: DenoiseOptions | None = None,
-    data_range: float | None = None,
-    models: Sequence[LearnedVAE] = (),
-    with_uncertainty: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> DenoiseResult:
     """Denoise a large image that is in memory, with no more of it for the work than for a tile.
 
     Parameters
     ----------
+    image, noise, run : see `denoise_image`; the model is learned on parts of the image, and there
+        is no time budget
     core, halo : side of a core and width of the halo, in pixels
-    image, noise, preset, overrides, options, data_range, models, with_uncertainty, seed, device,
-        on_progress : see `denoise_image`; the model is learned on parts of the image
 
     Raises
     ------
@@ -233,58 +206,28 @@ def denoise_in_tiles(
         As of `denoise_image`.
     """
     pixels = np.asarray(image)
-    parts = np.stack([pixels[area] for area in drawn_parts(pixels.shape, seed)])
-    model = learn_series(
-        parts,
-        noise,
-        preset=preset,
-        overrides=overrides,
-        options=options,
-        data_range=data_range,
-        models=models,
-        of_one_image=True,
-        seed=seed,
-        device=device,
-        on_progress=on_progress,
-    )
+    parts = np.stack([pixels[area] for area in drawn_parts(pixels.shape, run.seed)])
+    model = learn_series(parts, noise, run, of_one_image=True)
     count = len(tiles_of(pixels.shape, model.options, core=core, halo=halo))
-    tiles = denoise_tiles(
-        pixels,
-        model,
-        core=core,
-        halo=halo,
-        data_range=data_range,
-        with_uncertainty=with_uncertainty,
-        seed=seed,
-        device=device,
-    )
+    tiles = denoise_tiles(pixels, model, core=core, halo=halo)
     denoised, sigma, seconds = None, None, dict[str, float]()
     for done, (tile, result) in enumerate(tiles, start=1):
         if denoised is None:
             denoised = np.empty(pixels.shape, result.image.dtype)
-            sigma = np.empty(pixels.shape, np.float32) if with_uncertainty else None
+            sigma = np.empty(pixels.shape, np.float32) if run.with_uncertainty else None
         denoised[tile.core] = result.image
         if sigma is not None and result.uncertainty is not None:
             sigma[tile.core] = result.uncertainty
         for stage, time in result.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + time
-        on_progress(Progress("tiles", done, count))
+        run.on_progress(Progress("tiles", done, count))
     assert denoised is not None
-    history = () if models else model.models[0].history
-    return replace(
-        result,
-        image=denoised,
-        uncertainty=sigma,
-        seconds=seconds,
-        learned_sigma=model.models[0].residual_sigma if history else None,
-        elbo_history=tuple(stats.elbo for stats in history),
-        models=model.models,
-        tiles=count,
-    )
+    whole = replace(result, image=denoised, uncertainty=sigma, seconds=seconds, tiles=count)
+    return whole.with_models(model.models, learned=run.models is None)
 
 
 def _step(options: DenoiseOptions | None) -> int:
-    """After so many pixels the patches of all stages are at the same places again."""
+    """The distance, in pixels, after which the patches of all stages lie alike again."""
     if options is None:
         return 1
     refinement, strides = options.refinement, [options.inference.stride]

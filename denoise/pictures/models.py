@@ -15,8 +15,8 @@ from torch import Tensor
 from denoise.files.samples import to_8bit
 from denoise.noise.pixels import as_pixels
 from denoise.patches import PatchGrid
-from denoise.pictures import CAPTION_HEIGHT, GAP
-from denoise.results import DenoiseResult
+from denoise.pictures.comparison import CAPTION_HEIGHT, GAP
+from denoise.pipeline.results import DenoiseResult
 from denoise.vae.learned import LearnedVAE
 from denoise.vae.prior import PatchPrior, Samples
 
@@ -25,7 +25,7 @@ TILES_PER_ROW = 32
 # Samples in a row, and rows of samples; patches of the image beside them take as much room.
 SAMPLES_PER_ROW = TILES_PER_ROW // 2
 ROWS = 8
-# Rows of samples that have groups, the largest ones, and the width of what is said of each.
+# Rows of samples that have groups (the largest groups), and the width of the label of a row.
 GROUP_ROWS = 16
 LABEL_WIDTH = 56
 # Samples that are drawn; those that are shown are the first of all, or of their group.
@@ -87,7 +87,7 @@ def draw_models(result: DenoiseResult) -> NDArray[np.uint8]:
 
 
 def nearest_patches(wanted: Tensor, image: Tensor, patch_size: int) -> Tensor:
-    """Those of the image that are nearest to given patches, brightness aside.
+    """The patches of an image that are nearest to given ones; brightness does not count.
 
     Distances are Euclidean. Of a large image, only patches that lie some pixels apart are compared.
 
@@ -201,7 +201,7 @@ def _shown(tiles: Tiles, contrasts: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _sheet(rows: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Rows of at most so many tiles (n, p, p, 3), enlarged, with black between and after them."""
+    """Rows of at most `columns` tiles (n, p, p, 3), enlarged; what lies between them is black."""
     lines = []
     for row in rows:
         tiles = np.pad(row, ((0, columns - len(row)), (0, 1), (0, 1), (0, 0)))

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
-from denoise.budget import fit_to_time
-from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.devices import out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
-from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
-from denoise.results import DenoiseResult, Progress
-from denoise.stages import Stages, on_device, same_bytes
+from denoise.pipeline.budget import fit_to_time
+from denoise.pipeline.results import DenoiseResult, Progress
+from denoise.pipeline.run import Run
+from denoise.pipeline.stages import Stages, on_device, same_bytes
+from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides
 from denoise.vae.learned import LearnedVAE
 
 
-@out_of_memory_reported()
 def denoise_image(
     image: ArrayLike,
     noise: float | Noise,
@@ -91,39 +91,45 @@ def denoise_image(
     >>> denoise_image(noisy, 25).image.shape
     (32, 32)
     """
-    white = WhiteImage.of(image, noise, data_range)
-    options = options or preset_for(preset, white.sigma, white.data_range, overrides)
-    if time_budget is not None and not 0 < time_budget < math.inf:
-        raise OptionError(f"time_budget must be positive seconds, got {time_budget}")
-    compute_device = pick_device(device)
-    with same_bytes(options, compute_device):
-        if time_budget is not None:
+    run = Run(
+        preset=preset,
+        overrides=overrides,
+        options=options,
+        data_range=data_range,
+        models=models,
+        with_uncertainty=with_uncertainty,
+        time_budget=time_budget,
+        seed=seed,
+        device=device,
+        on_progress=on_progress,
+    )
+    return denoise_one(image, noise, run)
+
+
+@out_of_memory_reported()
+def denoise_one(image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
+    """Denoise one image as `denoise_image` does, with its parameters in one object."""
+    white = WhiteImage.of(image, noise, run.data_range)
+    options = run.options_for(white)
+    if run.time_budget is not None and not 0 < run.time_budget < math.inf:
+        raise OptionError(f"time_budget must be positive seconds, got {run.time_budget}")
+    device = pick_device(run.device)
+    with same_bytes(options, device):
+        if run.time_budget is not None:
             options = fit_to_time(
                 options,
-                on_device(white, compute_device),
+                on_device(white, device),
                 white.sigma,
-                time_budget,
+                run.time_budget,
                 noisy=white.noise.stabilised_sigma > 0,
-                models=models,
-                with_variance=with_uncertainty,
+                run=run,
             )
-        stages = Stages(options, with_uncertainty, seed, compute_device, on_progress)
-        clean, uncertainty, used = stages.denoise(white, models)
-        # What is to take a given time, or to use a given model, is done in one go.
-        second = white.second_look(clean) if time_budget is None and models is None else None
+        stages = Stages(options, run, device)
+        clean, uncertainty, used = stages.denoise(white, run.models)
+        # There is no second look within a given time, or with a given model.
+        once = run.time_budget is not None or run.models is not None
+        second = None if once else white.second_look(clean)
         if second is not None:
             clean, _, _ = stages.denoise(second, None)
-
-    history = used[0].history if models is None else ()
-    return DenoiseResult(
-        image=clean,
-        noise=white.noise,
-        learned_sigma=used[0].residual_sigma if history else None,
-        elbo_history=tuple(stats.elbo for stats in history),
-        uncertainty=uncertainty,
-        models=tuple(used),
-        seconds=stages.clock.seconds,
-        device=describe_device(compute_device),
-        seed=seed,
-        options=options,
-    )
+    result = stages.result(white.noise, clean, uncertainty)
+    return result.with_models(used, learned=run.models is None)

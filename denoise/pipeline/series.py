@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from denoise.devices import describe_device, out_of_memory_reported, pick_device
+from denoise.devices import out_of_memory_reported, pick_device
 from denoise.errors import OptionError
 from denoise.noise.interface import Noise
 from denoise.noise.white import Scale, WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
-from denoise.presets import DEFAULT_PRESET, NO_OVERRIDES, Overrides, preset_for
+from denoise.pipeline.results import DenoiseResult
+from denoise.pipeline.run import DEFAULT_RUN, Run
+from denoise.pipeline.stages import Stages, on_device, same_bytes
 from denoise.refinement.frames import Frame, refine_frames
-from denoise.results import DenoiseResult, Progress
-from denoise.stages import Stages, on_device, same_bytes
 from denoise.vae.learned import LearnedVAE, for_another_image
 
 
@@ -29,41 +29,44 @@ class SeriesModel:
 
     Attributes
     ----------
+    run : how it was learned, and how images are denoised with it
     options : all settings
     models : one VAE for each patch size
-    second : likewise for a second look at the image, where there are few photons; else empty
+    second : one VAE for each patch size, for a second look at the image where there are few
+        photons; else empty
     scale, second_scale : of the one image of which all others are parts, at either look; None
         where images are whole ones
     """
 
     noise: Noise
+    run: Run
     options: DenoiseOptions
     models: tuple[LearnedVAE, ...]
     second: tuple[LearnedVAE, ...] = ()
     scale: Scale | None = None
     second_scale: Scale | None = None
 
+    @property
+    def silent(self) -> SeriesModel:
+        """This model without reports of progress."""
+        return replace(self, run=self.run.silent)
 
-# So many parts of a series are looked at twice, to learn from what is seen then.
+    def shifted(self, shift: float) -> SeriesModel:
+        """This model for an image whose mean has to be changed by this much."""
+        assert self.scale is not None
+        second = self.second_scale and replace(self.second_scale, shift=shift)
+        return replace(self, scale=replace(self.scale, shift=shift), second_scale=second)
+
+
+# This many parts of a series are looked at twice, and the second look is learned from, too.
 SECOND_PARTS = 2
-# Side of what is taken of each part to measure how the mean of an image changes.
+# The change of the mean of an image is measured on a square of this side from each part.
 SHIFT_SIDE = 256
 
 
 @out_of_memory_reported()
 def learn_series(
-    parts: ArrayLike,
-    noise: float | Noise,
-    *,
-    preset: str = DEFAULT_PRESET,
-    overrides: Overrides = NO_OVERRIDES,
-    options: DenoiseOptions | None = None,
-    data_range: float | None = None,
-    models: Sequence[LearnedVAE] = (),
-    of_one_image: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    parts: ArrayLike, noise: float | Noise, run: Run = DEFAULT_RUN, *, of_one_image: bool = False
 ) -> SeriesModel:
     """Learn one model of images of one kind.
 
@@ -71,10 +74,11 @@ def learn_series(
     ----------
     parts : (count, height, width) or (count, height, width, C), parts of some images of a series;
         the patches to learn from are drawn at random from all of them
-    models : learned before (`DenoiseResult.models`), to be used instead of learning
+    noise : see `denoise_image`
+    run : how to learn, and later to denoise; its models are used instead of learning, and there is
+        no time budget
     of_one_image : what is to be denoised are parts of one image, as these are: no part is brighter
         or has another range than its neighbours (see `tiles.denoise_tiles`)
-    noise, preset, overrides, options, data_range, seed, device, on_progress : see `denoise_image`
 
     Raises
     ------
@@ -82,49 +86,35 @@ def learn_series(
         As of `denoise_image`.
     """
     stack = np.asarray(parts)
-    white = WhiteImage.of(np.concatenate(stack), noise, data_range)
-    options = options or preset_for(preset, white.sigma, white.data_range, overrides)
-    compute_device = pick_device(device)
-    stages = Stages(options, False, seed, compute_device, on_progress)
+    white = WhiteImage.of(np.concatenate(stack), noise, run.data_range)
+    options = run.options_for(white)
+    stages = Stages(options, replace(run, with_uncertainty=False), pick_device(run.device))
 
     def learned(some: WhiteImage) -> tuple[LearnedVAE, ...]:
-        pixels = on_device(some, compute_device).split(stack.shape[1])
+        pixels = on_device(some, stages.device).split(stack.shape[1])
         vaes = stages.learn(pixels, some.sigma)
         return tuple(for_another_image(vae, vae.sigma) for vae in vaes)
 
-    with same_bytes(options, compute_device):
-        first = tuple(models) or learned(white)
-        few = WhiteImage.of(np.concatenate(stack[:SECOND_PARTS]), noise, data_range)
+    with same_bytes(options, stages.device):
+        first = learned(white) if run.models is None else tuple(run.models)
+        few = WhiteImage.of(np.concatenate(stack[:SECOND_PARTS]), noise, run.data_range)
         again = None
-        if not models and few.noise.second_look(few.original, few.original) is not None:
+        if run.models is None and few.noise.second_look(few.original, few.original) is not None:
             again = few.second_look(stages.denoise(few, first)[0])
         second = () if again is None else learned(again)
-    model = SeriesModel(white.noise, options, first, second)
+    model = SeriesModel(white.noise, run, options, first, second)
     if not of_one_image:
         return model
     model = replace(model, scale=white.scale, second_scale=None if again is None else again.scale)
-    return model if white.noise.keeps_units else _with_shift(model, stack, seed, device)
+    return model if white.noise.keeps_units else _with_shift(model, stack)
 
 
-def _with_shift(
-    model: SeriesModel, stack: NDArray[np.generic], seed: int, device: str
-) -> SeriesModel:
+def _with_shift(model: SeriesModel, stack: NDArray[np.generic]) -> SeriesModel:
     """The model with what the mean of the image has to be changed by, as measured on parts."""
-    assert model.scale is not None
     sample = np.concatenate(stack[:, :SHIFT_SIDE, :SHIFT_SIDE])
-    unshifted = replace(
-        model,
-        scale=replace(model.scale, shift=0.0),
-        second_scale=model.second_scale and replace(model.second_scale, shift=0.0),
-    )
-    [result] = denoise_series([sample], unshifted, seed=seed, device=device)
+    [result] = denoise_series([sample], model.silent.shifted(0.0))
     white = WhiteImage.of(sample, model.noise, scale=model.scale)
-    shift = white.mean_change(result.image.reshape(white.original.shape))
-    return replace(
-        model,
-        scale=replace(model.scale, shift=shift),
-        second_scale=model.second_scale and replace(model.second_scale, shift=shift),
-    )
+    return model.shifted(white.mean_change(result.image.reshape(white.original.shape)))
 
 
 def denoise_series(
@@ -133,22 +123,16 @@ def denoise_series(
     *,
     temporal: int = 0,
     place: Place | None = None,
-    data_range: float | None = None,
-    with_uncertainty: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Iterator[DenoiseResult]:
     """Denoise images with one model, one after the other.
 
     Parameters
     ----------
     images : (height, width) or (height, width, C) each, taken as they are needed
-    temporal : so many images before and after an image help it, which have to be frames of one
-        scene, in their order; takes some three times the time of refinement, and holds
-        2 · temporal + 1 images
+    temporal : this many images before and after an image help it, which have to be frames of
+        one scene, in their order; refinement takes some three times as long, and 2 · temporal + 1
+        images are held in memory
     place : of the images, if they are parts of larger ones, to which their random numbers belong
-    data_range, with_uncertainty, seed, device, on_progress : see `denoise_image`
 
     Yields
     ------
@@ -160,32 +144,23 @@ def denoise_series(
     ImageError, OptionError, DeviceError
         As of `denoise_image`.
     """
-    compute_device = pick_device(device)
-    stages = Stages(model.options, with_uncertainty, seed, compute_device, on_progress)
-    whites = (WhiteImage.of(image, model.noise, data_range, model.scale) for image in images)
+    run = model.run
+    stages = Stages(model.options, run, pick_device(run.device))
+    whites = (WhiteImage.of(image, model.noise, run.data_range, model.scale) for image in images)
     denoised = (
         _one_by_one(whites, model, stages, place)
         if temporal == 0 or model.noise.stabilised_sigma == 0
         else _with_others(whites, model, stages, place, temporal)
     )
     while True:
-        with out_of_memory_reported(), same_bytes(model.options, compute_device):
+        with out_of_memory_reported(), same_bytes(model.options, stages.device):
             found = next(denoised, None)
         if found is None:
             return
-        clean, uncertainty = found
-        yield DenoiseResult(
-            image=clean,
-            noise=model.noise,
-            uncertainty=uncertainty,
-            seconds=stages.clock.take(),
-            device=describe_device(compute_device),
-            seed=seed,
-            options=model.options,
-        )
+        yield stages.result(model.noise, *found)
 
 
-# An image and its standard deviation, as it was given.
+# An image and its standard deviation, in the units of the image as it was given.
 Denoised = tuple[NDArray[np.floating], NDArray[np.floating] | None]
 
 

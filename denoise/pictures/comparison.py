@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from denoise.files.image_file import ImageFile
 from denoise.files.samples import PEAK, to_8bit
 from denoise.metrics import Quality
-from denoise.plot import Plot
+from denoise.pictures.plot import Plot
 from denoise.vae.learned import LearnedVAE
 
 CAPTION_HEIGHT, GAP = 24, 8

@@ -11,13 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from denoise.devices import describe_device
 from denoise.kernels.loops import one_thread_per_operation
+from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.patches import PatchGrid, Place
+from denoise.pipeline.results import Clock, DenoiseResult, Progress
+from denoise.pipeline.run import Run
 from denoise.refinement.holes import fill_holes
 from denoise.refinement.refine import pass_count, refine_image
-from denoise.results import Clock, Progress
 from denoise.vae.learned import (
     LearnedVAE,
     apply_vae,
@@ -41,13 +44,11 @@ def same_bytes(options: DenoiseOptions, device: torch.device) -> AbstractContext
 
 @dataclass(frozen=True)
 class Stages:
-    """What stays the same from image to image; see `denoise_image`."""
+    """What stays the same from image to image."""
 
     options: DenoiseOptions
-    with_uncertainty: bool
-    seed: int
+    run: Run
     device: torch.device
-    on_progress: Callable[[Progress], None]
     clock: Clock = field(default_factory=Clock)
 
     def learn(self, images: Sequence[Tensor], sigma: float) -> Iterator[LearnedVAE]:
@@ -56,11 +57,13 @@ class Stages:
         for size in options.model.patch_sizes:
 
             def report(stats: EpochStats, size: int = size) -> None:
-                self.on_progress(
+                self.run.on_progress(
                     Progress("train", stats.epoch, options.training.epochs, size, elbo=stats.elbo)
                 )
 
-            yield learn_vae(images, sigma, size, options=options, seed=self.seed, on_epoch=report)
+            yield learn_vae(
+                images, sigma, size, options=options, seed=self.run.seed, on_epoch=report
+            )
             self.clock.lap("train")
 
     def denoise(
@@ -114,9 +117,9 @@ class Stages:
                     vae,
                     noisy,
                     options=self.options,
-                    seed=self.seed,
-                    with_variance=self.with_uncertainty,
-                    on_patches=_report_rebuilding(vae, noisy, self.options, self.on_progress),
+                    seed=self.run.seed,
+                    with_variance=self.run.with_uncertainty,
+                    on_patches=self._report_rebuilding(vae, noisy),
                     place=place,
                 )
             )
@@ -127,16 +130,33 @@ class Stages:
     def restored(
         self, white: WhiteImage, denoised: Tensor, variance: Tensor | None
     ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
-        """An image (height, width, C) and its standard deviation as the image was given."""
+        """An image (height, width, C) and its standard deviation, in the units that were given."""
         deviations = None if variance is None else variance.sqrt().cpu().numpy()
         found = white.restored(denoised.cpu().numpy(), deviations)  # waits for a GPU
         self.clock.lap("refine")
         return found
 
+    def result(
+        self,
+        noise: Noise,
+        image: NDArray[np.floating],
+        uncertainty: NDArray[np.floating] | None,
+    ) -> DenoiseResult:
+        """The result of an image, with the time since the one before."""
+        return DenoiseResult(
+            image=image,
+            noise=noise,
+            seconds=self.clock.take(),
+            device=describe_device(self.device),
+            seed=self.run.seed,
+            options=self.options,
+            uncertainty=uncertainty,
+        )
+
     def filled(
         self, white: WhiteImage, noisy: Tensor, pilot: Tensor, on_pass: Callable[[int], None]
     ) -> tuple[Tensor, Tensor]:
-        """The same without gaps: what is missing is filled in, holes from their borders inwards."""
+        """Both images without gaps: holes are filled in from their borders inwards."""
         options, missing = self.options.refinement, noisy.isnan()
         pilot = pilot.to(noisy.dtype)
         if options is None or not missing.any():
@@ -158,7 +178,7 @@ class Stages:
         denoising = pass_count(options) if white.noise.stabilised_sigma > 0 else 0
 
         def report(done: int) -> None:
-            self.on_progress(Progress("refine", done, filling + denoising))
+            self.run.on_progress(Progress("refine", done, filling + denoising))
 
         noisy, pilot = self.filled(white, noisy, pilot, report)
         if not denoising:
@@ -171,21 +191,15 @@ class Stages:
         )
         return refined.to(noisy.dtype) * sigma
 
+    def _report_rebuilding(self, vae: LearnedVAE, noisy: Tensor) -> Callable[[int], None]:
+        size = vae.patch_size
+        total = len(PatchGrid.of(noisy, size).every(self.options.inference.stride))
+        return lambda done: self.run.on_progress(Progress("rebuild", done, total, size))
+
 
 def on_device(white: WhiteImage, device: torch.device) -> Tensor:
     """The pixels (height, width, C)."""
     return torch.as_tensor(white.pixels, dtype=_float_type(device), device=device)
-
-
-def _report_rebuilding(
-    vae: LearnedVAE,
-    noisy: Tensor,
-    options: DenoiseOptions,
-    on_progress: Callable[[Progress], None],
-) -> Callable[[int], None]:
-    size = vae.patch_size
-    total = len(PatchGrid.of(noisy, size).every(options.inference.stride))
-    return lambda done: on_progress(Progress("rebuild", done, total, size))
 
 
 def _float_type(device: torch.device) -> torch.dtype:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from denoise.options import DenoiseOptions, RefinementOptions
+from denoise.pipeline.run import DEFAULT_RUN, Run
 from denoise.refinement.holes import near_holes
 from denoise.refinement.refine import pass_count, refine_image
 from denoise.vae.learned import LearnedVAE, apply_vae, for_another_image, learn_vae
 
 # The preset's amount of learning is multiplied by these, largest first.
 SCALES = (4.0, 3.0, 2.0, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
-# Below these, one patch size only, half the refinement's passes, one pass.
+# Below these multiples, there is one patch size only, half of the refinement's passes, one pass.
 ONE_SIZE_BELOW, SHORTER_BELOW, ONE_PASS_BELOW = 0.6, 0.4, 0.07
 # Learning needs at least this much.
 LEAST_EPOCHS, LEAST_PATCHES = 3, 4096
@@ -64,8 +64,7 @@ def fit_to_time(
     seconds: float,
     *,
     noisy: bool = True,
-    models: Sequence[LearnedVAE] | None = None,
-    with_variance: bool = False,
+    run: Run = DEFAULT_RUN,
 ) -> DenoiseOptions:
     """The most thorough version of `options` that should take at most `seconds`.
 
@@ -76,14 +75,11 @@ def fit_to_time(
     ----------
     image : (height, width, C) float, to be denoised
     noisy : whether there is noise; without it, only missing pixels are filled in
-    models : used instead of learning, if given
-    with_variance : whether the posterior variance is wanted too
+    run : its models are used instead of learning, and the uncertainty may be wanted, too
     """
     started = time.perf_counter()
     side = SMALL_SIDE if seconds < SHORT_TIME else LARGE_SIDE
-    speed = measure_speed(
-        options, image, sigma, side=side, models=models, with_variance=with_variance
-    )
+    speed = measure_speed(options, image, sigma, side=side, run=run)
     left = SAFETY * (seconds - (time.perf_counter() - started))
     pixels = image.shape[0] * image.shape[1]
     versions = [scaled(options, scale) for scale in SCALES]
@@ -133,8 +129,7 @@ def measure_speed(
     sigma: float,
     *,
     side: int = SMALL_SIDE,
-    models: Sequence[LearnedVAE] | None = None,
-    with_variance: bool = False,
+    run: Run = DEFAULT_RUN,
 ) -> Speed:
     """Time a short run on a part of the image; other parameters are those of `fit_to_time`.
 
@@ -146,23 +141,16 @@ def measure_speed(
         part = _centre(image, length)
         if part.isnan().all():
             part = part.nan_to_num()
-        speed = _speed_on(part, options, sigma, models, with_variance=with_variance)
+        speed = _speed_on(part, options, sigma, run)
     return speed
 
 
-def _speed_on(
-    part: Tensor,
-    options: DenoiseOptions,
-    sigma: float,
-    models: Sequence[LearnedVAE] | None,
-    *,
-    with_variance: bool,
-) -> Speed:
+def _speed_on(part: Tensor, options: DenoiseOptions, sigma: float, run: Run) -> Speed:
     ends: list[float] = []
-    if models is None:
+    if run.models is None:
         vae = _trial_model(options, part, sigma, ends)
     else:
-        vae = for_another_image(models[-1], sigma)
+        vae = for_another_image(run.models[-1], sigma)
     size = vae.patch_size
     patches = (part.shape[0] - size + 1) * (part.shape[1] - size + 1)
     started = _now(part)
@@ -171,7 +159,7 @@ def _speed_on(
         part,
         options=options,
         seed=0,
-        with_variance=with_variance,
+        with_variance=run.with_uncertainty,
         on_patches=lambda _: None,
     )
     rebuilding = (_now(part) - started) / patches
@@ -199,7 +187,7 @@ def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> fl
     if options.refinement is None:
         return 0.0
     part = (part.nan_to_num() / sigma).to(torch.float32)
-    # As many passes as there are between two searches for similar patches.
+    # This many passes lie between two searches for similar patches.
     kept = (0.0,) * min(options.refinement.passes_per_match, len(options.refinement.noise_kept))
     short = replace(options.refinement, wiener_passes=0, noise_kept=kept)
     started = _now(part)
@@ -208,7 +196,7 @@ def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> fl
 
 
 def _centre(image: Tensor, side: int) -> Tensor:
-    """The middle, which is more often like the whole than a corner: that may be sky."""
+    """The middle of an image: it is more often like the whole than a corner, which may be sky."""
     top, left = ((length - min(side, length)) // 2 for length in image.shape[:2])
     return image[top : top + side, left : left + side]
 

@@ -1,4 +1,4 @@
-"""A picture of noise: how strong it is where the image is bright or dark, how neighbours agree."""
+"""A picture of noise: its strength over brightness, and the correlation of neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from denoise.noise.interface import Noise
 from denoise.noise.pixels import ordinary_range
-from denoise.plot import Plot, round_ticks
+from denoise.pictures.plot import Plot, round_ticks
 
 WIDTH, HEIGHT = 700, 330
 # Left edge, top, right edge and bottom of the plot; left edge of the tile; baseline of the axis.
@@ -22,7 +22,7 @@ WRITTEN = 0.05
 BINS, POINTS = 51, 200
 # Channels whose sigma differs by less than this share have one curve.
 ALIKE = 0.05
-# The largest sigma, and the most pixels of one brightness, reach up to these shares of the plot.
+# The curve of sigma, and the histogram, fill these shares of the height of the plot.
 ROOM, HISTOGRAM_ROOM = 0.85, 0.6
 
 
@@ -91,6 +91,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _shade(value: float) -> tuple[int, ...]:
-    """From white at 0 to a full colour at 1 and at -1."""
+    """A colour for a correlation: white for 0, a full colour for 1 and for -1."""
     colour = ImageColor.getrgb(POSITIVE if value > 0 else NEGATIVE)
     return tuple(round(255 + min(abs(value), 1) * (part - 255)) for part in colour)

@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from denoise.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
 from denoise.devices import out_of_memory_reported, pick_device
 from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
+from denoise.pipeline.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
+from denoise.pipeline.stages import on_device, same_bytes
+from denoise.pipeline.tiles import CORE, HALO, LARGE, is_large, tiles_of
 from denoise.presets import PRESETS, PresetName, preset_for
-from denoise.stages import on_device, same_bytes
-from denoise.tiles import CORE, HALO, LARGE, is_large, tiles_of
 
-# What a process on a CPU takes, in bytes: with the libraries loaded, then the most of what it takes
-# to measure noise (for each channel), to learn (for each patch) and to refine (for each pixel, and
-# each channel of it). Fitted to what docs/experiments/memory.py prints, see docs/performance.md.
+# Bytes that a process on a CPU needs: for the libraries, and for the largest of its stages, which
+# measure noise (for each channel), learn (for each patch) and refine (for each pixel, and each
+# channel of it). Fitted to what docs/experiments/memory.py prints, see docs/performance.md.
 LOADED, MEASURING, LEARNING, REFINING, REFINING_CHANNEL = 0.41e9, 0.04e9, 4e3, 250, 100
-# To find outliers in a large image, for each pixel, and each channel of it: more than for a tile.
+# Bytes to find outliers in a large image, for each pixel, and each channel of it: more than the
+# refinement of a tile needs.
 SEEING, SEEING_CHANNEL = 60, 30
-# With an MLP instead: to score states (for each channel), and to draw the first states (for each
-# latent of a state of a patch).
+# Bytes that an MLP needs instead: to score states (for each channel), and to draw the first states
+# (for each latent of a state of a patch).
 SCORING, DRAWING = 0.1e9, 2.9
 
 
@@ -65,7 +66,7 @@ def forecast(
     forecasts = {}
     for name in presets:
         options = preset_for(name, white.sigma, white.data_range)
-        # There is nothing to load for the published model on a CPU, where it takes its time.
+        # The published model is slow on a CPU, and has no compiled loops to load there.
         side = WARM_SIDE if on_cpu and options.model.decoder == "mlp" else LARGE_SIDE
         with same_bytes(options, compute_device):
             speed = measure_speed(options, pixels, white.sigma, side=side)
