@@ -159,6 +159,18 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     learn_tiny_models(monkeypatch)
 
 
+@pytest.fixture
+def small_vaes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks that learn for a moment only, in every method with a VAE of its own."""
+    from denoise.methods.vaes.other_vaes import DEFAULTS
+
+    for name, options in DEFAULTS.items():
+        training = replace(options.training, epochs=2)
+        posterior = options.posterior and replace(options.posterior, epochs=1)
+        small = replace(options, hidden=(16,), training=training, posterior=posterior)
+        monkeypatch.setitem(DEFAULTS, name, small)
+
+
 def run_cli(*arguments: str, stdin: bytes | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command, in this process."""
     result = CliRunner().invoke(app, ["--device", "cpu", *arguments], input=stdin)
