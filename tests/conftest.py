@@ -67,7 +67,7 @@ TINY = DenoiseOptions(
     training=TrainingOptions(
         epochs=4, patch_budget=200, batch_size=64, initial_noise=1.0, annealing=0.0
     ),
-    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=100),
+    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=1000),
 )
 TINY_AMPLITUDE = replace(
     TINY,
@@ -241,7 +241,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     """A server that was started without an image."""
     from page_server import PageServer  # which needs this module

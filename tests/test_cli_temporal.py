@@ -20,7 +20,7 @@ def folder(tiny_preset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_frames_help_each_other_within_their_channel_and_depth() -> None:
-    stack = noisy_stack(5, 2, sigma=10)
+    stack = noisy_stack(4, 2, sigma=10)
     stack[:, 1] = 255 - stack[:, 1]
     for name, axes in (("tz.tif", "TZYX"), ("tc.tif", "TCYX")):
         tifffile.imwrite(name, stack, imagej=True, metadata={"axes": axes})

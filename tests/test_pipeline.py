@@ -28,7 +28,7 @@ def noisy_steps(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @BOTH
 def test_a_noisy_image_gets_better_by_several_decibels(tiny: DenoiseOptions) -> None:
-    clean, noisy = noisy_steps(40, 40)
+    clean, noisy = noisy_steps(32, 32)
     options = replace(
         tiny,
         training=replace(tiny.training, epochs=15, patch_budget=2000),
@@ -107,7 +107,7 @@ def test_fewer_patches_rebuild_nearly_the_same_image(tiny: DenoiseOptions) -> No
 def test_a_preset_gives_the_same_picture_in_any_units(
     preset: str, sigma: float, eight_bit: bool
 ) -> None:
-    noisy = noisy_contrasts(sigma, side=24)
+    noisy = noisy_contrasts(sigma, side=16)
     image = to_8bit(noisy) if eight_bit else noisy
     brief = Overrides(epochs=1, patch_budget=400)
     first, second = (
@@ -142,7 +142,7 @@ def test_the_range_of_the_data_decides_whether_noise_is_strong() -> None:
 @BOTH
 @pytest.mark.parametrize("free_patch_mean", [False, True])
 def test_missing_pixels_are_filled_in(tiny: DenoiseOptions, free_patch_mean: bool) -> None:
-    clean, noisy = noisy_steps(28, 28)
+    clean, noisy = noisy_steps()
     holes = np.random.default_rng(5).random(noisy.shape) < 0.2
     holes[10:13, 10:13] = True
     options = replace(
