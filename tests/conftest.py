@@ -65,7 +65,7 @@ TINY = DenoiseOptions(
     ),
     search=SearchOptions(states=6, parents=2, children=3, mutation="guided"),
     training=TrainingOptions(
-        epochs=4, patch_budget=200, batch_size=64, initial_noise=1.0, annealing=0.0
+        epochs=4, patch_budget=200, batch_size=100, initial_noise=1.0, annealing=0.0
     ),
     inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=1000),
 )
@@ -73,7 +73,7 @@ TINY_AMPLITUDE = replace(
     TINY,
     model=ModelOptions(patch_sizes=(4, 3), latents=12, expected_active=2.0, max_active=4),
     search=SearchOptions(states=6, parents=2, children=3),
-    training=TrainingOptions(epochs=4, patch_budget=200, batch_size=64),
+    training=TrainingOptions(epochs=4, patch_budget=200, batch_size=100),
     refinement=RefinementOptions(
         patch_sizes=(4,), window=5, group_size=20, noise_kept=(1.0, 0.5, 0.0)
     ),
