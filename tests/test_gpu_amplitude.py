@@ -186,7 +186,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(more: list[str]) -> No
 def test_training_with_the_kernels_gives_the_elbo_of_its_twin() -> None:
     def elbos() -> list[float]:
         model, patches, start = case()
-        settings = TrainingOptions(epochs=3, batch_size=2, prior_hold=0.3)
+        settings = TrainingOptions(epochs=2, batch_size=2, prior_hold=0.5)
         stats = train(
             model,
             ClosedFormLearner(model, memory=settings.memory * len(patches)),
