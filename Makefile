@@ -17,9 +17,10 @@ demo: $(INSTALLED)
 	@echo "denoised picture: demo/camera_denoised.png"
 	@echo "side by side:     demo/camera_figure.png"
 
-# Each process of the tests needs up to a gigabyte.
+# Each process of the tests needs up to a gigabyte. Compiled modules are kept even where the
+# environment forbids it: each of the processes would compile them anew.
 test: $(INSTALLED)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: format-check lint types test
 

@@ -65,15 +65,15 @@ TINY = DenoiseOptions(
     ),
     search=SearchOptions(states=6, parents=2, children=3, mutation="guided"),
     training=TrainingOptions(
-        epochs=4, patch_budget=200, batch_size=64, initial_noise=1.0, annealing=0.0
+        epochs=4, patch_budget=200, batch_size=100, initial_noise=1.0, annealing=0.0
     ),
-    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=100),
+    inference=InferenceOptions(pool_size=32, search_steps=2, chunk_size=1000),
 )
 TINY_AMPLITUDE = replace(
     TINY,
     model=ModelOptions(patch_sizes=(4, 3), latents=12, expected_active=2.0, max_active=4),
     search=SearchOptions(states=6, parents=2, children=3),
-    training=TrainingOptions(epochs=4, patch_budget=200, batch_size=64),
+    training=TrainingOptions(epochs=4, patch_budget=200, batch_size=100),
     refinement=RefinementOptions(
         patch_sizes=(4,), window=5, group_size=20, noise_kept=(1.0, 0.5, 0.0)
     ),
@@ -158,6 +158,18 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     learn_tiny_models(monkeypatch)
 
 
+@pytest.fixture
+def small_vaes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks that learn for a moment only, in every method with a VAE of its own."""
+    from denoise.methods.vaes.other_vaes import DEFAULTS
+
+    for name, options in DEFAULTS.items():
+        training = replace(options.training, epochs=2)
+        posterior = options.posterior and replace(options.posterior, epochs=1)
+        small = replace(options, hidden=(16,), training=training, posterior=posterior)
+        monkeypatch.setitem(DEFAULTS, name, small)
+
+
 def run_cli(*arguments: str, stdin: bytes | None = None) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command, in this process."""
     result = CliRunner().invoke(app, ["--device", "cpu", *arguments], input=stdin)
@@ -228,7 +240,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     """A server that was started without an image."""
     from page_server import PageServer  # which needs this module

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from denoise.pipeline.run import Run
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two tiny clean images, gray and RGB."""
     monkeypatch.chdir(tmp_path)
-    clean = step_image(40, 48)
+    clean = step_image(20, 24)
     write_image(Path("clean/a.png"), clean, overwrite=False)
     write_image(Path("clean/b.png"), np.stack([clean, clean / 2, 200 - clean], -1), overwrite=False)
     return tmp_path
@@ -151,12 +150,9 @@ def test_unknown_names_are_usage_mistakes(folder: Path) -> None:
 
 
 @pytest.fixture
-def quick_methods(monkeypatch: pytest.MonkeyPatch, tiny_preset: None) -> None:
+def quick_methods(monkeypatch: pytest.MonkeyPatch, tiny_preset: None, small_vaes: None) -> None:
     """Every method that learns does so for a moment only."""
     monkeypatch.setattr("denoise.methods.zs_n2n.DEFAULT_OPTIONS", ZSN2NOptions(steps=20))
-    for name, options in DEFAULTS.items():
-        training = replace(options.training, epochs=2)
-        monkeypatch.setitem(DEFAULTS, name, replace(options, training=training))
 
 
 @pytest.mark.usefixtures("quick_methods")
@@ -214,7 +210,7 @@ def test_presets_are_added_to_the_methods(folder: Path) -> None:
 
 
 def test_images_of_one_name_in_several_folders_are_told_apart(folder: Path) -> None:
-    write_image(Path("more/a.png"), step_image(40, 48)[::-1].copy(), overwrite=False)
+    write_image(Path("more/a.png"), step_image(20, 24)[::-1].copy(), overwrite=False)
     arguments = ("--images", "*/a.png", "--methods", "noisy", "--json", "r.json")
     assert run(*arguments, "--keep-images", "kept")[0] == 0
     cells = json.loads(Path("r.json").read_text())["cells"]

@@ -2,74 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import documented_keys, run_cli, step_image
+from conftest import documented_keys, step_image
 from image_samples import pillow_bytes, tiff_bytes
+from info_runs import facts, follow, info, lines, noisy_image, noisy_png
 from test_images_metadata import source
 from test_spectrum import smooth_noise
-from typer.testing import CliRunner
 
-from denoise.cli.main import app
-from denoise.files.axes import described_axes
 from denoise.files.images import read_image
 from denoise.files.samples import to_8bit
 from denoise.presets import PRESETS
 
-QUICK = ("--preset", "fast", "--epochs", "1", "--training-patches", "512", "--json")
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_speed: float) -> Path:
-    """An empty folder, and a machine of known speed."""
+def folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_speed: float, tiny_preset: None
+) -> Path:
+    """An empty folder, a machine of known speed, and tiny models."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def noisy_image(side: int = 48, sigma: float = 12.0) -> np.ndarray:
-    noise = np.random.default_rng(side).standard_normal((side, side))
-    return to_8bit(step_image(side, side) + sigma * noise)
-
-
-def noisy_png(name: str) -> Path:
-    path = Path(name)
-    path.write_bytes(pillow_bytes(noisy_image(), "PNG"))
-    return path
-
-
-def info(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `denoise info`."""
-    result = CliRunner().invoke(app, ["info", "--device", "cpu", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, result.stdout, result.stderr
-
-
-def facts(*arguments: str) -> dict[str, Any]:
-    code, stdout, stderr = info("--json", *arguments)
-    assert (code, stderr) == (0, "")
-    found: dict[str, Any] = json.loads(stdout)
-    return found
-
-
-def follow(command: str) -> dict[str, Any]:
-    """What a run reports of the command that was printed."""
-    program, *words = shlex.split(command)
-    assert program == "denoise"
-    code, stdout, stderr = run_cli(*words, *QUICK)
-    assert code == 0, stderr
-    report: dict[str, Any] = json.loads(stdout)
-    return report
-
-
-def lines(text: str) -> dict[str, str]:
-    """Names and values, without the line of the file."""
-    return dict(line.split(maxsplit=1) for line in text.splitlines()[1:])
 
 
 def test_an_image_is_described_for_people() -> None:
@@ -151,22 +107,6 @@ def test_a_file_of_several_frames_is_described_and_one_of_them_measured() -> Non
         1,
         "error: pages.tif: has no frame 13; --frame must lie in 1..12\n",
     )
-
-
-@pytest.mark.parametrize(
-    ("description", "axes"),
-    [
-        (b"ImageJ=1.53t\nimages=30\nchannels=2\nslices=3\nframes=5\n", "T5 Z3 C2"),
-        (b"ImageJ=1.53t\r\nimages=3\r\nslices=3\r\n", "Z3"),
-        (b'<OME><Pixels DimensionOrder="XYZCT" SizeX="9" SizeZ="3" SizeC="1" SizeT="5"/>', "T5 Z3"),
-        (b"<ome:Pixels SizeC='2' SizeZ='4' DimensionOrder='XYCZT'>", "Z4 C2"),
-        (b'<Pixels DimensionOrder="XYZCT" SizeZ="three" SizeT="-5">', ""),
-        (b"a photo of frames=5", ""),
-        (b"", ""),
-    ],
-)
-def test_axes_are_read_from_descriptions(description: bytes, axes: str) -> None:
-    assert " ".join(f"{name}{size}" for name, size in described_axes(description)) == axes
 
 
 def test_transparent_pixels_are_no_picture() -> None:

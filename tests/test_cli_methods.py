@@ -28,6 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 OTHER_VAES = [name for name, method in METHODS.items() if method.kind == "vae"]
 
 
+@pytest.mark.usefixtures("small_vaes")
 @pytest.mark.parametrize("name", OTHER_VAES)
 def test_a_vae_denoises_a_file_and_reports_how_it_went(folder: Path, name: str) -> None:
     arguments = ("noisy.png", "--sigma", "20", "--model", name, "--reference", "clean.png")

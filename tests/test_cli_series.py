@@ -184,6 +184,7 @@ def test_other_methods_denoise_all_images_too() -> None:
     assert np.std(tifffile.imread("stack_denoised.tif") - step_image()) < 18
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_info_gives_the_command_for_the_whole_file() -> None:
     stdout = CliRunner().invoke(app, ["info", "stack.tif", "--device", "cpu"]).stdout
     assert "6, T 3, C 2; the rest is about frame 1" in stdout

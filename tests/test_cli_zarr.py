@@ -172,6 +172,7 @@ def test_a_clean_one_measures_quality() -> None:
     assert found["psnr"] > found["psnr_noisy"] + 3
 
 
+@pytest.mark.usefixtures("known_speed")
 @pytest.mark.parametrize("frame", [[], ["--frame", "2"]])
 def test_info_says_what_to_type(frame: list[str]) -> None:
     found = CliRunner().invoke(app, ["info", NAME, *frame, "--json", "--device", "cpu"])

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from denoise.cli.main import app
 
 HELP_SECTIONS = [
     "Input and output:",
@@ -19,7 +22,7 @@ HELP_SECTIONS = [
 ]
 
 
-def run(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
+def run(*arguments: str, **environment: str) -> str:
     """What the command prints, in a process of its own."""
     root = str(Path(__file__).parents[1])
     paths = os.pathsep.join([environment.pop("PYTHONPATH", ""), root])
@@ -27,17 +30,19 @@ def run(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
         [sys.executable, "-m", "denoise", *arguments],
         capture_output=True,
         text=True,
-        cwd=cwd,
         env={**os.environ, **environment, "PYTHONPATH": paths, "COLUMNS": "80"},
     )
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
 
 
-def complete(*words: str, cwd: Path | None = None) -> list[str]:
-    """What bash is offered for the last word of a command line."""
+def complete(*words: str) -> list[str]:
+    """What bash is offered for the last word of a command line, by this process."""
     line = {"COMP_WORDS": "\n".join(["denoise", *words]), "COMP_CWORD": str(len(words))}
-    return run(cwd=cwd, _DENOISE_COMPLETE="complete_bash", **line).split()
+    environment = {"_DENOISE_COMPLETE": "complete_bash", **line}
+    result = CliRunner().invoke(app, prog_name="denoise", env=environment)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.split()
 
 
 def test_help_has_sections_and_fits_into_80_columns() -> None:
@@ -78,10 +83,11 @@ def test_help_has_sections_and_fits_into_80_columns() -> None:
     ],
 )
 def test_bash_completes_options_choices_and_files(
-    words: tuple[str, ...], expected: list[str], tmp_path: Path
+    words: tuple[str, ...], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "photo.png").touch()
-    assert complete(*words, cwd=tmp_path) == expected
+    monkeypatch.chdir(tmp_path)
+    Path("photo.png").touch()
+    assert complete(*words) == expected
 
 
 def test_zsh_and_fish_complete_too() -> None:

@@ -87,7 +87,7 @@ def same_sets(one: LatentStates | SparseStates, other: LatentStates | SparseStat
 )
 def test_search_finds_the_states_of_its_twin(states: int, expansions: int, children: int) -> None:
     """Twice: from nothing, then under other parameters; some places stay empty in the second."""
-    model, patches, start = case(states=states)
+    model, patches, start = case(states=states, count=2)
     options = SearchOptions(states, expansions, children, reach=1e9)
     twin = twin_search(model, patches, start, options)
     found = search(model, patches, start, options)
@@ -115,16 +115,16 @@ def test_states_out_of_reach_are_not_expanded_either() -> None:
 
 
 def test_a_patch_does_not_depend_on_its_neighbours() -> None:
-    model, patches, start = case()
+    model, patches, start = case(count=3)
     together = search(model, patches, start)
-    alone = search(model, patches[1:3], start[1:3])
+    alone = search(model, patches[1:2], start[1:2])
     # The projections are a matrix product of torch, whose rounding depends on the number of rows.
-    torch.testing.assert_close(together[1:3].log_joints, alone.log_joints, rtol=1e-12, atol=1e-12)
-    assert torch.equal(together[1:3].active, alone.active)
+    torch.testing.assert_close(together[1:2].log_joints, alone.log_joints, rtol=1e-12, atol=1e-12)
+    assert torch.equal(together[1:2].active, alone.active)
 
 
 def test_the_start_is_left_as_it_was() -> None:
-    model, patches, start = case()
+    model, patches, start = case(count=1)
     search(model, patches, start)
     assert not start.bits.any()
     assert start.log_joints[:, 1:].isneginf().all()
@@ -134,7 +134,8 @@ def test_the_start_is_left_as_it_was() -> None:
 def test_sums_equal_their_twin(noise: float) -> None:
     """Under strong noise all states are likely; under weak noise many are left out."""
     model, patches, start = case(noise=noise, states=8, count=6)
-    states = search(model, patches, start, SearchOptions(8, 2, 3, reach=1e9))
+    options = SearchOptions(8, 2, 3, reach=1e9)
+    states = SparseStates.of(twin_search(model, patches, start, options), MOST_ACTIVE)
     weights = states.posterior_weights()
     kept = weights >= 1e-3 * weights.max(1, keepdim=True).values
     assert bool(kept[~states.log_joints.isneginf()].all()) == (noise == 30.0)
@@ -154,7 +155,7 @@ def test_sums_equal_their_twin(noise: float) -> None:
 
 def test_sums_are_the_same_in_every_order() -> None:
     model, patches, start = case()
-    states = search(model, patches, start)
+    states = SparseStates.of(twin_search(model, patches, start), MOST_ACTIVE)
     order = torch.tensor([2, 0, 3, 1], device=DEVICE)
 
     def sums(rows: Tensor) -> tuple[Tensor, ...]:
@@ -167,10 +168,9 @@ def test_sums_are_the_same_in_every_order() -> None:
 
 
 @pytest.mark.parametrize("more", [["--first"], pytest.param([], marks=pytest.mark.slow)])
-def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path, more: list[str]) -> None:
+def test_kernels_compile_for_a_gpu_that_need_not_be_there(more: list[str]) -> None:
     """The interpreter takes more than the compiler does."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
     environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "docs" / "experiments")
     command = [sys.executable, "-W", "error", "-m", "gpu_kernels", *more]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -186,7 +186,7 @@ def test_kernels_compile_for_a_gpu_that_need_not_be_there(tmp_path: Path, more: 
 def test_training_with_the_kernels_gives_the_elbo_of_its_twin() -> None:
     def elbos() -> list[float]:
         model, patches, start = case()
-        settings = TrainingOptions(epochs=3, batch_size=2, prior_hold=0.3)
+        settings = TrainingOptions(epochs=2, batch_size=2, prior_hold=0.5)
         stats = train(
             model,
             ClosedFormLearner(model, memory=settings.memory * len(patches)),

@@ -53,9 +53,9 @@ def test_a_repeating_texture_is_continued_and_what_is_known_stays() -> None:
 
 @pytest.mark.parametrize("colours", [1, 3])
 def test_a_constant_stays_constant(colours: int) -> None:
-    image = torch.full((20, 20, colours), 77.0, dtype=torch.float64)
+    image = torch.full((14, 14, colours), 77.0, dtype=torch.float64)
     given = image.clone()
-    given[5:15, 8] = torch.nan
+    given[4:10, 8] = torch.nan
     result = fill_holes(
         given, image, OPTIONS, sigma=0.0, data_range=10.0, on_pass=lambda done: None
     )
@@ -103,7 +103,7 @@ def test_without_noise_known_values_stay_to_the_last_bit(dtype: type) -> None:
 
 
 def test_half_of_a_photograph_is_filled_in_better_than_by_the_model_alone() -> None:
-    clean = read_image(SAMPLES / "camera.png").pixels[60:130, 60:130].astype(np.float64)
+    clean = read_image(SAMPLES / "camera.png").pixels[60:110, 60:110].astype(np.float64)
     image = clean.copy()
     image[np.random.default_rng(0).random(clean.shape) < 0.5] = np.nan
     options = preset_for("fast", 10)

@@ -90,6 +90,7 @@ def test_samples_of_the_mlp_model_are_its_means_as_often_as_their_states(free_me
     torch.testing.assert_close(frequencies.double(), expected, atol=0.01, rtol=0)
 
 
+@pytest.mark.usefixtures("small_vaes")
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("name", OTHER_VAES)
 def test_samples_are_patches_in_the_units_of_the_image(name: str, colours: int) -> None:
@@ -226,7 +227,7 @@ def test_models_are_drawn_by_the_seed(options: DenoiseOptions, shape: tuple[int,
     assert np.array_equal(other[:first], picture[:first])
 
 
-@pytest.mark.usefixtures("tiny_preset")
+@pytest.mark.usefixtures("tiny_preset", "small_vaes")
 @pytest.mark.parametrize("name", ["tvae", *OTHER_VAES])
 def test_a_picture_changes_nothing_else(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

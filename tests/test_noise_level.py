@@ -66,7 +66,7 @@ def test_steps_and_slopes_are_not_noise() -> None:
 )
 def test_photographs(name: str, sigma: float, clip: bool) -> None:
     """Of floats, and of 8 bits."""
-    clean = read_image(SAMPLES / f"{name}.png").pixels
+    clean = read_image(SAMPLES / f"{name}.png").pixels[:192, :192]
     noisy = add_gaussian_noise(clean, sigma, generator=np.random.default_rng(1))
     found = estimated_sigma(to_8bit(noisy) if clip else noisy)
     assert found == pytest.approx(sigma, rel=PHOTOGRAPH_ERRORS[sigma])
@@ -92,7 +92,7 @@ def test_channels_count_by_their_mean_variance() -> None:
     noise = white_noise(96, 96, 3)
     assert estimated_sigma(noise * [5, 10, 15]) == pytest.approx(math.sqrt(350 / 3), rel=0.03)
     assert estimated_sigma(noise[..., :2] * [5, 10]) == pytest.approx(math.sqrt(125 / 2), rel=0.03)
-    gray = noisy_camera()
+    gray = noisy_camera()[:128, :128]
     same = np.repeat(gray[..., None], 3, axis=2)
     assert estimated_sigma(same) == pytest.approx(estimated_sigma(gray), rel=1e-6)
 

@@ -11,7 +11,7 @@ from conftest import SAMPLES, SHARED_DATA, TINY, TINY_AMPLITUDE, step_image
 from PIL import Image
 
 from denoise import DenoiseOptions, Progress, denoise_image, preset
-from denoise.errors import DeviceError, ImageError, OptionError, TrainingError
+from denoise.errors import OptionError
 from denoise.files.samples import to_8bit
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
@@ -28,7 +28,7 @@ def noisy_steps(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @BOTH
 def test_a_noisy_image_gets_better_by_several_decibels(tiny: DenoiseOptions) -> None:
-    clean, noisy = noisy_steps(40, 40)
+    clean, noisy = noisy_steps(32, 32)
     options = replace(
         tiny,
         training=replace(tiny.training, epochs=15, patch_budget=2000),
@@ -107,7 +107,7 @@ def test_fewer_patches_rebuild_nearly_the_same_image(tiny: DenoiseOptions) -> No
 def test_a_preset_gives_the_same_picture_in_any_units(
     preset: str, sigma: float, eight_bit: bool
 ) -> None:
-    noisy = noisy_contrasts(sigma, side=24)
+    noisy = noisy_contrasts(sigma, side=16)
     image = to_8bit(noisy) if eight_bit else noisy
     brief = Overrides(epochs=1, patch_budget=400)
     first, second = (
@@ -142,7 +142,7 @@ def test_the_range_of_the_data_decides_whether_noise_is_strong() -> None:
 @BOTH
 @pytest.mark.parametrize("free_patch_mean", [False, True])
 def test_missing_pixels_are_filled_in(tiny: DenoiseOptions, free_patch_mean: bool) -> None:
-    clean, noisy = noisy_steps(28, 28)
+    clean, noisy = noisy_steps()
     holes = np.random.default_rng(5).random(noisy.shape) < 0.2
     holes[10:13, 10:13] = True
     options = replace(
@@ -204,45 +204,6 @@ def test_progress_is_told_in_order_to_the_end() -> None:
     assert [event.done for event in train] == [1, 2, 3, 4]
     assert [event.elbo for event in train] == list(result.elbo_history)
     assert rebuild[-1].done == rebuild[-1].total == 21 * 21
-
-
-@pytest.mark.parametrize("sigma", [-3.0, np.inf, np.nan])
-def test_sigma_must_be_finite_and_not_negative(sigma: float) -> None:
-    with pytest.raises(OptionError, match="sigma must be a finite number of at least 0, got"):
-        denoise_image(np.zeros((16, 16)), sigma)
-
-
-def test_without_noise_and_holes_there_is_nothing_to_do() -> None:
-    with pytest.raises(OptionError, match="sigma is 0 and no value is missing"):
-        denoise_image(np.zeros((16, 16)), 0)
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.zeros((16, 3)), "3x16 pixels, smaller than one 4x4 patch"),
-        (np.zeros(16), r"got shape \(16,\)"),
-        (np.zeros((2, 16, 16, 3)), "got shape"),
-        (np.full((16, 16), np.inf), "infinite"),
-        (np.full((16, 16), np.nan), "no value at all"),
-        (np.zeros((0, 16)), "no value at all"),
-    ],
-)
-def test_arrays_that_are_no_image_are_refused(image: np.ndarray, message: str) -> None:
-    with pytest.raises(ImageError, match=message):
-        denoise_image(image, SIGMA, options=TINY, device="cpu")
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "mps:7", "toaster", "meta", "cpu:x"])
-def test_devices_that_are_not_there_are_refused(device: str) -> None:
-    with pytest.raises(DeviceError, match=device):
-        denoise_image(np.zeros((16, 16)), SIGMA, options=TINY, device=device)
-
-
-def test_divergence_is_an_error() -> None:
-    options = replace(TINY, training=replace(TINY.training, learning_rate=(1e30, 1e38)))
-    with pytest.raises(TrainingError, match="ELBO became"):
-        denoise_image(noisy_steps()[1], SIGMA, options=options, device="cpu")
 
 
 @pytest.mark.gpu

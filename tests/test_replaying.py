@@ -135,9 +135,9 @@ def test_training_by_recordings_gives_the_same_model_and_states(
     close = {"rtol": 1e-3, "atol": 1e-3} if on_gpu else {"rtol": 0, "atol": 0}
     for one, other in zip(found, twin, strict=True):
         torch.testing.assert_close(one, other, **close)
-    # Not in the epochs in which the noise falls; of four batches, the last one is smaller.
+    # Not in the epochs in which the noise falls; of three batches, the last one is smaller.
     steady = training.epochs - max(round(training.annealing * training.epochs), 1)
-    assert replays == [2] * steady
+    assert replays == [1] * steady
 
 
 def _case() -> tuple[MLPVAE, Patches, PackedStates]:
@@ -148,10 +148,10 @@ def _case() -> tuple[MLPVAE, Patches, PackedStates]:
     model.prior_probs = model.prior_probs.to(DEVICE, dtype)
     model.noise_variance = model.noise_variance.to(DEVICE, dtype)
     model.flip_cost = torch.zeros_like(model.prior_probs)
-    raw = make_patches(7, 9)
+    raw = make_patches(5, 9)
     patches = Patches(raw.values.to(DEVICE, dtype), None, raw.index.to(DEVICE))
     states = random_states(4, 11, PatchRandom((0,), patches.index))
-    scores = torch.zeros(7, 4, dtype=dtype, device=DEVICE)
+    scores = torch.zeros(5, 4, dtype=dtype, device=DEVICE)
     return model, patches, PackedStates.of(LatentStates(states, scores))
 
 

@@ -13,7 +13,7 @@ from image_samples import random_samples, stored, tiff_bytes
 
 from denoise.errors import DamagedImageError, ImageError, OutputError
 from denoise.files import tiff_pages, tiff_writer
-from denoise.files.axes import fitting_axes, named_axes
+from denoise.files.axes import described_axes, fitting_axes, named_axes
 from denoise.files.images import read_image
 from denoise.files.rows import open_rows
 from denoise.files.series import SeriesWriter, open_series, series_format
@@ -233,3 +233,19 @@ def test_formats_that_hold_one_image_are_refused() -> None:
         assert series is not None
         with pytest.raises(OutputError, match=r"x\.png: PNG holds one image; use \.tif"):
             series_format(Path("x.png"), series.first)
+
+
+@pytest.mark.parametrize(
+    ("description", "axes"),
+    [
+        (b"ImageJ=1.53t\nimages=30\nchannels=2\nslices=3\nframes=5\n", "T5 Z3 C2"),
+        (b"ImageJ=1.53t\r\nimages=3\r\nslices=3\r\n", "Z3"),
+        (b'<OME><Pixels DimensionOrder="XYZCT" SizeX="9" SizeZ="3" SizeC="1" SizeT="5"/>', "T5 Z3"),
+        (b"<ome:Pixels SizeC='2' SizeZ='4' DimensionOrder='XYCZT'>", "Z4 C2"),
+        (b'<Pixels DimensionOrder="XYZCT" SizeZ="three" SizeT="-5">', ""),
+        (b"a photo of frames=5", ""),
+        (b"", ""),
+    ],
+)
+def test_axes_are_read_from_descriptions(description: bytes, axes: str) -> None:
+    assert " ".join(f"{name}{size}" for name, size in described_axes(description)) == axes

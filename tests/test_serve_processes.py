@@ -25,7 +25,7 @@ from denoise.serve.sessions import GRACE, Sessions
 
 def test_stop_ends_the_process_and_the_image_stays_open(server, tmp_path):
     buffer = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (512, 512), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
     Image.fromarray(noise).save(buffer, "PNG")
     session = server.upload(buffer.getvalue())
     body = {"choices": {"preset": "best", "sigma": "20"}}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +9,21 @@ import numpy as np
 import pytest
 from conftest import noisy_file
 from page_server import PageServer, wait_for
+from page_steps import (
+    PATIENCE,
+    QUICK,
+    command_bytes,
+    drop,
+    paste,
+    save,
+    seen,
+    until_all_is_shown,
+    until_status,
+)
 from PIL import Image
-from typer.testing import CliRunner
-
-from denoise.cli.main import app
 
 pytest.importorskip("starlette", reason="needs starlette: pip install '.[serve]'")
 pytestmark = pytest.mark.browser
-
-# An image of 24×24 takes a second or two with this preset.
-QUICK = "fast"
-SECONDS = 60_000
-# Seconds that a run may take.
-BUDGET = 15
 
 
 @pytest.fixture
@@ -52,57 +51,6 @@ def requested(page: Any) -> list[str]:
     return addresses
 
 
-def transfer_of(page: Any, path: Path) -> Any:
-    """A file on its way to the page, as a file manager or another program would hand it over."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    return page.evaluate_handle(
-        """([data, name]) => {
-            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name));
-            return transfer;
-        }""",
-        [data, path.name],
-    )
-
-
-def drop(page: Any, path: Path) -> None:
-    """Drop a file on the page."""
-    transfer = transfer_of(page, path)
-    page.dispatch_event("main", "dragover", {"dataTransfer": transfer})
-    page.dispatch_event("main", "drop", {"dataTransfer": transfer})
-
-
-def until_status(page: Any, pattern: str) -> None:
-    page.get_by_role("status").filter(has_text=re.compile(pattern)).wait_for(timeout=SECONDS)
-
-
-def until_all_is_shown(page: Any) -> None:
-    """Wait for the result and all views of it."""
-    until_status(page, r"^done in ")
-    page.locator("[name=view][value=model]:enabled").wait_for(state="attached", timeout=SECONDS)
-
-
-def command_bytes(image: Path, *options: str) -> bytes:
-    output = image.with_name("command.png")
-    arguments = [str(image), "-o", str(output), "--overwrite", f"--preset={QUICK}", *options]
-    assert CliRunner().invoke(app, arguments).exit_code == 0
-    return output.read_bytes()
-
-
-def save(page: Any, to: Path) -> str:
-    with page.expect_download() as download:
-        page.click("#save")
-    download.value.save_as(to)
-    return str(download.value.suggested_filename)
-
-
-def seen(page: Any) -> Any:
-    """The gray levels of the part of the screen with the picture."""
-    with Image.open(io.BytesIO(page.locator(".viewer-layers").screenshot())) as shot:
-        return np.asarray(shot.convert("L"), np.float64)
-
-
 def test_drop_look_and_save(opened: Any, image: Path, tmp_path: Path) -> None:
     drop(opened, image)
     until_all_is_shown(opened)
@@ -118,11 +66,7 @@ def test_drop_look_and_save(opened: Any, image: Path, tmp_path: Path) -> None:
 
 
 def test_a_pasted_image_is_opened(opened: Any, image: Path, tmp_path: Path) -> None:
-    opened.evaluate(
-        """(clipboardData) => document.body.dispatchEvent(
-            new ClipboardEvent("paste", { clipboardData, bubbles: true }))""",
-        transfer_of(opened, image),
-    )
+    paste(opened, image)
     until_all_is_shown(opened)
     assert opened.inner_text("#name") == "noisy.png"
     save(opened, tmp_path / "saved.png")
@@ -149,13 +93,14 @@ def test_a_time_budget_is_kept_and_part_of_the_command(opened: Any, tmp_path: Pa
     Image.fromarray(pixels).save(tmp_path / "large.png")
     opened.select_option("[name=preset]", "best")
     opened.fill("[name=sigma]", "20")
-    opened.fill("[name=time_budget]", f"{BUDGET}s")
+    budget = 15
+    opened.fill("[name=time_budget]", f"{budget}s")
     opened.set_input_files("#file", tmp_path / "large.png")
     until_status(opened, "^done in ")
     seconds = float(opened.inner_text("#status").split()[2])
-    assert seconds < 2 * BUDGET
+    assert seconds < 2 * budget
     opened.click("#copy")
-    until_status(opened, f"^denoise large.png --preset=best --sigma=20 --time-budget={BUDGET}s$")
+    until_status(opened, f"^denoise large.png --preset=best --sigma=20 --time-budget={budget}s$")
 
 
 def test_a_time_budget_that_is_too_small_is_said(opened: Any, image: Path) -> None:
@@ -207,7 +152,7 @@ def test_other_choices_start_anew(opened: Any, image: Path) -> None:
     until_all_is_shown(opened)
     opened.fill("[name=sigma]", "7")
     opened.keyboard.press("Enter")
-    opened.locator("#noise-found", has_text="sigma 7 of 255").wait_for(timeout=SECONDS)
+    opened.locator("#noise-found", has_text="sigma 7 of 255").wait_for(timeout=PATIENCE)
     until_all_is_shown(opened)
     opened.fill("[name=sigma]", "many")
     opened.keyboard.press("Enter")
