@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 # Side B of the windows, and offsets over which noise is correlated at most.
 WINDOW = 8
 REACH = 4
+# The sum of both frequencies of each coefficient of a window.
+ORDER = np.add(*np.indices((WINDOW, WINDOW)))
 # Larger images are seen through a regular subset of about this many windows.
 MOST_WINDOWS = 2**14
 # Fewer than these are no sample.
@@ -39,8 +41,8 @@ LEAST_POWER = 0.2
 NEGLIGIBLE = 1e-10
 
 
-def window_energies(plane: Array) -> Array | None:
-    """Squared cosine coefficients of the windows of a plane that are complete and not constant.
+def window_coefficients(plane: Array) -> Array:
+    """Cosine coefficients of windows all over a plane.
 
     Parameters
     ----------
@@ -48,14 +50,24 @@ def window_energies(plane: Array) -> Array | None:
 
     Returns
     -------
-    (N, B, B); white noise has its variance everywhere, and [:, 0, 0] is brightness. None if most
-        windows are constant or there are few
+    (N, B, B), NaN for windows with missing values; white noise has its variance everywhere, and
+        [:, 0, 0] is brightness
     """
     windows = sliding_window_view(plane, (WINDOW, WINDOW))
     step = math.ceil(math.sqrt(windows.shape[0] * windows.shape[1] / MOST_WINDOWS))
     chosen = windows[::step, ::step].reshape(-1, WINDOW, WINDOW)
-    chosen = chosen[~np.isnan(chosen.sum((1, 2)))]
-    energies: Array = np.square(dctn(chosen, axes=(1, 2), norm="ortho"))
+    return np.asarray(dctn(chosen, axes=(1, 2), norm="ortho"))
+
+
+def window_energies(plane: Array) -> Array | None:
+    """Squares of `window_coefficients`, of windows that are complete and not constant.
+
+    Returns
+    -------
+    (N, B, B); None if most windows are constant or there are few
+    """
+    coefficients = window_coefficients(plane)
+    energies: Array = np.square(coefficients[~np.isnan(coefficients[:, 0, 0])])
     detail = energies.sum((1, 2)) - energies[:, 0, 0]
     varied = detail > NEGLIGIBLE * detail.max(initial=0)
     if varied.sum() < max(LEAST_WINDOWS, len(varied) / 2):
