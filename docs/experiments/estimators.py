@@ -102,7 +102,7 @@ def coarse_scale(sample: Sample, guide: Image) -> Image:
     )
     coarse = refined(noisy, pilot, sample.sigma / 2, chain_only(sample.sigma / 2))
     cosines = dctn(guide.astype(float), norm="ortho")
-    low = slice(height // 4), slice(width // 4)
+    low = slice(height // 2), slice(width // 2)
     cosines[low] = (cosines[low] + 2 * dctn(coarse, norm="ortho")[low]) / 2
     image: Image = idctn(cosines, norm="ortho")
     return image
