@@ -217,6 +217,8 @@ class RefinementOptions:
     passes_per_match : passes after which similar patches are found anew
     noise_kept : for each pass, the standard deviation of the noise that is kept in the data for the
         next one, in units of the noise that there was
+    last_patch_sizes : sides of the patches of the last passes, one each: as the first ones, but
+        guided by the mean of all that came before; their results are averaged
     hole_passes : passes that fill in missing pixels
     """
 
@@ -228,6 +230,7 @@ class RefinementOptions:
     group_size: int = 40
     passes_per_match: int = 2
     noise_kept: tuple[float, ...] = (0.625, 0.5, 0.375, 0.25, 0.125, 0.0)
+    last_patch_sizes: tuple[int, ...] = ()
     hole_passes: int = 24
 
     def __post_init__(self) -> None:
@@ -235,12 +238,14 @@ class RefinementOptions:
         require_positive(self, "hole_passes")
         require(self.wiener_passes >= 0, "wiener_passes must be at least 0")
         _require_patch_sizes(self.patch_sizes)
+        sizes = self.last_patch_sizes
+        require(all(size >= 2 for size in sizes), f"last_patch_sizes are at least 2, got {sizes}")
         require(len(self.noise_kept) > 0, "noise_kept must name at least one pass")
         require(all(0 <= kept <= 1 for kept in self.noise_kept), "noise_kept are shares, up to 1")
 
     @property
     def passes(self) -> int:
-        """Passes with patches of one size."""
+        """Passes with patches of one size, before the last ones."""
         return self.wiener_passes + len(self.noise_kept)
 
 

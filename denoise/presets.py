@@ -139,6 +139,8 @@ def _fast(regime: Regime) -> DenoiseOptions:
             group_size=50 if strong else 40,
             window=24,
             noise_kept=(0.5625, 0.375, 0.1875, 0.0),
+            wiener_group=16,
+            last_patch_sizes=(4, 8),
             hole_passes=12,
         ),
     )
@@ -155,6 +157,8 @@ def _balanced(regime: Regime) -> DenoiseOptions:
             patch_sizes=(6, 8) if strong else (5, 7),
             group_size=60 if strong else 40,
             wiener_passes=2 if strong else 1,
+            wiener_group=16,
+            last_patch_sizes=(4, 6, 8),
         ),
     )
 
@@ -170,6 +174,8 @@ def _best(regime: Regime) -> DenoiseOptions:
             group_size=60 if strong else 40,
             window=36,
             wiener_passes=2,
+            wiener_group=16,
+            last_patch_sizes=(4, 6, 8),
             hole_passes=48,
         ),
     )

@@ -18,6 +18,7 @@ RUNS: list[Any] = [
     ("amplitude_settings", {"only": ["all patches, one update", "6x6, 6 x 16, H = 512"]}),
     ("calibration", {}),
     ("camera_noise", {"gains": "3e-3"}),
+    ("estimators", {}),
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
     pytest.param("forecasts", {"presets": "fast"}, marks=pytest.mark.slow),

@@ -82,7 +82,9 @@ def test_a_refined_image_is_that_of_its_twin() -> None:
     clean = step_image(8, 9)[..., None]
     noisy = add_gaussian_noise(clean, 20, generator=np.random.default_rng(0))
     pilot = clean + (noisy - clean) / 2
-    options = RefinementOptions(patch_sizes=(3,), group_size=12, noise_kept=(1.0, 0.4, 0.0))
+    options = RefinementOptions(
+        patch_sizes=(3,), group_size=12, noise_kept=(1.0, 0.4, 0.0), last_patch_sizes=(4,)
+    )
 
     def refined() -> torch.Tensor:
         data, start = (torch.tensor(one, dtype=torch.float32) for one in (noisy / 20, pilot / 20))

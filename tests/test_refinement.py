@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,17 @@ from denoise.kernels.matching import match_patches
 from denoise.metrics import psnr
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
+from denoise.refinement.groups import similar_patches
 from denoise.refinement.passes import filter_image, noise_left, spread
 from denoise.refinement.refine import pass_count, refine_image
 
 SMALL = RefinementOptions(
-    patch_sizes=(4, 3), window=6, group_size=16, passes_per_match=1, noise_kept=(1.0, 0.4, 0.0)
+    patch_sizes=(4, 3),
+    window=6,
+    group_size=16,
+    passes_per_match=1,
+    noise_kept=(1.0, 0.4, 0.0),
+    last_patch_sizes=(3, 5),
 )
 
 
@@ -235,3 +243,21 @@ def test_large_pieces_of_work_or_small_ones_make_no_difference(
     assert max(sizes) > 10 >= min(sizes)
     for other in (whole, halved):
         torch.testing.assert_close(other, compiled, rtol=0, atol=1e-3)
+
+
+def test_the_last_passes_filter_the_data_with_the_mean_of_the_chains_as_a_guide() -> None:
+    """One pass more with a given size is the Gaussian posterior mean of all groups, merged."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.tensor(step_image(20, 24) / 20, dtype=torch.float32)[..., None]
+    noisy = clean + torch.randn(clean.shape, generator=generator)
+    before = replace(SMALL, last_patch_sizes=())
+    guide = refine_image(noisy, clean, before, on_pass=lambda done: None)[..., 0]
+
+    def one_more(size: int) -> torch.Tensor:
+        groups = similar_patches(guide, size, SMALL.wiener_group, SMALL)
+        ridge = torch.full_like(groups[:, 0], groups.shape[1], dtype=guide.dtype)
+        return filter_image(noisy[..., 0], guide, groups, ridge, size, across_patches=False)
+
+    refined = refine_image(noisy, clean, SMALL, on_pass=lambda done: None)[..., 0]
+    torch.testing.assert_close(refined, (one_more(3) + one_more(5)) / 2)
+    assert float((refined - guide).abs().max()) > 0.1

@@ -26,12 +26,17 @@ from denoise.pipeline.tiles import (
 from denoise.presets import preset
 
 SIGMA = 20.0
-# Pixels depend on others up to 25 pixels away.
+# Pixels depend on others up to 33 pixels away.
 SHORT = replace(
     TINY_AMPLITUDE,
     inference=replace(TINY_AMPLITUDE.inference, chunk_size=4096),
     refinement=RefinementOptions(
-        patch_sizes=(4,), stride=2, window=2, group_size=20, noise_kept=(0.5, 0.0)
+        patch_sizes=(4,),
+        stride=2,
+        window=2,
+        group_size=20,
+        noise_kept=(0.5, 0.0),
+        last_patch_sizes=(5,),
     ),
 )
 
@@ -86,7 +91,7 @@ def test_with_the_exact_halo_it_is_the_whole_to_the_last_bit(
     model = learned(image, GaussianNoise(SIGMA), SHORT, 255)
     (whole,) = denoise_series([image], model)
     halo = exact_halo(SHORT)
-    assert halo == 25
+    assert halo == 33
     assert in_tiles(image, model, core=core, halo=halo).tobytes() == whole.image.tobytes()
     assert in_tiles(image, model, core=core, halo=6).tobytes() != whole.image.tobytes()
 
@@ -109,7 +114,9 @@ def test_counts_of_photons_have_one_brightness_in_all_tiles() -> None:
     model = learned(image, PoissonGaussianNoise(1, 0.1), SHORT)
     assert model.scale is not None and model.scale.shift is not None
     (whole,) = denoise_series([image], model)
-    assert in_tiles(image, model, core=40, halo=30).tobytes() == whole.image.tobytes()
+    assert (
+        in_tiles(image, model, core=40, halo=exact_halo(SHORT)).tobytes() == whole.image.tobytes()
+    )
     assert abs(np.mean(whole.image - bright)) < 0.5
 
 

@@ -111,10 +111,12 @@ def scaled(options: DenoiseOptions, scale: float) -> DenoiseOptions:
         sizes = model.patch_sizes
         model = replace(model, patch_sizes=(sizes[len(sizes) // 2],))
     if refinement is not None and scale < SHORTER_BELOW:
-        last = len(refinement.noise_kept) - 1
-        kept = refinement.noise_kept[last:] if scale < ONE_PASS_BELOW else _every_second(refinement)
         passes = max(round(refinement.hole_passes * scale), 1)
+        kept = _every_second(refinement)
         refinement = replace(refinement, noise_kept=kept, hole_passes=passes)
+    if refinement is not None and scale < ONE_PASS_BELOW:
+        kept = refinement.noise_kept[-1:]
+        refinement = replace(refinement, noise_kept=kept, last_patch_sizes=())
     return replace(options, model=model, training=training, refinement=refinement)
 
 
@@ -189,7 +191,7 @@ def _time_of_refining(options: DenoiseOptions, part: Tensor, sigma: float) -> fl
     part = (part.nan_to_num() / sigma).to(torch.float32)
     # This many passes lie between two searches for similar patches.
     kept = (0.0,) * min(options.refinement.passes_per_match, len(options.refinement.noise_kept))
-    short = replace(options.refinement, wiener_passes=0, noise_kept=kept)
+    short = replace(options.refinement, wiener_passes=0, noise_kept=kept, last_patch_sizes=())
     started = _now(part)
     refine_image(part, part, short, on_pass=lambda _: None)
     return (_now(part) - started) / pass_count(short) / part[..., 0].numel()

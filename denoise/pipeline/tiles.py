@@ -119,6 +119,8 @@ def exact_halo(options: DenoiseOptions, *, looks: int = 1) -> int:
         # A pass sees the patches around each of those that cover a pixel.
         span = 2 * refinement.window + max(refinement.patch_sizes) - 1
         reach += refinement.passes * span
+        last = refinement.last_patch_sizes
+        reach += 2 * refinement.window + max(last) - 1 if last else 0
     return looks * reach
 
 
@@ -232,5 +234,6 @@ def _step(options: DenoiseOptions | None) -> int:
         return 1
     refinement, strides = options.refinement, [options.inference.stride]
     if refinement is not None:
-        strides += [min(refinement.stride, size) for size in refinement.patch_sizes]
+        sizes = refinement.patch_sizes + refinement.last_patch_sizes
+        strides += [min(refinement.stride, size) for size in sizes]
     return math.lcm(*strides)

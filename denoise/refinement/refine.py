@@ -5,6 +5,8 @@ guide (kernels/group_filters.py). The result is the next pilot. After one or two
 data, passes are a chain: the data that are filtered next are a mean of themselves and the result,
 with less and less noise, so that early errors of the pilot are forgotten (LIChI: Herbreteau,
 Kervrann, arXiv 2212.00422). Groups are then found in those data, whose errors are not the pilot's.
+Chains with patches of several sizes are averaged. Their mean has the covariances that the last
+passes over the data want, which take away noise that the chains leave in flat areas.
 
 Colours are rotated to brightness and opponent colours. Groups are found in the brightness; each
 colour is then filtered on its own.
@@ -68,13 +70,16 @@ def refine_image(
     for size in sizes:
         refined += _refine(given, start, variance, size, options, on_step)
         finished += options.passes
-    result: Tensor = (refined / len(sizes)).movedim(0, 2) @ rotation
+    refined /= len(sizes)
+    if options.last_patch_sizes:
+        refined = _last(given, refined, variance, options, on_step)
+    result: Tensor = refined.movedim(0, 2) @ rotation
     return result
 
 
 def pass_count(options: RefinementOptions) -> int:
     """Passes that `refine_image` makes, each of them over all colours."""
-    return len(options.patch_sizes) * options.passes
+    return len(options.patch_sizes) * options.passes + len(options.last_patch_sizes)
 
 
 def _refine(
@@ -91,6 +96,21 @@ def _refine(
         on_pass(done)
     before = options.wiener_passes
     return _chain(noisy, pilot, variance, size, options, lambda done: on_pass(before + done))
+
+
+def _last(
+    noisy: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    options: RefinementOptions,
+    on_pass: Callable[[int], None],
+) -> Tensor:
+    """The mean of one pass over the data for each of the last patch sizes."""
+    total = torch.zeros_like(guide)
+    for done, size in enumerate(options.last_patch_sizes, start=1):
+        total += _filtered_within(noisy, guide, variance, min(size, *guide.shape[1:]), options)
+        on_pass(done)
+    return total / len(options.last_patch_sizes)
 
 
 def _filtered_within(
