@@ -24,7 +24,7 @@ from torch.nn.functional import fold, pad, unfold
 
 from ablation import refined
 from denoise.options import RefinementOptions
-from denoise.pipeline import denoise_image
+from denoise.pipeline.image import denoise_image
 from denoise.refinement.groups import similar_patches
 from denoise.refinement.passes import filter_image
 from denoise.vae.learned import apply_vae, for_another_image, learn_vae
