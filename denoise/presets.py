@@ -59,7 +59,12 @@ NO_OVERRIDES = Overrides()
 
 
 def preset_for(
-    name: str, sigma: float, data_range: float = 255.0, overrides: Overrides = NO_OVERRIDES
+    name: str,
+    sigma: float,
+    data_range: float = 255.0,
+    overrides: Overrides = NO_OVERRIDES,
+    *,
+    correlated: bool = False,
 ) -> DenoiseOptions:
     """Settings of a preset for an image with white noise.
 
@@ -67,6 +72,8 @@ def preset_for(
     ----------
     sigma : standard deviation of the noise
     data_range : largest difference in the clean image, in the same units
+    correlated : whether the noise was correlated before it was made white. It is then never quite
+        white, and last passes over the data would bring some of it back
 
     Raises
     ------
@@ -79,6 +86,8 @@ def preset_for(
     options = preset(name, regime, decoder=overrides.decoder)
     if overrides.refine and options.refinement is None:
         options = replace(options, refinement=_balanced(regime).refinement)
+    if correlated and options.refinement is not None:
+        options = replace(options, refinement=replace(options.refinement, last_patch_sizes=()))
     if options.model.pixel_scale is not None:
         scale = options.model.pixel_scale * data_range / 255
         options = replace(options, model=replace(options.model, pixel_scale=scale))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
+from denoise import ColouredNoise
 from denoise.errors import OptionError
+from denoise.noise.white import WhiteImage
 from denoise.options import (
     Decoder,
     DenoiseOptions,
@@ -17,6 +20,7 @@ from denoise.options import (
     SearchOptions,
     TrainingOptions,
 )
+from denoise.pipeline.run import Run
 from denoise.presets import (
     PRESETS,
     VAE_ALONE,
@@ -91,6 +95,27 @@ def test_noise_is_weak_or_strong_by_its_share_of_the_range(
     assert weak.model.patch_sizes < strong.model.patch_sizes
     with pytest.raises(OptionError, match="regime must be one of weak, strong, got 25"):
         preset(name, 25)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_last_passes_follow_where_the_noise_was_correlated(name: str) -> None:
+    usual, correlated = preset_for(name, 25), preset_for(name, 25, correlated=True)
+    if usual.refinement is None:
+        assert correlated == usual
+        return
+    assert usual.refinement.last_patch_sizes
+    assert correlated == replace(usual, refinement=replace(usual.refinement, last_patch_sizes=()))
+
+
+@pytest.mark.parametrize("covariance", [np.eye(1), np.array([[1.0, 0.5], [0.5, 0.2]])])
+def test_a_run_takes_the_settings_for_the_noise_of_its_image(covariance: np.ndarray) -> None:
+    white = WhiteImage.of(
+        np.random.default_rng(0).normal(9, 1, (20, 20)), ColouredNoise.of([covariance])
+    )
+    correlated = len(covariance) > 1
+    assert white.correlated == correlated
+    refinement = Run(preset="fast").options_for(white).refinement
+    assert refinement is not None and (refinement.last_patch_sizes == ()) == correlated
 
 
 def test_pixels_of_the_paper_are_on_0_to_255_whatever_the_range() -> None:

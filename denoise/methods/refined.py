@@ -12,22 +12,15 @@ from denoise.noise.white import WhiteImage
 from denoise.options import RefinementOptions
 from denoise.pipeline.results import Clock, DenoiseResult, Progress
 from denoise.pipeline.run import Run
-from denoise.presets import preset_for
 from denoise.refinement.refine import pass_count, refine_image
 
 # The preset whose filters refine what other methods make.
 REFINED_AS = "balanced"
 
 
-def filters_for(run: Run, sigma: float, data_range: float) -> RefinementOptions | None:
-    """The refinement that a run asks for behind another method; None if it does not.
-
-    Parameters
-    ----------
-    sigma : of the white noise
-    data_range : largest difference in the clean image, in the same units
-    """
-    return preset_for(REFINED_AS, sigma, data_range).refinement if run.overrides.refine else None
+def filters_for(run: Run, white: WhiteImage) -> RefinementOptions | None:
+    """The refinement that a run asks for behind another method; None if it does not."""
+    return Run(preset=REFINED_AS).options_for(white).refinement if run.overrides.refine else None
 
 
 def finished(
@@ -40,7 +33,7 @@ def finished(
     scaled, pilot : (height, width, C), the noisy image and its estimate, in units of sigma
     known : other fields of the result
     """
-    filters = filters_for(run, white.sigma, white.data_range)
+    filters = filters_for(run, white)
     denoised = refined(scaled, pilot, filters, run, sigma=1.0)
     restored, _ = white.restored((denoised * white.sigma).cpu().numpy())
     clock.lap("refine")

@@ -57,7 +57,7 @@ def denoise_whole(
     if run.overrides.refine:
         from denoise.methods.refined import filters_for  # needs torch
 
-        filters = filters_for(run, white.sigma, white.data_range)
+        filters = filters_for(run, white)
         denoised = _refined(pixels, denoised, filters, run, sigma)
         clock.lap("refine")
     result, _ = white.restored(denoised * unit + lowest)

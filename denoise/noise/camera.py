@@ -30,13 +30,13 @@ FLAT_COLOURS, FLAT_BRIGHTNESS = 0.2, 0.2
 # pictures gives up to 1.2, noise of cameras 1.7 and more.
 SMOOTH = 1.5
 # Root of the energy of colour differences at middle over that at low frequencies. Interpolation
-# alone leaves 0.3 and more; brightness then has hardly more noise than they have. Where a camera
+# alone leaves 0.27 and more; brightness then has hardly more noise than they have. Where a camera
 # has smoothed them it is 0.16 and less, and brightness may have several times their noise.
 ROUGH, SMOOTHED = 0.3, 0.12
 LARGEST_RATIO, LARGEST_RATIO_SMOOTHED = 1.15, 3.0
 # Compression wipes small coefficients away and keeps large ones, so that the flat windows have less
 # than the mean energy of the noise: by up to this factor where colours were smoothed.
-WIPED = 1.5
+WIPED = 2.0
 # From one order of frequencies to the next lower one the energy of noise rises by at most this
 # factor, that of textures by more.
 LARGEST_STEP = 1.7 ** (2 / 3)

@@ -137,6 +137,11 @@ class WhiteImage:
         return self.scale.sigma
 
     @property
+    def correlated(self) -> bool:
+        """Whether the noise was correlated between pixels before it was made white."""
+        return self.noise.correlation.size > 1
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Where the values lie; see `Scale`."""
         return self.scale.limits

@@ -13,9 +13,10 @@ from denoise.noise.interface import Noise
 from denoise.noise.white import WhiteImage
 from denoise.options import DenoiseOptions
 from denoise.pipeline.budget import LARGE_SIDE, WARM_SIDE, measure_speed, share_near_holes
+from denoise.pipeline.run import Run
 from denoise.pipeline.stages import on_device, same_bytes
 from denoise.pipeline.tiles import CORE, HALO, LARGE, is_large, tiles_of
-from denoise.presets import PRESETS, PresetName, preset_for
+from denoise.presets import PRESETS, PresetName
 
 # Bytes that a process on a CPU needs: for the libraries, and for the largest of its stages, which
 # measure noise (for each channel), learn (for each patch) and refine (for each pixel, and each
@@ -65,7 +66,7 @@ def forecast(
     large = is_large(image, white.noise)
     forecasts = {}
     for name in presets:
-        options = preset_for(name, white.sigma, white.data_range)
+        options = Run(preset=name).options_for(white)
         # The published model is slow on a CPU, and has no compiled loops to load there.
         side = WARM_SIDE if on_cpu and options.model.decoder == "mlp" else LARGE_SIDE
         with same_bytes(options, compute_device):

@@ -46,7 +46,8 @@ class Run:
     def options_for(self, white: WhiteImage) -> DenoiseOptions:
         """All settings for an image: those that are given, or those of the preset for its noise."""
         return self.options or preset_for(
-            self.preset, white.sigma, white.data_range, self.overrides
+            *(self.preset, white.sigma, white.data_range, self.overrides),
+            correlated=white.correlated,
         )
 
 

@@ -21,6 +21,7 @@ from denoise.methods.refined import filters_for, refined
 from denoise.methods.vaes.interface import PatchVAE, PosteriorOptions, VAEOptions
 from denoise.methods.vaes.other_vaes import other_vae_options
 from denoise.methods.vaes.training import fit
+from denoise.noise.white import WhiteImage
 from denoise.pipeline.run import Run
 from denoise.presets import COMPARED_PATCH_SIZE, Overrides
 from trials import (
@@ -59,7 +60,8 @@ class Patches:
 
     def refined(self, image: Tensor) -> Tensor:
         """An image after the filters of balanced."""
-        filters = filters_for(REFINE, self.sample.sigma, 255.0)
+        white = WhiteImage.of(self.sample.noisy, self.sample.sigma, 255.0)
+        filters = filters_for(REFINE, white)
         return refined(self.noisy.pixels, image, filters, REFINE, sigma=1.0)
 
 
