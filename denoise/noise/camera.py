@@ -37,6 +37,10 @@ LARGEST_RATIO, LARGEST_RATIO_SMOOTHED = 1.15, 3.0
 # Compression wipes small coefficients away and keeps large ones, so that the flat windows have less
 # than the mean energy of the noise: by up to this factor where colours were smoothed.
 WIPED = 2.0
+# The level of brightness at middle frequencies is compared between the flatter windows of these
+# shares. It differs where there is texture, in colours, too, once these have been interpolated;
+# energies are divided by this power of the ratio, unless colours were smoothed.
+FEW, MORE, DOUBT = 0.05, 0.2, 3.0
 # From one order of frequencies to the next lower one the energy of noise rises by at most this
 # factor, that of textures by more.
 LARGEST_STEP = 1.7 ** (2 / 3)
@@ -47,6 +51,8 @@ INDEPENDENT = 0.055
 # hold colours that were wiped away.
 COMPARED, LEAST_ENERGY = (ORDER >= 1) & (ORDER <= 5), 0.05
 
+# Smaller levels are rounding errors; they are not divided by.
+LEAST_LEVEL = 1e-9
 # Colour differences below this share of the largest brightness are rounding errors.
 COLOURLESS = 1e-6
 
@@ -84,7 +90,9 @@ def camera_energies(energies: Sequence[Array | None]) -> list[Array | None] | No
         bound = low * LARGEST_RATIO * (LARGEST_RATIO_SMOOTHED / LARGEST_RATIO) ** smoothed
     bounded = _without_rise(flat_energies(brightness, FLAT_BRIGHTNESS))
     bounded *= min(1.0, bound / _level(bounded, LOW)) ** 2
-    factor = WIPED**smoothed
+    few, more = (_level(quantile_energies(brightness, share), MIDDLE) for share in (FEW, MORE))
+    textured = max(more / max(few, LEAST_LEVEL), 1.0)
+    factor = WIPED**smoothed / textured ** (DOUBT * (1 - smoothed))
     return [factor * bounded, *(None if one is None else factor * one for one in found)]
 
 
@@ -95,7 +103,7 @@ def _level(energies: Array, where: NDArray[np.bool_]) -> float:
 
 def _share(value: float, zero: float, one: float) -> float:
     """Where a value lies between two others, in logarithms: from 0 to 1."""
-    place = math.log(max(value, 1e-9) / zero) / math.log(one / zero)
+    place = math.log(max(value, LEAST_LEVEL) / zero) / math.log(one / zero)
     return min(max(place, 0.0), 1.0)
 
 
