@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from denoise.kernels.gram_numba import count_active, fill_rows, is_complete, look_at, solve
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 ABSENT = np.float32(-1e30)
 

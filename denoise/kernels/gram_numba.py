@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from denoise.kernels import constants
-from denoise.kernels.loops import part_of_loop
+from denoise.kernels.machine_code import part_of_loop
 
 LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 # Values of a vector register.
 LANES = 8

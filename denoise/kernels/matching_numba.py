@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 # Pixels of a row that are compared at a time. A constant number of them fills vector registers, and
 # the distances of the reference patches among them fit into a CPU's cache.
