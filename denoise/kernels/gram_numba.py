@@ -22,7 +22,10 @@ def share_out(weights, shares):
     -------
     Whether there are any; NaN weights have none
     """
-    least = LEAST_WEIGHT * weights.max()
+    largest = weights[0]
+    for s in range(1, len(weights)):
+        largest = max(largest, weights[s])
+    least = LEAST_WEIGHT * largest
     kept = np.float32(0)
     for s in range(len(weights)):
         if weights[s] >= least:

@@ -99,7 +99,9 @@ def match(pilot, size, window, rows, columns, numbers):
     across = 2 * window + 1
     top, bottom = max(rows[0] - window, 0), min(rows[-1] + window, last_row) + size
     padded = np.zeros((bottom - top, pilot.shape[1] + 2 * window + STRIP), np.float32)
-    padded[:, window : window + pilot.shape[1]] = pilot[top:bottom]
+    for y in range(top, bottom):
+        for x in range(pilot.shape[1]):
+            padded[y - top, window + x] = pilot[y, x]
     sums, found = np.zeros(STRIP + size, np.float32), np.empty(STRIP, np.float32)
     distances = np.empty((STRIP - size + 1, across * across), np.float32)
     for r in range(len(rows)):
