@@ -17,6 +17,7 @@ from reduced_precision import RoundedProducts
 RUNS: list[Any] = [
     ("amplitude_settings", {"only": ["all patches, one update", "6x6, 6 x 16, H = 512"]}),
     ("calibration", {}),
+    pytest.param("cold_start", {"counts": "1"}, marks=pytest.mark.slow),
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
     pytest.param("forecasts", {"presets": "fast"}, marks=pytest.mark.slow),
