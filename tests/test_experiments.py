@@ -19,6 +19,7 @@ RUNS: list[Any] = [
     ("calibration", {}),
     ("camera_noise", {"gains": "3e-3"}),
     ("estimators", {}),
+    pytest.param("cold_start", {"counts": "1"}, marks=pytest.mark.slow),
     ("falling_noise", {"patch_size": 4}),
     ("learned_sigma", {"factors": "0.9,1"}),
     pytest.param("forecasts", {"presets": "fast"}, marks=pytest.mark.slow),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
+from conftest import PROCESS_ENVIRONMENT
 
-from denoise.kernels.loops import compile_loop
-from denoise.kernels.machine_code import CheckedFiles
+from denoise.kernels.file_lock import locked
+from denoise.kernels.machine_code import CheckedFiles, compile_loop
 
 
 def add_up(values):  # type: ignore[no-untyped-def]
@@ -79,6 +82,72 @@ def test_files_of_another_state_of_the_source_do_not_count(tmp_path: Path) -> No
     assert files.load("key") == [1, 2]
     assert files.load("other key") is None
     assert CheckedFiles(tmp_path, "loop", b"second").load("key") is None
+
+
+# Compiles when it is told to, and prints how many loops it read from files instead.
+COMPILE = """
+import numpy as np
+from denoise.kernels.machine_code import compile_loop
+
+@compile_loop
+def running_sums(values):
+    sums = np.empty_like(values)
+    total = 0.0
+    for place in range(len(values)):
+        total += values[place]
+        sums[place] = total
+    return sums
+
+print("ready", flush=True)
+input()
+assert running_sums(np.arange(4.0)).tolist() == [0, 1, 3, 6]
+print(sum(running_sums.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks on files")
+def test_one_of_several_processes_compiles(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(COMPILE)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, tmp_path / "run.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**PROCESS_ENVIRONMENT, "NUMBA_CACHE_DIR": str(tmp_path)},
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert sorted(process.communicate()[0] for process in processes) == ["0\n", "1\n"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks on files")
+def test_a_loop_is_compiled_without_the_lock_if_need_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its holder was stopped, and where there can be no file for it."""
+    hits_of_a_new_process()
+    (path,) = folder.rglob("*.loop")
+    path.unlink()
+    lock = path.with_suffix(".lock")
+    with locked(lock, 0):
+        monkeypatch.setattr("denoise.kernels.machine_code.PATIENCE", 0.1)
+        assert hits_of_a_new_process() == 0
+        monkeypatch.setattr("denoise.kernels.machine_code.PATIENCE", 60.0)
+        started = time.monotonic()
+        assert hits_of_a_new_process() == 1
+        assert time.monotonic() - started < 30  # what is kept is read without it
+    path.unlink()
+    lock.unlink()
+    lock.mkdir()
+    assert hits_of_a_new_process() == 0
 
 
 RUN = """

@@ -16,6 +16,7 @@ from conftest import PROCESS_ENVIRONMENT, contents, noisy_file, run_cli
 from PIL import Image
 
 from denoise.__main__ import main
+from denoise.cli.workers import start_context
 from denoise.files.images import read_image
 
 COMMAND = (sys.executable, "-m", "denoise")
@@ -137,12 +138,22 @@ def workers_of(process: subprocess.Popen[bytes], count: int) -> list[int]:
     """Wait until `count` worker processes run, and return their ids."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [int(one) for one in children if "spawn_main" in command_of(int(one))]
+        servers = [one for one in children_of(process.pid) if "forkserver" in command_of(one)]
+        workers = [worker for server in servers for worker in children_of(server)]
         if len(workers) == count:
             return workers
         time.sleep(0.02)
     raise AssertionError("the workers did not start")
+
+
+def children_of(number: int) -> list[int]:
+    """The ids of the processes that a process has started."""
+    try:
+        return [
+            int(one) for one in Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        ]
+    except OSError:
+        return []
 
 
 def command_of(number: int) -> str:
@@ -187,16 +198,47 @@ def test_workers_end_when_their_parent_is_killed() -> None:
     assert not Path("out").exists()
 
 
-@linux
-@pytest.mark.parametrize("stderr", ["2>/dev/full", "2> >(true)", "2>&-"])
-def test_results_are_not_lost_where_progress_cannot_be_printed(stderr: str) -> None:
-    """On a full disk, a pipe that nobody reads, and where it is closed."""
-    command = [*COMMAND, "in/a.png", "in/text.png", "-o", "out/", *QUICK]
-    Path("in/text.png").write_text("an error is printed before the other image is done")
+def test_processes_start_without_a_socket_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as where the name of the folder for temporary files is too long."""
+
+    def fail() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", fail)
+    assert start_context().get_start_method() == "spawn"
+
+
+def in_shell(stderr: str, *command: str) -> tuple[int, bytes]:
+    """Exit code and stdout of a command whose stderr goes somewhere."""
     shell = ["bash", "-c", f'"$@" {stderr}', "bash", *command]
     done = subprocess.run(shell, stdout=subprocess.PIPE, env=PROCESS_ENVIRONMENT)
-    assert done.returncode == 1
-    assert b"1 done, 0 skipped, 1 failed" in done.stdout
+    return done.returncode, done.stdout
+
+
+@linux
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2> >(true)", "2>&-"])
+def test_a_command_goes_on_where_errors_cannot_be_printed(stderr: str) -> None:
+    """On a full disk, a pipe that nobody reads, and where it is closed."""
+    code = """if True:
+        import time, typer
+        from denoise.cli import main
+        def app(prog_name):
+            for line in ("an error", "another one"):
+                typer.echo(line, err=True)
+                time.sleep(0.05)
+            print("a result")
+        main.app = app
+        main.main()"""
+    assert in_shell(stderr, sys.executable, "-c", code) == (0, b"a result\n")
+
+
+@linux
+def test_results_are_not_lost_where_progress_cannot_be_printed() -> None:
+    Path("in/text.png").write_text("an error is printed before the other image is done")
+    arguments = ["in/a.png", "in/text.png", "-o", "out/", *QUICK]
+    code, stdout = in_shell("2>/dev/full", *COMMAND, *arguments)
+    assert code == 1
+    assert b"1 done, 0 skipped, 1 failed" in stdout
     assert read_image(Path("out/a.png")).pixels.shape == (24, 24)
 
 

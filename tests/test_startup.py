@@ -19,8 +19,8 @@ SLOW = {"torch", "numba", "triton", "scipy", "skimage", "sympy", "matplotlib", "
 SLOW |= {"rich", "scipy.ndimage", "torch._dynamo", "torch._inductor"}
 
 
-def run_python(*arguments: str) -> str:
-    """What a process that ends well prints; on stderr, it prints nothing."""
+def run_python(*arguments: str, error: str = "") -> str:
+    """What a process that ends well prints; on stderr, it prints what begins with `error`."""
     done = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
@@ -28,13 +28,14 @@ def run_python(*arguments: str) -> str:
         check=True,
         env=PROCESS_ENVIRONMENT,
     )
-    assert done.stderr == ""
+    assert done.stderr.startswith(error) and bool(done.stderr) == bool(error)
     return done.stdout
 
 
-def loaded_by(code: str) -> set[str]:
+def loaded_by(code: str, *, error: str = "") -> set[str]:
     """Which slow modules are there after running this."""
-    return SLOW.intersection(run_python("-c", f"import sys\n{code}\nprint(*sys.modules)").split())
+    whole = f"import sys\n{code}\nprint(*sys.modules)"
+    return SLOW.intersection(run_python("-c", whole, error=error).split())
 
 
 def test_help_is_instant() -> None:
@@ -50,6 +51,19 @@ def test_help_is_instant() -> None:
 
 def test_imports_load_nothing_slow() -> None:
     assert loaded_by("import denoise, denoise.cli.main") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a.png", "--sigma", "x"], ["a.png", "b.png", "-o", "out.png"]]
+)
+def test_what_cannot_be_meant_is_refused_at_once(arguments: list[str]) -> None:
+    code = (
+        f"sys.argv = ['denoise', *{arguments}]\n"
+        "from denoise.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 2"
+    )
+    assert loaded_by(code, error="Usage: denoise ") == set()
 
 
 def test_a_run_loads_what_it_needs(tmp_path: Path) -> None:

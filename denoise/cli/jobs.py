@@ -17,7 +17,6 @@ from denoise.files.formats import IMAGE_SUFFIXES, RESULT_SUFFIXES
 from denoise.files.images import check_readable
 from denoise.files.outputs import check_output
 from denoise.pipeline.results import Progress
-from denoise.vae.saved import MODEL_SUFFIXES
 
 # Types of files for measurements; formats for floats hold the values themselves.
 _VALUES = tuple(dict.fromkeys((".npy", *IMAGE_SUFFIXES)))
@@ -27,7 +26,7 @@ EXTRAS = {
     "curve": (".csv", ".png"),
     "residual": _VALUES,
     "uncertainty": _VALUES,
-    "save_model": MODEL_SUFFIXES,
+    "save_model": (".npz",),
     "show_model": IMAGE_SUFFIXES,
     "report": (".html",),
 }

@@ -65,10 +65,12 @@ def denoise(files: Files, settings: Settings, run: RunOptions) -> int:
     """Denoise images, each with a model learned from this image alone."""
     check_together(files, settings, run)
     with modules_kept():
-        from denoise.cli.console import run_and_report
         from denoise.cli.plan import plan_jobs
 
     plan = plan_jobs(files, run.shard, frame=settings.frame)
+    with modules_kept():
+        from denoise.cli.console import run_and_report
+
     return run_and_report(plan, settings, run, seconds_used=_seconds_since_start())
 
 

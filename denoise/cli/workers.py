@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -84,7 +86,7 @@ class _Worker(Generic[Task, Result]):
     task: Task
 
     def __init__(self, work: Callable[[Task], Result], processes: int) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork of one that runs threads can hang
+        context = start_context()
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, processes), daemon=True)
         try:
@@ -113,6 +115,20 @@ class _Worker(Generic[Task, Result]):
         self.process.join()
         self.connection.close()
         clean_up(self.task, process_name(self.process.pid))
+
+
+def start_context() -> Any:
+    """How processes are started: on Linux as copies of one that has loaded torch, without threads.
+
+    A copy of this process, which runs threads, could hang, and so could any copy on other systems.
+    """
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["denoise.cli.preloaded"])
+        with suppress(OSError), ctrl_c_ignored():  # it needs a folder for a socket
+            forkserver.ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
 
 
 def _serve(connection: Connection, processes: int) -> None:

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from denoise.kernels.gram_numba import count_active, fill_rows, is_complete, look_at, solve
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 ABSENT = np.float32(-1e30)
 
@@ -159,7 +159,8 @@ def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
     slot = order[rank]
     expanded[slot] = True
     count, score, code = counts[slot], scores[rank], hashes[slot]
-    parent[:count] = lists[slot, :count]
+    for i in range(count):
+        parent[i] = lists[slot, i]
     solve(parent, count, gram, own, inverse, means)
     needed = scores[len(scores) - 1] - score
     found = 0
@@ -173,15 +174,16 @@ def _expand(places, rank, gram, lengths, own, log_odds, keys, work):
         found = _rank(best, found, np.float32(-loss), -1 - i)
     for c in range(found):
         gain, flip = best[0][c], best[1][c]
+        size = 0
+        for i in range(count):
+            if i != -1 - flip:
+                child[size] = parent[i]
+                size += 1
         if flip >= 0:
-            child[:count] = parent[:count]
-            child[count] = flip
-            _insert(places, child, count + 1, score + gain, code ^ keys[flip])
-        else:
-            removed = -1 - flip
-            child[:removed] = parent[:removed]
-            child[removed : count - 1] = parent[removed + 1 : count]
-            _insert(places, child, count - 1, score + gain, code ^ keys[parent[removed]])
+            child[size] = flip
+            size += 1
+        changed = flip if flip >= 0 else np.int64(parent[-1 - flip])
+        _insert(places, child, size, score + gain, code ^ keys[changed])
 
 
 @part_of_loop
@@ -239,7 +241,9 @@ def explore(
         (np.empty(number, np.float32), np.empty(number, np.float32)),
         (np.empty(children, np.float32), np.empty(children, np.int64)),
     )
-    shared_lengths = 1 + np.diag(gram)
+    shared_lengths = np.empty(number, np.float32)
+    for h in range(number):
+        shared_lengths[h] = np.float32(1.0) + gram[h, h]
     own_gram = np.empty((number if len(observed) > 0 else 0, number), np.float32)
     own_lengths, sums = np.empty(number, np.float32), np.empty(number, np.float32)
     known = np.empty(number, np.bool_)

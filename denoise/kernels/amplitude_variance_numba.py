@@ -12,7 +12,7 @@ from denoise.kernels.gram_numba import (
     share_out,
     solve,
 )
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 
 @part_of_loop

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from denoise.kernels import constants
-from denoise.kernels.loops import part_of_loop
+from denoise.kernels.machine_code import part_of_loop
 
 LEAST_WEIGHT = np.float32(constants.LEAST_WEIGHT)
 
@@ -22,7 +22,10 @@ def share_out(weights, shares):
     -------
     Whether there are any; NaN weights have none
     """
-    least = LEAST_WEIGHT * weights.max()
+    largest = weights[0]
+    for s in range(1, len(weights)):
+        largest = max(largest, weights[s])
+    least = LEAST_WEIGHT * largest
     kept = np.float32(0)
     for s in range(len(weights)):
         if weights[s] >= least:

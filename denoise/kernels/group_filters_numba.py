@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 # Values of a vector register.
 LANES = 8
@@ -158,7 +158,8 @@ def filter_band(
         _centre(x, count, pilot_mean)
         _gather(data, numbers, size, y, mean)
         if not across_patches:
-            mean[:] = pilot_mean
+            for d in range(width):
+                mean[d] = pilot_mean[d]
         _centre(y, count, mean)
         _multiply_transposed(x, x, inverse)
         largest = number(0)

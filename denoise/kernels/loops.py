@@ -1,4 +1,4 @@
-"""How loops are compiled for a CPU, and shared out to its cores.
+"""Work that is shared out to the cores of a CPU, in pieces.
 
 torch splits every operation on a CPU over its threads and waits for the slowest of them. For
 small matrices that gains little, and on a busy machine it costs a hundredfold; pieces of work that
@@ -11,37 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def compile_loop(function: Callable[..., Any]) -> Any:
-    """Compile at the first call; machine code is kept for later runs where a folder allows it."""
-    import numba
-
-    from denoise.kernels.machine_code import LoopCache
-
-    loop: Any = numba.njit(fastmath=True, nogil=True)(function)
-    with suppress(RuntimeError):  # neither this folder nor the user's cache can be written
-        loop._cache = LoopCache(function)
-    return loop
-
-
-def part_of_loop(function: Callable[..., Any]) -> Any:
-    """Compile as a part of each loop that calls it.
-
-    A function of its own would exist twice, once as it was compiled first and once as it is kept
-    with the loop, and they may round differently: which one is called depends on whether the loop
-    was compiled in the same process.
-    """
-    import numba
-
-    return numba.njit(fastmath=True, nogil=True, inline="always")(function)
 
 
 def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

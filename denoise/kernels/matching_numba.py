@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoise.kernels.loops import compile_loop, part_of_loop
+from denoise.kernels.machine_code import compile_loop, part_of_loop
 
 # Pixels of a row that are compared at a time. A constant number of them fills vector registers, and
 # the distances of the reference patches among them fit into a CPU's cache.
@@ -99,7 +99,9 @@ def match(pilot, size, window, rows, columns, numbers):
     across = 2 * window + 1
     top, bottom = max(rows[0] - window, 0), min(rows[-1] + window, last_row) + size
     padded = np.zeros((bottom - top, pilot.shape[1] + 2 * window + STRIP), np.float32)
-    padded[:, window : window + pilot.shape[1]] = pilot[top:bottom]
+    for y in range(top, bottom):
+        for x in range(pilot.shape[1]):
+            padded[y - top, window + x] = pilot[y, x]
     sums, found = np.zeros(STRIP + size, np.float32), np.empty(STRIP, np.float32)
     distances = np.empty((STRIP - size + 1, across * across), np.float32)
     for r in range(len(rows)):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denoise.noise.interface import Noise
 from denoise.options import RefinementOptions
-from denoise.vae.learned import LearnedVAE
-from denoise.vae.prior import PatchPrior
+
+if TYPE_CHECKING:  # names of files are checked before torch is loaded
+    from denoise.vae.learned import LearnedVAE
+    from denoise.vae.prior import PatchPrior
 
 STAGES = ("train", "rebuild", "refine")
 

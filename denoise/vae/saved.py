@@ -26,7 +26,6 @@ from denoise.vae.model import BinaryVAE
 from denoise.vae.reconstruction import StartStates
 
 FORMAT = "denoise model 1"
-MODEL_SUFFIXES = (".npz",)
 # What files of the MLP model say, which has no such bound.
 DEFAULT_MAX_ACTIVE = 8
 
