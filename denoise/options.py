@@ -217,6 +217,8 @@ class RefinementOptions:
     passes_per_match : passes after which similar patches are found anew
     noise_kept : for each pass, the standard deviation of the noise that is kept in the data for the
         next one, in units of the noise that there was
+    passes_per_colour_pass : of so many of those passes the last one filters the opponent colours;
+        all of them filter brightness
     last_patch_sizes : sides of the patches of the last passes, one each: as the first ones, but
         guided by the mean of all that came before; their results are averaged
     hole_passes : passes that fill in missing pixels
@@ -230,12 +232,13 @@ class RefinementOptions:
     group_size: int = 40
     passes_per_match: int = 2
     noise_kept: tuple[float, ...] = (0.625, 0.5, 0.375, 0.25, 0.125, 0.0)
+    passes_per_colour_pass: int = 2
     last_patch_sizes: tuple[int, ...] = ()
     hole_passes: int = 24
 
     def __post_init__(self) -> None:
         require_positive(self, "stride", "window", "wiener_group", "group_size", "passes_per_match")
-        require_positive(self, "hole_passes")
+        require_positive(self, "hole_passes", "passes_per_colour_pass")
         require(self.wiener_passes >= 0, "wiener_passes must be at least 0")
         _require_patch_sizes(self.patch_sizes)
         sizes = self.last_patch_sizes

@@ -38,6 +38,7 @@ RUNS: list[Any] = [
     ("refinement_time", {"runs": 1}),
     ("search_operators", {"patches": 64}),
     ("search_reach", {"count": 32}),
+    ("stage_seconds", {}),
     ("temporal", {"only": ["still", "object"]}),
     ("thread_counts", {"presets": "fast", "threads": "1"}),
     ("vae_claims", {"table": "beta"}),

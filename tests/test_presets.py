@@ -174,6 +174,7 @@ def test_override_changes_what_it_is_given_and_nothing_else() -> None:
         (RefinementOptions, "noise_kept", ()),
         (RefinementOptions, "noise_kept", (1.0, -0.1)),
         (RefinementOptions, "last_patch_sizes", (5, 1)),
+        (RefinementOptions, "passes_per_colour_pass", 0),
     ],
 )
 def test_settings_out_of_bounds_are_refused_by_name(group: Any, name: str, value: object) -> None:

@@ -13,6 +13,7 @@ from denoise.kernels.choice import use
 from denoise.kernels.group_filters import LEAST_GAIN, filter_groups, filter_on_cpu
 from denoise.kernels.matching import match_patches
 from denoise.metrics import psnr
+from denoise.noise.colours import opponent_axes
 from denoise.noise.gaussian import add_gaussian_noise
 from denoise.options import RefinementOptions
 from denoise.refinement.groups import similar_patches
@@ -182,6 +183,26 @@ def test_noise_of_any_variance_is_noise_in_other_units() -> None:
     variance = torch.full((30, 20), 0.25)
     other = refine_image(noisy / 2, pilot / 2, SMALL, variance=variance, on_pass=lambda done: None)
     assert torch.equal(2 * other, usual)
+
+
+def test_the_chain_filters_opponent_colours_in_some_passes_and_brightness_in_all() -> None:
+    """With one of three, opponent colours come out as from a chain of the last pass alone."""
+    generator = torch.Generator().manual_seed(0)
+    pilot = torch.tensor(step_image(30, 20) / 20, dtype=torch.float32)[..., None].repeat(1, 1, 3)
+    noisy = pilot + torch.randn(pilot.shape, generator=generator)
+    one_match = replace(SMALL, passes_per_match=3, last_patch_sizes=())
+
+    def refined(**changes: object) -> torch.Tensor:
+        options = replace(one_match, **changes)  # type: ignore[arg-type]
+        image = refine_image(noisy, pilot, options, on_pass=lambda done: None)
+        return image @ torch.tensor(opponent_axes(3).T, dtype=torch.float32)
+
+    some, every = (refined(passes_per_colour_pass=count) for count in (3, 1))
+    last = refined(noise_kept=SMALL.noise_kept[-1:])
+    torch.testing.assert_close(some[..., 0], every[..., 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(some[..., 1:], last[..., 1:], rtol=0, atol=1e-5)
+    assert float((some - every)[..., 1:].abs().max()) > 0.01
+    assert float((some - last)[..., 0].abs().max()) > 0.01
 
 
 def test_a_constant_image_stays_constant() -> None:

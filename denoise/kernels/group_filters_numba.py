@@ -1,8 +1,7 @@
 """Compiled loops of the group filters on a CPU; `group_filters.py` calls them.
 
-Matrices have rows of a multiple of LANES values, and a multiple of four rows where sums run over
-rows; what is beyond their own size is zero. Loops take two rows of the result and four terms of
-the sum at a time, which keeps a CPU's vector units busy.
+Matrices have a multiple of LANES rows and of LANES columns, tile by tile; what is beyond their own
+size is zero.
 """
 
 from __future__ import annotations
@@ -10,82 +9,82 @@ from __future__ import annotations
 import numpy as np
 
 from denoise.kernels.machine_code import compile_loop, part_of_loop
+from denoise.kernels.tiles_numba import (
+    LANES,
+    add_product,
+    add_transposed_product,
+    eliminate,
+    elimination,
+    load_tile,
+    store_tile,
+    transposed,
+    zero_tile,
+)
 
-# Values of a vector register.
-LANES = 8
+
+@part_of_loop
+def _gram(patches, out):
+    """out = patchesᵀ patches, for (M, K): tiles up to the diagonal, and their mirror images."""
+    for i in range(0, len(out), LANES):
+        for j in range(0, i + LANES, LANES):
+            tile = zero_tile(out)
+            for m in range(0, len(patches), LANES):
+                tile = add_transposed_product(tile, patches, m, i, patches, m, j)
+            store_tile(out, i, j, tile)
+            store_tile(out, j, i, transposed(tile))
 
 
 @part_of_loop
 def _multiply_transposed(left, right, out):
     """out = leftᵀ right, for (M, K) and (M, K)."""
-    for i in range(0, len(out), 2):
-        row, next_row = out[i], out[i + 1]
-        row[:] = 0
-        next_row[:] = 0
-        for m in range(0, len(left), 4):
-            a, b, c, d = left[m, i], left[m + 1, i], left[m + 2, i], left[m + 3, i]
-            e, f = left[m, i + 1], left[m + 1, i + 1]
-            g, h = left[m + 2, i + 1], left[m + 3, i + 1]
-            r, s, t, u = right[m], right[m + 1], right[m + 2], right[m + 3]
-            for j in range(len(row)):
-                row[j] += a * r[j] + b * s[j] + c * t[j] + d * u[j]
-                next_row[j] += e * r[j] + f * s[j] + g * t[j] + h * u[j]
+    for i in range(0, len(out), LANES):
+        for j in range(0, len(out), LANES):
+            tile = zero_tile(out)
+            for m in range(0, len(left), LANES):
+                tile = add_transposed_product(tile, left, m, i, right, m, j)
+            store_tile(out, i, j, tile)
 
 
 @part_of_loop
 def _add_product(left, matrix, out):
-    """out += left matrix, for (M, K) and (K', K)."""
-    for m in range(0, len(left), 2):
-        row, next_row, x, y = out[m], out[m + 1], left[m], left[m + 1]
-        for i in range(0, len(matrix), 4):
-            a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
-            e, f, g, h = y[i], y[i + 1], y[i + 2], y[i + 3]
-            r, s, t, u = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
-            for j in range(len(row)):
-                row[j] += a * r[j] + b * s[j] + c * t[j] + d * u[j]
-                next_row[j] += e * r[j] + f * s[j] + g * t[j] + h * u[j]
+    """out += left matrix, for (M, K) and (K, K)."""
+    for m in range(0, len(left), LANES):
+        for j in range(0, len(matrix), LANES):
+            tile = load_tile(out, m, j)
+            for i in range(0, len(matrix), LANES):
+                tile = add_product(tile, left, m, i, matrix, i, j)
+            store_tile(out, m, j, tile)
 
 
 @part_of_loop
-def _eliminate(matrix, first):
-    """Gauss-Jordan elimination of four columns within the four rows of the same numbers."""
-    for k in range(first, first + 4):
-        row = matrix[k]
-        scale = matrix.dtype.type(1) / row[k]
-        row[k] = 1
-        for j in range(len(row)):
-            row[j] *= scale
-        for i in range(first, first + 4):
-            if i != k:
-                other = matrix[i]
-                factor = other[k]
-                other[k] = 0
-                for j in range(len(row)):
-                    other[j] -= factor * row[j]
+def _invert(matrix, minus_one, factors, pivots):
+    """Inverse of a positive definite matrix (K, K) in its own place, LANES rows at a time.
 
-
-@part_of_loop
-def _invert(matrix):
-    """Inverse of a positive definite matrix in its own place, four rows and columns at a time."""
-    for first in range(0, len(matrix), 4):
-        _eliminate(matrix, first)
-        r, s, t, u = matrix[first], matrix[first + 1], matrix[first + 2], matrix[first + 3]
-        for i in range(0, len(matrix), 2):
-            if first <= i < first + 4:
+    Gauss-Jordan elimination; to use the symmetry of what is left would lose two digits.
+    `minus_one` (LANES, LANES) is minus the identity; `factors` (LANES, LANES) and `pivots`
+    (LANES, K), which are minus the rows that have been scaled, are overwritten.
+    """
+    for first in range(0, len(matrix), LANES):
+        store_tile(factors, 0, 0, elimination(load_tile(matrix, first, first)))
+        for j in range(0, len(matrix), LANES):
+            tile = eliminate(load_tile(matrix, first, j), factors)
+            store_tile(pivots, 0, j, tile)
+        for k in range(LANES):
+            for j in range(len(matrix)):
+                pivots[k, j] = -pivots[k, j]
+        store_tile(pivots, 0, first, eliminate(load_tile(minus_one, 0, 0), factors))
+        for i in range(0, len(matrix), LANES):
+            if i == first:
                 continue
-            row, next_row = matrix[i], matrix[i + 1]
-            a, b, c, d = row[first], row[first + 1], row[first + 2], row[first + 3]
-            e, f, g, h = (
-                next_row[first],
-                next_row[first + 1],
-                next_row[first + 2],
-                next_row[first + 3],
-            )
-            for j in range(first, first + 4):
-                row[j] = next_row[j] = 0
-            for j in range(len(row)):
-                row[j] -= a * r[j] + b * s[j] + c * t[j] + d * u[j]
-                next_row[j] -= e * r[j] + f * s[j] + g * t[j] + h * u[j]
+            for j in range(0, len(matrix), LANES):
+                if j != first:
+                    tile = add_product(load_tile(matrix, i, j), matrix, i, first, pivots, 0, j)
+                    store_tile(matrix, i, j, tile)
+            tile = add_product(zero_tile(matrix), matrix, i, first, pivots, 0, first)
+            store_tile(matrix, i, first, tile)
+        for k in range(LANES):
+            for j in range(len(matrix)):
+                matrix[first + k, j] = -pivots[k, j]
 
 
 @part_of_loop
@@ -142,13 +141,14 @@ def filter_band(
     """
     values, count = size * size, groups.shape[1]
     columns = data.shape[1] - size + 1
-    width, rows = -(-values // LANES) * LANES, -(-values // 4) * 4
-    members = -(-count // 4) * 4
+    width, members = -(-values // LANES) * LANES, -(-count // LANES) * LANES
     number = data.dtype.type
     x, y = np.zeros((members, width), data.dtype), np.zeros((members, width), data.dtype)
     estimates = np.zeros((members, width), data.dtype)
-    inverse, within = np.zeros((rows, width), data.dtype), np.zeros((rows, width), data.dtype)
-    cross, across = np.zeros((rows, width), data.dtype), np.zeros((rows, width), data.dtype)
+    inverse, within = np.zeros((width, width), data.dtype), np.zeros((width, width), data.dtype)
+    cross, across = np.zeros((width, width), data.dtype), np.zeros((width, width), data.dtype)
+    minus_one, factors = -np.eye(LANES, dtype=data.dtype), np.zeros((LANES, LANES), data.dtype)
+    pivots = np.zeros((LANES, width), data.dtype)
     mean, pilot_mean = np.zeros(width, data.dtype), np.zeros(width, data.dtype)
     weights = np.zeros(width, data.dtype)
     half, least = number(0.5), number(least_gain)
@@ -161,14 +161,14 @@ def filter_band(
             for d in range(width):
                 mean[d] = pilot_mean[d]
         _centre(y, count, mean)
-        _multiply_transposed(x, x, inverse)
+        _gram(x, inverse)
         largest = number(0)
         for i in range(values):
             largest = max(largest, inverse[i, i])
         d = max(ridge[group], number(least_ridge) * largest)
-        for i in range(rows):
+        for i in range(width):
             inverse[i, i] += d
-        _invert(inverse)
+        _invert(inverse, minus_one, factors, pivots)
         estimates[:] = 0
         if across_patches:
             _multiply_transposed(x, y, cross)

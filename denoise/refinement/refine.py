@@ -9,7 +9,8 @@ Chains with patches of several sizes are averaged. Their mean has the covariance
 passes over the data want, which take away noise that the chains leave in flat areas.
 
 Colours are rotated to brightness and opponent colours. Groups are found in the brightness; each
-colour is then filtered on its own.
+colour is then filtered on its own. Opponent colours hold few details, so that not every pass of the
+chain filters them.
 """
 
 from __future__ import annotations
@@ -135,20 +136,25 @@ def _chain(
     on_pass: Callable[[int], None],
 ) -> Tensor:
     """Passes from both sides, over data with less and less noise."""
-    data, estimate = noisy, pilot
+    data, estimate = noisy.clone(), pilot.clone()
     groups = similar_patches(pilot[0], size, options.group_size, options)
     for step, kept in enumerate(options.noise_kept):
         if step > 0 and step % options.passes_per_match == 0:
             groups = similar_patches(data[0], size, options.group_size, options)
-        passes = [
-            _filtered(*channels, variance, groups, max(kept, LEAST_NOISE), size)
-            for channels in zip(noisy, data, estimate, strict=True)
-        ]
-        estimate = torch.stack([filtered for filtered, _ in passes])
-        left = torch.stack([noise for _, noise in passes])
-        data = estimate.lerp(data, kept / left)
+        for colour in range(len(noisy) if _filters_colours(step, options) else 1):
+            estimate[colour], left = _filtered(
+                *(noisy[colour], data[colour], estimate[colour], variance, groups),
+                *(max(kept, LEAST_NOISE), size),
+            )
+            data[colour] = estimate[colour].lerp(data[colour], kept / left)
         on_pass(step + 1)
     return estimate
+
+
+def _filters_colours(step: int, options: RefinementOptions) -> bool:
+    """Whether a pass of the chain filters opponent colours; the last one does."""
+    left = len(options.noise_kept) - 1 - step
+    return left % options.passes_per_colour_pass == 0
 
 
 def _filtered(
