@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
+from denoise.cli.bands import (
+    POSSIBLE,
+    Band,
+    bands_of,
+    check_streamed,
+    parts_of,
+    tile_count,
+    tile_counter,
+)
 from denoise.cli.file_noise import Observed
 from denoise.cli.jobs import EXTRAS, ActiveJob, FileJob
-from denoise.cli.opened import OpenedFile, named, open_image, run_of
+from denoise.cli.large_file import model_of_image
+from denoise.cli.opened import OpenedFile, is_streamed, named, open_frame, run_of
+from denoise.cli.reference import check_first_row, checked_reference, open_references, quality_of
 from denoise.cli.report import FileReport, report_of
 from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, remarks_of
-from denoise.cli.series_output import check_outputs, open_outputs, writing_series
+from denoise.cli.series_output import Writing, check_outputs, open_outputs
 from denoise.cli.series_parts import SeriesParts
 from denoise.cli.series_report import Tally, write_models
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError, OutputError
-from denoise.files.image_file import ImageFile
-from denoise.files.series import Series, count_images
+from denoise.files.rows import RowImage
+from denoise.files.series import Series, count_images, series_format
 from denoise.pipeline.results import DenoiseResult, Progress
 
-# Files besides the result that can be written for a series, too.
-POSSIBLE = {"residual", "uncertainty", "save_model"}
+# Images by their numbers, from 0, each with its rows, or all of it in one piece.
+Frames = Iterator[tuple[int, Iterator[Band]]]
 
 
 def denoise_series_file(series: Series, active: ActiveJob) -> FileReport:
@@ -36,56 +48,112 @@ def denoise_series_file(series: Series, active: ActiveJob) -> FileReport:
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    _check_possible(series, active)
     job, settings = active.job, active.settings
+    writing = Writing(series_format, series.stored_axes, series.size[0])
+    _check_possible(series, active)
+    check_outputs(job, writing, series.like)
     with named(active.name):
-        run = run_of(series.first, active)
+        run = run_of(series.like, active)
         channels = [
             channel_model(drawn_from(series, channel, active), settings, run)
             for channel in range(series.channels)
         ]
-    done, size = Tally(), series.first.picture.shape
+    done, streamed = Tally(), is_streamed(series.size)
     report = replace(
-        report_of(active, series.first, size, remarks_of(channels)),
+        report_of(active, series.like, series.size, remarks_of(channels)),
         images=len(series),
         axes=dict(series.axes),
         noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+        tiles=tile_count(series.size, channels[0]) if streamed else None,
     )
-    files = open_outputs(active, writing_series(series), series.first)
-    images = partial(_denoised, series, channels, active, done)
-    if job.shard is not None:
-        assert job.output is not None
-        parts = SeriesParts(job.output, series)
-        parts.agree(channels, active)
-        mine = set(job.shard.part(range(len(series))))
-        for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
-            parts.write(number, denoised)
-        left = 0 if parts.are_joined else len(parts.missing())
-        if left == 0 and not parts.are_joined:
-            try:
-                with files as write:
-                    parts.join(lambda image: write(image, image, None))
-            except (ImageError, OutputError):
-                if not parts.are_joined:  # by another part, at the same time
-                    raise
-            parts.remove()
-        report = replace(report, images_left=left)
-    else:
-        with files as write:
-            for _, noisy, denoised, result in images(range(len(series))):
-                write(noisy, denoised, None if result is None else result.uncertainty)
+    frames = partial(_in_rows if streamed else _whole, series, channels, active, done)
+    if job.shard is None:
+        with ExitStack() as files:
+            reference_of = None
+            if job.reference is not None:
+                clean = open_references(job.reference, settings.max_pixels)
+                reference_of = files.enter_context(clean)
+                check_first_row(reference_of(0), series.first)
+            write = files.enter_context(open_outputs(active, writing, series.like))
+            for _, bands in frames(reference_of, range(len(series))):
+                for band in bands:
+                    write(band.noisy, band.denoised, band.sigma)
         write_models(active, channels[0].models)
+    else:
+        left = _do_part(series, channels, active, writing, partial(frames, None))
+        report = replace(report, images_left=left)
     return done.reported(report, active.seconds)
 
 
-def _denoised(
+def _do_part(
+    series: Series,
+    channels: Sequence[ChannelModel],
+    active: ActiveJob,
+    writing: Writing,
+    frames: Callable[[Sequence[int]], Frames],
+) -> int:
+    """Denoise the images of a part, and write the result if all are done.
+
+    Returns
+    -------
+    how many images are left to other parts
+    """
+    job = active.job
+    assert job.output is not None and job.shard is not None
+    parts = SeriesParts(job.output, series)
+    parts.agree(channels, active)
+    mine = set(job.shard.part(range(len(series))))
+    for number, bands in frames(sorted(mine.intersection(parts.missing()))):
+        parts.write(number, (band.denoised for band in bands))
+    if parts.are_joined:
+        return 0
+    left = len(parts.missing())
+    if left == 0:
+        try:
+            with open_outputs(active, writing, series.like) as write:
+                parts.join(lambda image: write(image, image, None))
+        except (ImageError, OutputError):
+            if not parts.are_joined:  # by another part, at the same time
+                raise
+        parts.remove()
+    return left
+
+
+# From the number of an image to its reference; None if there is none.
+ReferenceOf = Callable[[int], RowImage] | None
+
+
+def _in_rows(
     series: Series,
     channels: Sequence[ChannelModel],
     active: ActiveJob,
     done: Tally,
+    reference_of: ReferenceOf,
     numbers: Sequence[int],
-) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
-    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
+) -> Frames:
+    """Images too large for the memory, one after the other, each in tiles."""
+    tiles = tile_count(series.size, channels[0])
+    on_tile = tile_counter(active, len(numbers) * tiles)
+    for number in numbers:
+        image = series.frame(number)
+        if active.settings.model_per_frame:
+            channel = model_of_image(image, active)
+        else:
+            with named(active.name):
+                channel = channels[series.channel_of(number)].for_image(parts_of(image, active))
+        reference = None if reference_of is None else reference_of(number)
+        yield number, bands_of(image, channel, reference, active, done, on_tile)
+
+
+def _whole(
+    series: Series,
+    channels: Sequence[ChannelModel],
+    active: ActiveJob,
+    done: Tally,
+    reference_of: ReferenceOf,
+    numbers: Sequence[int],
+) -> Frames:
+    """Images that are read at once.
 
     Sequences are denoised side by side, so that images come in the order of the file.
     """
@@ -96,12 +164,19 @@ def _denoised(
         place: _Stream(series, channels[series.channel_of(some[0])], active.job, some)
         for place, some in by_sequence.items()
     }
-    for count, number in enumerate(numbers, start=1):
+    for finished, number in enumerate(numbers, start=1):
         opened, result = next(streams[series.sequence_of(number)])
-        denoised = opened.denoised(result, active.settings.strength)
-        yield number, opened.noisy, denoised, result
-        done.add(opened, denoised, result)
-        active.on_progress(Progress("series", count, len(numbers)))
+        noisy, denoised = opened.noisy, opened.denoised(result, active.settings.strength)
+        sigma = None if result is None else result.uncertainty
+        yield number, iter([Band(noisy, denoised, sigma)])
+        quality = None
+        if reference_of is not None:
+            clean = checked_reference(reference_of(number).all(), noisy)
+            if (noisy.picture & clean.picture).any():
+                quality = quality_of(noisy, denoised, clean)
+        done.add(opened, result)
+        done.add_image(opened.seen.noise, quality)
+        active.on_progress(Progress("series", finished, len(numbers)))
 
 
 class _Stream:
@@ -115,7 +190,7 @@ class _Stream:
     ) -> None:
         self._name = job.input_name
         self._opened: deque[OpenedFile] = deque()
-        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers), None)
+        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers))
 
     def __next__(self) -> tuple[OpenedFile, DenoiseResult | None]:
         with named(self._name):
@@ -126,7 +201,7 @@ class _Stream:
         self, series: Series, settings: Settings, job: FileJob, numbers: Sequence[int]
     ) -> Iterator[Observed]:
         for number in numbers:
-            opened = open_image(series.read(number), job, replace(settings, frame=number + 1))
+            opened = open_frame(series.read(number), job, settings)
             self._opened.append(opened)
             yield opened.seen
 
@@ -168,4 +243,13 @@ def _check_possible(series: Series, active: ActiveJob) -> None:
             f"{job.input_name}: its images help each other with --temporal, so that they are not"
             " shared out; leave out one of --shard and --temporal"
         )
-    check_outputs(job, writing_series(series), series.first)
+    if not is_streamed(series.size):
+        return
+    height, width = series.size
+    what = f"holds images of {width}x{height} pixels"
+    check_streamed(what, active)
+    if settings.temporal > 0:
+        raise OptionError(
+            f"{job.input_name}: {what}, denoised some rows at a time, and --temporal needs whole"
+            " ones; leave it out, or cut the images into smaller ones"
+        )
