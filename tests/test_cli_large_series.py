@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from astropy.io import fits
-from conftest import in_this_process, run_cli, step_image
+from conftest import PROCESS_ENVIRONMENT, in_this_process, run_cli, step_image
 from series_samples import SIGMA, report
 from typer.testing import CliRunner
 from zarr_samples import write_ome_zarr
@@ -38,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder with stacks whose images are large for small tiles."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("denoise.cli.opened.STREAMED", 2000)
+    monkeypatch.setattr("denoise.pipeline.tiles.PART_SIDE", 16)
     monkeypatch.setattr("denoise.cli.bands.tiles_of", partial(tiles_of, core=CORE, halo=HALO))
     tifffile.imwrite("stack.tif", NOISY, imagej=True, metadata={"axes": "TCYX", "unit": "um"})
     strips = {"rowsperstrip": 7, "compression": "zlib", "photometric": "minisblack"}
@@ -79,7 +82,6 @@ def test_no_more_rows_are_read_than_a_tile_sees(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("denoise.files.tiff_pages.file_of_rows", counted)
     monkeypatch.setattr("denoise.files.rows.PIECE", 10 * SHAPE[1])
     monkeypatch.setattr("denoise.cli.series_model.MOST_PIXELS", 3 * 24**2)
-    monkeypatch.setattr("denoise.pipeline.tiles.PART_SIDE", 16)
     monkeypatch.setattr(Series, "read", None)
     assert report("pages.tif", *QUICK, "--shard", "1/1")["images_left"] == 0
     assert report("pages.tif", *QUICK, "--skip-existing")["status"] == "skipped"
@@ -197,3 +199,11 @@ def test_one_large_image_of_several_is_read_in_rows_whatever_its_axes() -> None:
     assert (found["tiles"], found["images"]) == (4, None)
     with open_rows(Path("third.tif")) as third:
         assert third.all().pixels.shape == SHAPE
+
+
+@pytest.mark.slow
+def test_processes_that_load_zarr_leave_nothing_to_clean_up() -> None:
+    write_ome_zarr(Path("in.zarr"), NOISY, "tcyx", levels=((3, 2, 25, 32),))
+    command = [sys.executable, "-m", "denoise", "in.zarr", *QUICK, "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=PROCESS_ENVIRONMENT)
+    assert (done.returncode, "leaked" in done.stderr) == (0, False), done.stderr

@@ -190,7 +190,7 @@ def test_info_gives_the_command_for_the_whole_file() -> None:
     assert "6, T 3, C 2; the rest is about frame 1" in stdout
     assert "denoise stack.tif" in stdout
     assert "--frame" not in stdout
-    assert "times are for one image, without start-up" in stdout
+    assert "times are for all 6 images, without start-up" in stdout
 
 
 def test_images_of_one_value_take_no_part_in_the_noise() -> None:

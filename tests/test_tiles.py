@@ -179,8 +179,8 @@ def test_a_model_of_a_series_is_scaled_to_an_image_as_if_it_were_learned_on_it(
     photons: float,
 ) -> None:
     generator = np.random.default_rng(0)
-    parts = generator.poisson(photons, (2, 20, 24)).astype(np.float64)
-    others = generator.poisson(2.0, (2, 20, 24)).astype(np.float64)
+    parts = generator.poisson(photons, (2, 16, 16)).astype(np.float64)
+    others = generator.poisson(2.0, (2, 16, 16)).astype(np.float64)
     noise, run = PoissonGaussianNoise(1, 0.1), Run(options=replace(SHORT, refinement=None))
     series = learn_series(others, noise, run)
     assert series.scale is None and len(series.second) > 0
