@@ -112,7 +112,8 @@ def bands_of(
         yield band
         if compared is not None:
             compared.add(band.noisy, band.denoised)
-    done.add_image(channel.noise, None if compared is None else compared.quality)
+    quality = None if compared is None else compared.quality
+    done.add_image(channel.noise, quality, channel.remarks)
 
 
 def _denoised(
