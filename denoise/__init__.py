@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from denoise.pipeline.results import DenoiseResult, Progress
     from denoise.pipeline.run import Run
     from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
-    from denoise.pipeline.tiles import denoise_in_tiles, denoise_tiles
+    from denoise.pipeline.tiled import denoise_in_tiles, denoise_tiles
     from denoise.presets import preset
 
 __version__ = "0.1.0"
@@ -51,9 +51,9 @@ _HOMES = {
     "Run": "pipeline.run",
     "SeriesModel": "pipeline.series",
     "denoise_image": "pipeline.image",
-    "denoise_in_tiles": "pipeline.tiles",
+    "denoise_in_tiles": "pipeline.tiled",
     "denoise_series": "pipeline.series",
-    "denoise_tiles": "pipeline.tiles",
+    "denoise_tiles": "pipeline.tiled",
     "estimate_noise": "noise.estimate",
     "learn_series": "pipeline.series",
     "preset": "presets",

@@ -92,7 +92,7 @@ def test_a_file_of_several_frames_is_described_and_one_of_them_measured() -> Non
         "stack.tif", stack.reshape(2, 3, 2, 48, 48), imagej=True, metadata={"axes": "TZCYX"}
     )
     found = facts("stack.tif")
-    assert (found["frames"], found["frame"]) == (12, 1)
+    assert (found["frames"], found["frame"], found["images"]) == (12, 1, 12)
     assert list(found["axes"].items()) == [("T", 2), ("Z", 3), ("C", 2)]
     assert lines(info("stack.tif")[1])["frames"] == ("12, T 2, Z 3, C 2; the rest is about frame 1")
     assert "--frame" not in found["command"]  # all of them are denoised
@@ -100,6 +100,11 @@ def test_a_file_of_several_frames_is_described_and_one_of_them_measured() -> Non
     Path("pages.tif").write_bytes(tiff_bytes(stack, photometric="minisblack"))
     last = facts("pages.tif", "--frame", "12")
     assert (last["frames"], last["frame"], last["axes"]) == (12, 12, {"I": 12})
+    assert last["images"] == 1
+    assert all(
+        last["presets"][name]["seconds"] < one["seconds"] / 2
+        for name, one in found["presets"].items()
+    )
     assert last["sigma"] > 2 * found["sigma"]
     assert follow(last["command"])["sigma"] == last["sigma"]
     code, _, stderr = info("pages.tif", "--frame", "13")

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder with an image that is large for small tiles."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("denoise.cli.opened.STREAMED", 2000)
-    monkeypatch.setattr("denoise.cli.large_file.tiles_of", partial(tiles_of, core=32, halo=12))
+    monkeypatch.setattr("denoise.cli.bands.tiles_of", partial(tiles_of, core=32, halo=12))
     tifffile.imwrite("large.tif", NOISY, rowsperstrip=7, software="lab", compression="zlib")
     tifffile.imwrite("clean.tif", CLEAN, tile=(16, 16))
 

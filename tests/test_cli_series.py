@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from denoise.cli.main import app
 from denoise.files.samples import to_8bit
+from denoise.files.series import open_series
 from denoise.vae.saved import load_models
 
 
@@ -90,11 +92,21 @@ def test_an_image_among_others_can_be_chosen() -> None:
     assert tifffile.imread("third.tif").shape == (24, 24)
 
 
-def test_quality_is_the_mean_over_images() -> None:
+def test_quality_is_the_mean_over_images_of_a_file_that_is_opened_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[Path] = []
+
+    def counted(path: Path, **how: Any) -> Any:
+        opened.append(path)
+        return open_series(path, **how)
+
+    monkeypatch.setattr("denoise.cli.reference.open_series", counted)
     clean = to_8bit(step_image())
     Path("clean.png").write_bytes(pillow_bytes(clean, "PNG"))
     Path("clean.tif").write_bytes(tiff_bytes(np.stack([clean] * 6), photometric="minisblack"))
     found = report("stack.tif", *SIGMA, "--reference", "clean.tif", "-o", "a.tif")
+    assert opened == [Path("clean.tif")]
     same = report("stack.tif", *SIGMA, "--reference", "clean.png", "-o", "b.tif")
     images = tifffile.imread("a.tif").reshape(6, 24, 24).astype(float)
     expected = np.mean([10 * np.log10(255**2 / np.mean((image - clean) ** 2)) for image in images])
@@ -190,7 +202,7 @@ def test_info_gives_the_command_for_the_whole_file() -> None:
     assert "6, T 3, C 2; the rest is about frame 1" in stdout
     assert "denoise stack.tif" in stdout
     assert "--frame" not in stdout
-    assert "times are for one image, without start-up" in stdout
+    assert "times are for all 6 images, without start-up" in stdout
 
 
 def test_images_of_one_value_take_no_part_in_the_noise() -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from denoise.cli.main import app
 from denoise.files.samples import to_8bit
-from denoise.files.zarr_writer import ZarrWriter
+from denoise.files.series import SeriesWriter
 
 zarr = pytest.importorskip("zarr", reason="needs zarr: pip install '.[zarr]'")
 from zarr_samples import metadata_files, write_ome_zarr  # noqa: E402
@@ -130,13 +130,13 @@ def test_nothing_is_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     line = refused(NAME, *SIGMA, "-o", "out.zarr")
     assert line.startswith(f"error: {NAME}: image 4 of 4: damaged OME-Zarr image: s0/1.1.0.0")
     Path(NAME, "s0/1.1.0.0").unlink()
-    write = ZarrWriter.write
+    write = SeriesWriter.write
 
-    def interrupted(self: ZarrWriter, *arguments: Any) -> None:
+    def interrupted(self: SeriesWriter, *arguments: Any) -> None:
         write(self, *arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ZarrWriter, "write", interrupted)
+    monkeypatch.setattr(SeriesWriter, "write", interrupted)
     assert run_cli(NAME, *SIGMA, "-o", "out.zarr")[0] == 130
     assert [one.name for one in folder.iterdir()] == [NAME]
 

@@ -39,6 +39,18 @@ def test_a_large_image_takes_the_memory_of_a_tile_and_the_time_of_its_halos(
     assert found == pytest.approx((4 * 8192 + 4 * 60 * 60 * (1 + 7)) * known_speed)
 
 
+def test_images_of_a_series_share_the_learning_of_their_channel(known_speed: float) -> None:
+    def seconds(**how: int) -> float:
+        return forecast(noisy_image(), 12.0, device="cpu", presets=["fast"], **how)["fast"].seconds
+
+    pixels = 48 * 48
+    assert seconds(images=2) == pytest.approx(2 * seconds())
+    # Four epochs of at most 8192 patches for each channel; all pixels are looked at six times.
+    for channels in (1, 2):
+        expected = channels * 4 * 8192 + 12 * pixels * (1 + 5)
+        assert seconds(images=12, channels=channels) == pytest.approx(expected * known_speed)
+
+
 @pytest.mark.usefixtures("known_speed")
 def test_few_photons_are_denoised_twice_and_without_noise_only_holes_are_filled_in() -> None:
     image = noisy_image().astype(float)

@@ -37,7 +37,7 @@ def test_only_a_whole_ome_zarr_image_is_written_as_one() -> None:
     with open_series(Path("in.zarr")) as series:
         assert series is not None
         with pytest.raises(ImageError, match="OME-Zarr is a folder; give it a name"):
-            encode_image(series.first.pixels, series.first)
+            encode_image(series.like.pixels, series.like)
     with pytest.raises(ImageError, match="lies in the folder of its source"):
         copy("in.zarr", "in.zarr/out.zarr")
     assert not Path("in.zarr/out.zarr").exists()

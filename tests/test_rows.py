@@ -14,7 +14,8 @@ from image_samples import pillow_bytes, random_samples, tiff_bytes
 from denoise.errors import DamagedImageError, ImageError, OutputError
 from denoise.files import tiff_writer
 from denoise.files.images import read_image
-from denoise.files.rows import open_rows, rows_format, rows_writer
+from denoise.files.rows import open_rows, rows_format
+from denoise.files.series import SeriesWriter
 
 HEIGHT, WIDTH = 61, 50
 # How tifffile stores pages.
@@ -118,9 +119,9 @@ def test_what_is_written_in_rows_is_what_was_read(
     if big:
         monkeypatch.setattr(tiff_writer, "LARGEST_FILE", samples.nbytes - 1)
     file = io.BytesIO()
-    with rows_writer(file, rows_format(None, image), HEIGHT, image, strip=False) as write:
-        for top in range(0, HEIGHT, 7):
-            write(image.cut((slice(top, top + 7), slice(0, WIDTH))))
+    write = SeriesWriter(file, rows_format(None, image), (), strip=False, height=HEIGHT).write
+    for top in range(0, HEIGHT, 7):
+        write(image.cut((slice(top, top + 7), slice(0, WIDTH))))
     with tifffile.TiffFile(io.BytesIO(file.getvalue())) as written:
         page = written.pages.first
         assert (written.is_bigtiff, page.software, len(page.dataoffsets) > 10) == (big, "lab", True)

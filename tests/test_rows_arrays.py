@@ -19,8 +19,9 @@ from denoise.files import fits as fits_format
 from denoise.files.image_file import ImageFile
 from denoise.files.images import encode_image, read_image
 from denoise.files.outputs import atomic_folder
-from denoise.files.rows import RowImage, open_rows, rows_format, rows_writer
+from denoise.files.rows import RowImage, open_rows, rows_format
 from denoise.files.samples import SAMPLE_TYPES
+from denoise.files.series import SeriesWriter
 
 HEIGHT, WIDTH = 29, 21
 STEPS = st.integers(1, HEIGHT)
@@ -52,9 +53,11 @@ def written_in_rows(data: bytes, step: int, frame: int | None = None) -> bytes:
     file = io.BytesIO()
     with open_rows(data, frame=frame) as image:
         like = image.like
-        with rows_writer(file, rows_format(None, like), image.size[0], like, strip=False) as write:
-            for part in parts_of(image, step):
-                write(part)
+        write = SeriesWriter(
+            file, rows_format(None, like), (), strip=False, height=image.size[0]
+        ).write
+        for part in parts_of(image, step):
+            write(part)
     return file.getvalue()
 
 
@@ -123,9 +126,9 @@ def test_rows_of_ome_zarr_are_those_of_the_whole(
     copy("in.zarr", "whole.zarr")
     with open_rows(Path("in.zarr")) as image, atomic_folder(Path("rows.zarr")) as folder:
         form = rows_format(Path("rows.zarr"), image.like)
-        with rows_writer(folder, form, HEIGHT, image.like, strip=False) as write:
-            for part in parts_of(image, step):
-                write(part)
+        write = SeriesWriter(folder, form, (), strip=False, height=HEIGHT).write
+        for part in parts_of(image, step):
+            write(part)
     whole, rows = (
         {one.relative_to(name): one.read_bytes() for one in Path(name).rglob("*") if one.is_file()}
         for name in ("whole.zarr", "rows.zarr")
@@ -142,9 +145,9 @@ def test_memory_is_that_of_some_rows(suffix: str, order: str, tmp_path: Path) ->
     try:
         with open_rows(path) as image, (tmp_path / f"out{suffix}").open("w+b") as file:
             form = rows_format(None, image.like)
-            with rows_writer(file, form, side, image.like, strip=False) as write:
-                for top in range(0, side, rows):
-                    write(image.rows(top, top + rows))
+            write = SeriesWriter(file, form, (), strip=False, height=side).write
+            for top in range(0, side, rows):
+                write(image.rows(top, top + rows))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

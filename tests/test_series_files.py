@@ -36,7 +36,7 @@ def copied(data: bytes | Path, **options: Any) -> bytes:
     with open_series(data, **options) as series:
         assert series is not None
         writer = SeriesWriter(
-            file, series_format(None, series.first), series.stored_axes, strip=False
+            file, series_format(None, series.like), series.stored_axes, strip=False
         )
         for number in range(len(series)):
             writer.write(series.read(number))
@@ -177,7 +177,7 @@ def test_a_file_of_an_ome_set_is_read_alone_and_says_so(tmp_path: Path) -> None:
         with open_series(path) as series:
             assert series is not None
             assert (len(series), series.axes) == (2, (("I", 2),))
-            assert series.first.notes == (tiff_pages.OF_SEVERAL_FILES,)
+            assert series.like.notes == (tiff_pages.OF_SEVERAL_FILES,)
         with open_rows(path, frame=2) as image:
             assert image.like.notes == (tiff_pages.OF_SEVERAL_FILES,)
             np.testing.assert_array_equal(stored(image.rows(0, 8)), samples[time, 1])
@@ -232,7 +232,7 @@ def test_formats_that_hold_one_image_are_refused() -> None:
     with open_series(STACK) as series:
         assert series is not None
         with pytest.raises(OutputError, match=r"x\.png: PNG holds one image; use \.tif"):
-            series_format(Path("x.png"), series.first)
+            series_format(Path("x.png"), series.like)
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,9 @@ from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.options import DenoiseOptions, RefinementOptions
 from denoise.patches import PatchGrid, Place
 from denoise.pipeline.run import Run
-from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
-from denoise.pipeline.tiles import (
-    denoise_in_tiles,
-    denoise_tiles,
-    drawn_parts,
-    exact_halo,
-    tiles_of,
-)
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series, scaled_to
+from denoise.pipeline.tiled import denoise_frames, denoise_in_tiles, denoise_tiles
+from denoise.pipeline.tiles import drawn_parts, exact_halo, tiles_of
 from denoise.presets import preset
 
 SIGMA = 20.0
@@ -184,3 +179,37 @@ def test_an_image_in_memory_comes_out_in_one_piece() -> None:
     assert np.std(result.image - clean) < 0.6 * np.std(image - clean)
     again = denoise_in_tiles(image, SIGMA, replace(run, models=result.models), core=42)
     assert again.elbo_history == ()
+
+
+@pytest.mark.parametrize("photons", [2.0, 60.0])
+def test_a_model_of_a_series_is_scaled_to_an_image_as_if_it_were_learned_on_it(
+    photons: float,
+) -> None:
+    generator = np.random.default_rng(0)
+    parts = generator.poisson(photons, (2, 16, 16)).astype(np.float64)
+    others = generator.poisson(2.0, (2, 16, 16)).astype(np.float64)
+    noise, run = PoissonGaussianNoise(1, 0.1), Run(options=replace(SHORT, refinement=None))
+    series = learn_series(others, noise, run)
+    assert series.scale is None and len(series.second) > 0
+    scaled, alone = scaled_to(series, parts), learn_series(parts, noise, run, of_one_image=True)
+    assert scaled.models == series.models
+    assert bool(scaled.second) == bool(alone.second) == (photons < 10)
+    same = scaled_to(alone, parts)
+    assert (same.scale, same.second_scale) == (alone.scale, alone.second_scale)
+    assert scaled.scale is not None and alone.scale is not None
+    assert replace(scaled.scale, shift=0) == replace(alone.scale, shift=0)
+
+
+@pytest.mark.parametrize("temporal", [0, 1])
+def test_large_images_of_a_series_are_cut_unless_they_help_each_other(
+    temporal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halo = exact_halo(SHORT)
+    for name, value in (("tiles.LARGE", 2000), ("tiled.CORE", 30), ("tiled.HALO", halo)):
+        monkeypatch.setattr(f"denoise.pipeline.{name}", value)
+    frames = [noisy_image(50, 60), noisy_image(50, 60)[::-1].copy()]
+    model = learn_series(np.stack(frames), SIGMA, Run(options=SHORT, data_range=255))
+    whole = list(denoise_series(frames, model, temporal=temporal))
+    found = list(denoise_frames(iter(frames), model, temporal=temporal))
+    assert [one.tiles for one in found] == ([None, None] if temporal else [4, 4])
+    assert [one.image.tobytes() for one in found] == [one.image.tobytes() for one in whole]

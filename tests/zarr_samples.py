@@ -86,7 +86,7 @@ def copy(source: str, target: str, *, axes: str | None = None, strip: bool = Fal
             image = read_image(Path(source))
             write_image(path, image.pixels, like=image, strip=strip, overwrite=True)
             return
-        form = series_format(path, series.first)
+        form = series_format(path, series.like)
         with atomic_folder(path) as folder:
             writer = SeriesWriter(folder, form, series.stored_axes, strip=strip)
             for number in range(len(series)):

@@ -29,8 +29,6 @@ from denoise.files.rows import RowImage, open_rows
 from denoise.files.series import Series, open_series
 from denoise.files.tiff import is_tiff
 
-# Rows of an image that are read at a time to find damage.
-CHECKED_ROWS = 256
 # At most this many images of a file are listed.
 MOST_NUMBERS = 20
 
@@ -129,8 +127,7 @@ def _unlike_image(path: Path, noisy: ImageFile | RowImage, settings: Settings) -
             of_our_size = found.size == size
             if not of_our_size or found.like.channels != like.channels:
                 return f"is {found.description}, no result of {noisy.description}"
-            for row in range(0, size[0], CHECKED_ROWS):
-                found.rows(row, min(row + CHECKED_ROWS, size[0]))
+            _read_all(found)
     except DamagedImageError:
         if of_our_size or _declared_size(path) == size:
             raise _DamagedResult from None
@@ -147,12 +144,19 @@ def _unlike_series(path: Path, series: Series, settings: Settings) -> str | None
         if found is None or count != len(series):
             return f"holds {count} images, not {len(series)}"
         try:
-            shapes = {found.read(number).pixels.shape for number in range(count)}
+            for number in range(count):
+                _read_all(found.frame(number))
         except DamagedImageError:
             raise _DamagedResult from None
-    if shapes != {series.first.pixels.shape}:
-        return f"holds images of other sizes than {series.first.description}"
+        if (found.size, found.like.channels) != (series.size, series.like.channels):
+            return f"holds images of other sizes than {series.first.description}"
     return None
+
+
+def _read_all(image: RowImage) -> None:
+    """Raise an error if some rows of an image are damaged."""
+    for top, bottom in image.pieces():
+        image.rows(top, bottom)
 
 
 def _is_missing(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from denoise import __version__
-from denoise.cli.file_noise import Observed, observe, scale_of
+from denoise.cli.file_noise import Observed, observe, scale_of, units_of
 from denoise.cli.mask import with_missing
 from denoise.cli.report import noise_fields
 from denoise.cli.settings import Settings
@@ -21,6 +21,8 @@ from denoise.files.formats import BY_NAME
 from denoise.files.image_file import COLOUR_NAMES, ImageFile, Metadata
 from denoise.files.images import read_image
 from denoise.files.samples import PEAK, quantised
+from denoise.files.series import CHANNEL
+from denoise.noise.gaussian import GaussianNoise
 from denoise.pipeline.forecast import Forecast, forecast
 from denoise.presets import DEFAULT_PRESET, PresetName
 
@@ -37,6 +39,7 @@ class FileInfo:
     seen : the image as it would be denoised, with its noise; None if that cannot be found
     forecasts : of each preset; empty if there is nothing to do, or a problem
     problem : why the image cannot be denoised like this; None if it can
+    images : how many would be denoised, which the times are for
     """
 
     image: ImageFile
@@ -45,6 +48,7 @@ class FileInfo:
     seen: Observed | None
     forecasts: dict[PresetName, Forecast]
     problem: str | None
+    images: int
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -67,7 +71,7 @@ class FileInfo:
     @property
     def is_series(self) -> bool:
         """Whether all images of the file can be denoised together."""
-        return self.image.frames > 1 and BY_NAME[self.image.format].open_pages is not None
+        return is_series(self.image)
 
     def lines(self, command: str | None) -> list[tuple[str, str]]:
         """Names and values for people.
@@ -94,7 +98,8 @@ class FileInfo:
         for name, expected in self.forecasts.items():
             lines.append((name, _expected_text(name, expected)))
         if self.forecasts:
-            what = "for one image, " * (image.frames > 1) + "without start-up"
+            count = "one image" if self.images == 1 else f"all {self.images} images"
+            what = f"for {count}, " * (image.frames > 1) + "without start-up"
             lines.append(("device", f"{self.device}, as busy as now; times are {what}"))
         return lines if command is None else [*lines, ("run", command)]
 
@@ -115,6 +120,7 @@ class FileInfo:
             "missing": self.missing,
             "frames": image.frames,
             "frame": self.frame,
+            "images": self.images,
             "axes": dict(image.axes),
             "metadata": _kept(image.metadata),
             "orientation": ifd.orientation(image.metadata.exif),
@@ -164,22 +170,39 @@ def inspect_file(
     compute_device = describe_device(pick_device(device))
     started = time.perf_counter()
     image = read_image(path, frame=frame or 1, axes=axes, max_pixels=max_pixels)
+    reading = time.perf_counter() - started
+    images = image.frames if frame is None and is_series(image) else 1
     seen, forecasts, problem = None, {}, None
     try:
         whole = with_missing(image, None, fill=image.find_non_finite() is not None)
         seen = observe(whole, Settings())
         seconds = time.perf_counter() - started
+        if images > 1:  # in all others, noise is not measured
+            given = Settings(noise=(seen.noise or GaussianNoise(0.0), units_of(image)))
+            started = time.perf_counter()
+            observe(whole, given)
+            seconds += (images - 1) * (reading + time.perf_counter() - started)
         if seen.to_remove is not None:
             data_range = None if image.is_float else PEAK
             forecasts = {
                 name: replace(one, seconds=one.seconds + seconds)
                 for name, one in forecast(
-                    seen.image.pixels, seen.to_remove, data_range=data_range, device=device
+                    seen.image.pixels,
+                    seen.to_remove,
+                    data_range=data_range,
+                    device=device,
+                    images=images,
+                    channels=dict(image.axes).get(CHANNEL, 1) if images > 1 else 1,
                 ).items()
             }
     except (ImageError, OptionError, TrainingError) as error:
         problem = str(error).removeprefix(f"{path}: ")
-    return FileInfo(image, frame or 1, compute_device, seen, forecasts, problem)
+    return FileInfo(image, frame or 1, compute_device, seen, forecasts, problem, images)
+
+
+def is_series(image: ImageFile) -> bool:
+    """Whether all images of the file that an image is from can be denoised together."""
+    return image.frames > 1 and BY_NAME[image.format].open_pages is not None
 
 
 def _kept(metadata: Metadata) -> tuple[str, ...]:

@@ -81,17 +81,22 @@ def open_input(job: FileJob, settings: Settings) -> Iterator[Noisy]:
         If it cannot be read.
     """
     source, name, limit = source_of(job), job.input_name, settings.max_pixels
-    if settings.frame is None or settings.axes is not None:
-        with open_series(source, axes=settings.axes, max_pixels=limit, name=name) as series:
-            if series is not None:
-                whole = settings.frame is None and len(series) > 1
-                yield series if whole else series.alone(settings.frame)
+    frame, axes = settings.frame, settings.axes
+    if frame is None:
+        with open_series(source, axes=axes, max_pixels=limit, name=name) as series:
+            if series is not None and len(series) > 1:
+                yield series
                 return
-    with open_streamed(source, frame=settings.frame, max_pixels=limit, name=name) as large:
-        if large is not None and math.prod(large.size) > STREAMED:
+    with open_streamed(source, frame=frame, axes=axes, max_pixels=limit, name=name) as large:
+        if large is not None and is_streamed(large.size):
             yield large
             return
-    yield read_image(source, frame=settings.frame, max_pixels=limit, name=name)
+    yield read_image(source, frame=frame, axes=axes, max_pixels=limit, name=name)
+
+
+def is_streamed(size: tuple[int, int]) -> bool:
+    """Whether images of this height and width are read and written some rows at a time."""
+    return math.prod(size) > STREAMED
 
 
 def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
@@ -102,13 +107,18 @@ def open_image(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile
     DenoiseError
         With a message that names the file and what to do.
     """
+    opened = open_frame(noisy, job, settings)
+    reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
+    return replace(opened, reference=reference)
+
+
+def open_frame(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:
+    """The same of one image of several; the reference is left to the caller."""
     if job.output is not None:
         check_writable(job.output, noisy, strip=settings.strip)
     marked = None if job.mask is None else marked_pixels(job.mask, noisy, settings)
-    noisy = with_missing(noisy, marked, fill=settings.fill_missing)
-    reference = None if job.reference is None else read_reference(job.reference, noisy, settings)
-    opened = observed(noisy, job, settings)
-    return replace(opened, reference=reference, notes=(*mask_notes(marked), *opened.notes))
+    opened = observed(with_missing(noisy, marked, fill=settings.fill_missing), job, settings)
+    return replace(opened, notes=(*mask_notes(marked), *opened.notes))
 
 
 def observed(noisy: ImageFile, job: FileJob, settings: Settings) -> OpenedFile:

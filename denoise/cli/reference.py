@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from denoise.cli.settings import Settings
 from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
-from denoise.files.rows import RowImage
+from denoise.files.rows import RowImage, open_rows
+from denoise.files.series import open_series
 from denoise.metrics import Quality, psnr, psnr_of, ssim
 
 
@@ -28,8 +31,29 @@ def read_reference(path: Path, noisy: ImageFile, settings: Settings) -> ImageFil
         if settings.frame is None:
             raise
         reference = read_image(path, frame=settings.frame, max_pixels=settings.max_pixels)
+    return checked_reference(reference, noisy)
+
+
+@contextmanager
+def open_references(path: Path, max_pixels: int | None) -> Iterator[Callable[[int], RowImage]]:
+    """Open a file of as many references as there are images, or of one for all of them.
+
+    Yields
+    ------
+    from the number of an image, from 0, to its reference
+    """
+    with open_series(path, max_pixels=max_pixels) as series:
+        if series is not None:
+            yield series.frame
+            return
+    with open_rows(path, max_pixels=max_pixels) as alone:
+        yield lambda number: alone
+
+
+def checked_reference(reference: ImageFile, noisy: ImageFile) -> ImageFile:
+    """The clean version of an image; an ImageError if it cannot be that."""
     check_reference(reference, noisy)
-    check_range(path, reference.data_range)
+    check_range(reference.path, reference.data_range)
     return reference
 
 
@@ -48,6 +72,16 @@ def check_reference(reference: ImageFile, noisy: ImageFile) -> None:
             f"{path}: the reference is {reference.description}, but {noisy.path} is"
             f" {noisy.description}; give the clean version of the same image"
         )
+
+
+def check_first_row(reference: RowImage, noisy: RowImage) -> None:
+    """The same as far as headers and first rows say it."""
+    if (reference.size, reference.like.channels) != (noisy.size, noisy.like.channels):
+        raise ImageError(
+            f"{reference.path}: the reference is {reference.description}, but {noisy.path} is"
+            f" {noisy.description}; give the clean version of the same image"
+        )
+    check_reference(reference.like, noisy.like)
 
 
 def check_range(path: Path, data_range: float) -> None:
@@ -82,15 +116,11 @@ class ReferenceRows:
     Raises
     ------
     ImageError
-        If its size is not that of the noisy image.
+        If it is unlike the noisy image.
     """
 
     def __init__(self, reference: RowImage, noisy: RowImage) -> None:
-        if reference.size != noisy.size:
-            raise ImageError(
-                f"{reference.path}: the reference is {reference.description}, but {noisy.path} is"
-                f" {noisy.description}; give the clean version of the same image"
-            )
+        check_first_row(reference, noisy)
         self._reference = reference
         self._row = 0
         self._errors, self._counts = np.zeros(2), np.zeros(2, np.int64)  # before and after

@@ -35,7 +35,7 @@ class FileReport:
     width, height, channels, dtype : of the image; dtype is the sample type of input and output
     images : how many a file of several holds
     axes : lengths of the axes along which they lie, slowest first
-    tiles : in how many a large image was denoised
+    tiles : in how many a large image, or each of several, was denoised
     images_left : how many of them other parts have yet to do, of a file that is shared out
     noise : that was given or found, on 0..255 or, of float images, in their own units; None if
         there is none
@@ -104,7 +104,7 @@ class FileReport:
             axes = "".join(f" {name}{length}" for name, length in (self.axes or {}).items())
             parts.append(f"{self.images} images ({axes.strip()})")
         if self.tiles is not None:
-            parts.append(f"in {self.tiles} tiles")
+            parts.append(f"in {self.tiles} tiles" + (" each" if self.images else ""))
         if self.dtype != "uint8":
             parts.append(str(self.dtype))
         if self.device is not None:

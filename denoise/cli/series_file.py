@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from denoise.cli.file_noise import Observed
-from denoise.cli.jobs import EXTRAS, ActiveJob, FileJob
-from denoise.cli.opened import OpenedFile, named, open_image, run_of
+from denoise.cli.bands import POSSIBLE, check_streamed, tile_count
+from denoise.cli.jobs import EXTRAS, ActiveJob
+from denoise.cli.opened import is_streamed, named, run_of
+from denoise.cli.reference import check_first_row, open_references
 from denoise.cli.report import FileReport, report_of
+from denoise.cli.series_frames import Frames, frames_in_rows, whole_frames
 from denoise.cli.series_model import ChannelModel, channel_model, drawn_from, remarks_of
-from denoise.cli.series_output import check_outputs, open_outputs, writing_series
+from denoise.cli.series_output import Writing, check_outputs, open_outputs
 from denoise.cli.series_parts import SeriesParts
 from denoise.cli.series_report import Tally, write_models
-from denoise.cli.settings import Settings
 from denoise.errors import ImageError, OptionError, OutputError
-from denoise.files.image_file import ImageFile
-from denoise.files.series import Series, count_images
-from denoise.pipeline.results import DenoiseResult, Progress
-
-# Files besides the result that can be written for a series, too.
-POSSIBLE = {"residual", "uncertainty", "save_model"}
+from denoise.files.series import Series, count_images, series_format
 
 
 def denoise_series_file(series: Series, active: ActiveJob) -> FileReport:
@@ -36,99 +32,75 @@ def denoise_series_file(series: Series, active: ActiveJob) -> FileReport:
     DenoiseError
         With a message that names the file, the image in it if it is one, and what to do.
     """
-    _check_possible(series, active)
     job, settings = active.job, active.settings
+    writing = Writing(series_format, series.stored_axes, series.size[0])
+    _check_possible(series, active)
+    check_outputs(job, writing, series.like)
     with named(active.name):
-        run = run_of(series.first, active)
+        run = run_of(series.like, active)
         channels = [
             channel_model(drawn_from(series, channel, active), settings, run)
             for channel in range(series.channels)
         ]
-    done, size = Tally(), series.first.picture.shape
+    done, streamed = Tally(), is_streamed(series.size)
     report = replace(
-        report_of(active, series.first, size, remarks_of(channels)),
+        report_of(active, series.like, series.size, remarks_of(channels)),
         images=len(series),
         axes=dict(series.axes),
         noises=() if settings.model_per_frame else tuple(channel.noise for channel in channels),
+        tiles=tile_count(series.size, channels[0]) if streamed else None,
     )
-    files = open_outputs(active, writing_series(series), series.first)
-    images = partial(_denoised, series, channels, active, done)
-    if job.shard is not None:
-        assert job.output is not None
-        parts = SeriesParts(job.output, series)
-        parts.agree(channels, active)
-        mine = set(job.shard.part(range(len(series))))
-        for number, _, denoised, _ in images(sorted(mine.intersection(parts.missing()))):
-            parts.write(number, denoised)
-        left = 0 if parts.are_joined else len(parts.missing())
-        if left == 0 and not parts.are_joined:
-            try:
-                with files as write:
-                    parts.join(lambda image: write(image, image, None))
-            except (ImageError, OutputError):
-                if not parts.are_joined:  # by another part, at the same time
-                    raise
-            parts.remove()
-        report = replace(report, images_left=left)
-    else:
-        with files as write:
-            for _, noisy, denoised, result in images(range(len(series))):
-                write(noisy, denoised, None if result is None else result.uncertainty)
+    frames = partial(frames_in_rows if streamed else whole_frames, series, channels, active, done)
+    if job.shard is None:
+        with ExitStack() as files:
+            reference_of = None
+            if job.reference is not None:
+                clean = open_references(job.reference, settings.max_pixels)
+                reference_of = files.enter_context(clean)
+                check_first_row(reference_of(0), series.first)
+            write = files.enter_context(open_outputs(active, writing, series.like))
+            for _, bands in frames(reference_of, range(len(series))):
+                for band in bands:
+                    write(band.noisy, band.denoised, band.sigma)
         write_models(active, channels[0].models)
+    else:
+        left = _do_part(series, channels, active, writing, partial(frames, None))
+        report = replace(report, images_left=left)
     return done.reported(report, active.seconds)
 
 
-def _denoised(
+def _do_part(
     series: Series,
     channels: Sequence[ChannelModel],
     active: ActiveJob,
-    done: Tally,
-    numbers: Sequence[int],
-) -> Iterator[tuple[int, ImageFile, ImageFile, DenoiseResult | None]]:
-    """Some images of a series, from 0: number, noisy, denoised, and what the method made of it.
+    writing: Writing,
+    frames: Callable[[Sequence[int]], Frames],
+) -> int:
+    """Denoise the images of a part, and write the result if all are done.
 
-    Sequences are denoised side by side, so that images come in the order of the file.
+    Returns
+    -------
+    how many images are left to other parts
     """
-    by_sequence: dict[tuple[int, ...], list[int]] = {}
-    for number in numbers:
-        by_sequence.setdefault(series.sequence_of(number), []).append(number)
-    streams = {
-        place: _Stream(series, channels[series.channel_of(some[0])], active.job, some)
-        for place, some in by_sequence.items()
-    }
-    for count, number in enumerate(numbers, start=1):
-        opened, result = next(streams[series.sequence_of(number)])
-        denoised = opened.denoised(result, active.settings.strength)
-        yield number, opened.noisy, denoised, result
-        done.add(opened, denoised, result)
-        active.on_progress(Progress("series", count, len(numbers)))
-
-
-class _Stream:
-    """Images of a sequence, as they were opened, and what the method makes of them, in their order.
-
-    They are opened as the method needs them, which may be some ahead.
-    """
-
-    def __init__(
-        self, series: Series, channel: ChannelModel, job: FileJob, numbers: Sequence[int]
-    ) -> None:
-        self._name = job.input_name
-        self._opened: deque[OpenedFile] = deque()
-        self._results = channel.denoise(self._seen(series, channel.settings, job, numbers), None)
-
-    def __next__(self) -> tuple[OpenedFile, DenoiseResult | None]:
-        with named(self._name):
-            result = next(self._results)
-        return self._opened.popleft(), result
-
-    def _seen(
-        self, series: Series, settings: Settings, job: FileJob, numbers: Sequence[int]
-    ) -> Iterator[Observed]:
-        for number in numbers:
-            opened = open_image(series.read(number), job, replace(settings, frame=number + 1))
-            self._opened.append(opened)
-            yield opened.seen
+    job = active.job
+    assert job.output is not None and job.shard is not None
+    parts = SeriesParts(job.output, series)
+    parts.agree(channels, active)
+    mine = set(job.shard.part(range(len(series))))
+    for number, bands in frames(sorted(mine.intersection(parts.missing()))):
+        parts.write(number, (band.denoised for band in bands))
+    if parts.are_joined:
+        return 0
+    left = len(parts.missing())
+    if left == 0:
+        try:
+            with open_outputs(active, writing, series.like) as write:
+                parts.join(lambda image: write(image, image, None))
+        except (ImageError, OutputError):
+            if not parts.are_joined:  # by another part, at the same time
+                raise
+        parts.remove()
+    return left
 
 
 def _check_possible(series: Series, active: ActiveJob) -> None:
@@ -168,4 +140,13 @@ def _check_possible(series: Series, active: ActiveJob) -> None:
             f"{job.input_name}: its images help each other with --temporal, so that they are not"
             " shared out; leave out one of --shard and --temporal"
         )
-    check_outputs(job, writing_series(series), series.first)
+    if not is_streamed(series.size):
+        return
+    height, width = series.size
+    what = f"holds images of {width}x{height} pixels"
+    check_streamed(what, active)
+    if settings.temporal > 0:
+        raise OptionError(
+            f"{job.input_name}: {what}, denoised some rows at a time, and --temporal needs whole"
+            " ones; leave it out, or cut the images into smaller ones"
+        )

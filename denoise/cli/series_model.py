@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from denoise.cli.file_noise import Observed, observe, units_of
 from denoise.cli.jobs import ActiveJob
 from denoise.cli.mask import marked_pixels, with_missing
+from denoise.cli.opened import is_streamed
 from denoise.cli.settings import Settings
 from denoise.errors import ImageError
 from denoise.files.image_file import ImageFile
@@ -24,6 +24,8 @@ from denoise.options import DenoiseOptions
 from denoise.patches import Place
 from denoise.pipeline.results import DenoiseResult
 from denoise.pipeline.run import Run
+from denoise.pipeline.series import SeriesModel, denoise_series, learn_series, scaled_to
+from denoise.pipeline.tiled import denoise_frames
 from denoise.vae.learned import LearnedVAE
 
 # Noise is measured, and the model learned, on parts of at most this many images of a channel,
@@ -40,22 +42,84 @@ class ChannelModel:
     Attributes
     ----------
     settings : those of an image, with the noise of the channel as if it were given
+    run : how to denoise
     noise : given or found; None if there is none, or if each image has its own
     remarks : what the user should know of it
-    denoise : from what was observed of images, in their order, and the place that they have in
-        larger ones if they are tiles, to the result of each; None where there is nothing to remove
-        or fill in
-    models, second : what was learned, for a first look at an image and for a second one
-    options : all settings of our own method
+    model : what was learned; None where there is nothing to learn, or each image has its own model
     """
 
     settings: Settings
+    run: Run
     noise: Noise | None
     remarks: tuple[str, ...]
-    denoise: Callable[[Iterable[Observed], Place | None], Iterator[DenoiseResult | None]]
-    models: tuple[LearnedVAE, ...] = ()
-    second: tuple[LearnedVAE, ...] = ()
-    options: DenoiseOptions | None = None
+    model: SeriesModel | None = None
+
+    @property
+    def models(self) -> tuple[LearnedVAE, ...]:
+        """What was learned for a first look at an image."""
+        return () if self.model is None else self.model.models
+
+    @property
+    def second(self) -> tuple[LearnedVAE, ...]:
+        """What was learned for a second look."""
+        return () if self.model is None else self.model.second
+
+    @property
+    def options(self) -> DenoiseOptions | None:
+        """All settings of our own method."""
+        return None if self.model is None else self.model.options
+
+    def for_image(self, parts: Sequence[ImageFile]) -> ChannelModel:
+        """The same for the tiles of one image of the channel, of which these are parts of one size.
+
+        Raises
+        ------
+        DenoiseError
+            If they cannot be denoised.
+        """
+        if self.model is None:
+            return self
+        seen = observe(ImageFile.joined(parts), self.settings)
+        if seen.to_remove is None:  # there is no data in them, and each tile has a scale of its own
+            return self
+        return replace(self, model=scaled_to(self.model, _split(self._pixels_of(seen), len(parts))))
+
+    def denoise(
+        self, images: Iterable[Observed], place: Place | None = None
+    ) -> Iterator[DenoiseResult | None]:
+        """The result of each image by what was observed of it, in their order.
+
+        It is None where there is nothing to remove or to fill in.
+
+        Parameters
+        ----------
+        place : that the images have in a larger one, if they are tiles; other images are cut into
+            tiles if they are large
+        """
+        if self.model is None:
+            for seen in images:
+                noise, method = seen.to_remove, self.settings.method
+                yield None if noise is None else method.denoise(seen.image.pixels, noise, self.run)
+            return
+        for is_done, some in groupby(images, lambda seen: seen.to_remove is None):
+            pixels = map(self._pixels_of, some)
+            if is_done:
+                yield from (None for _ in some)
+            elif place is None:
+                yield from denoise_frames(pixels, self.model, temporal=self.settings.temporal)
+            else:
+                yield from denoise_series(pixels, self.model, place=place)
+
+    def _pixels_of(self, seen: Observed) -> NDArray[np.floating]:
+        image, channels = seen.image.pixels, self.models[0].channels
+        if channels > 1 and image.ndim == 2:  # a gray image among others
+            return with_equal_channels(image)
+        if channels == 1 and image.ndim == 3:
+            raise ImageError(
+                f"{seen.image.path} is in colour, but those that were learned from are gray; use"
+                " --model-per-frame"
+            )
+        return image
 
 
 def channel_model(
@@ -74,9 +138,8 @@ def channel_model(
     DenoiseError
         With a message that names the file and what to do.
     """
-    one_by_one = partial(_one_by_one, settings=settings, run=run)
     if settings.model_per_frame:
-        return ChannelModel(settings, None, (), one_by_one)
+        return ChannelModel(settings, run, None, ())
     seen = observe(ImageFile.joined(parts), settings)
     own = replace(settings, sigma=None, sensor=None)
     if seen.noise is None:
@@ -85,54 +148,26 @@ def channel_model(
             seen = replace(seen, remarks=(*seen.remarks, ALL_TOGETHER))
     else:
         own = replace(own, noise=(seen.noise, units_of(parts[0])))
+    channel = ChannelModel(own, run, seen.noise, seen.remarks)
     if seen.to_remove is None or settings.method.kind != "ours":
-        return ChannelModel(own, seen.noise, seen.remarks, one_by_one)
-    from denoise.pipeline.series import denoise_series, learn_series
-
-    pixels = seen.image.pixels
+        return channel
     model = learn_series(
-        pixels.reshape(len(parts), -1, *pixels.shape[1:]),
+        _split(seen.image.pixels, len(parts)),
         seen.to_remove,
         replace(run, preset=settings.method.name),
         of_one_image=of_one_image,
-    ).silent  # the images are counted, not the stages of each
-
-    def pixels_of(seen: Observed) -> NDArray[np.floating]:
-        image = seen.image.pixels
-        if model.models[0].channels > 1 and image.ndim == 2:  # a gray image among others
-            return with_equal_channels(image)
-        if model.models[0].channels == 1 and image.ndim == 3:
-            raise ImageError(
-                f"{seen.image.path} is in colour, but those that were learned from are gray; use"
-                " --model-per-frame"
-            )
-        return image
-
-    def denoise(images: Iterable[Observed], place: Place | None) -> Iterator[DenoiseResult | None]:
-        for is_done, some in groupby(images, lambda seen: seen.to_remove is None):
-            if is_done:
-                yield from (None for _ in some)
-                continue
-            yield from denoise_series(
-                map(pixels_of, some), model, temporal=settings.temporal, place=place
-            )
-
-    return ChannelModel(
-        own, seen.noise, seen.remarks, denoise, model.models, model.second, model.options
     )
+    return replace(channel, model=model.silent)  # images are counted, not the stages of each
+
+
+def _split(pixels: NDArray[np.floating], count: int) -> NDArray[np.floating]:
+    """Images that are one below the other, as an array (count, height, width) or (..., 3)."""
+    return pixels.reshape(count, -1, *pixels.shape[1:])
 
 
 def remarks_of(channels: Iterable[ChannelModel]) -> tuple[str, ...]:
     """What the user should know of all channels, each remark once."""
     return tuple(dict.fromkeys(remark for channel in channels for remark in channel.remarks))
-
-
-def _one_by_one(
-    images: Iterable[Observed], _: Place | None, settings: Settings, run: Run
-) -> Iterator[DenoiseResult | None]:
-    for seen in images:
-        noise = seen.to_remove
-        yield None if noise is None else settings.method.denoise(seen.image.pixels, noise, run)
 
 
 def drawn_from(series: Series, channel: int, active: ActiveJob) -> list[ImageFile]:
@@ -144,12 +179,20 @@ def drawn_from(series: Series, channel: int, active: ActiveJob) -> list[ImageFil
     random = np.random.default_rng((settings.seed, channel))
     parts = []
     for place in places.astype(int):
-        image = series.read(numbers[place])
-        marked = None if mask is None else marked_pixels(mask, image, settings)
-        image = with_missing(image, marked, fill=settings.fill_missing)
-        height, width = image.pixels.shape[:2]
-        top, left = (int(random.integers(max(size - side, 0) + 1)) for size in (height, width))
-        parts.append(image.cut((slice(top, top + side), slice(left, left + side))))
+        image = series.frame(numbers[place])
+        starts = [int(random.integers(max(size - side, 0) + 1)) for size in image.size]
+        rows, columns = (
+            slice(start, min(start + side, size))
+            for start, size in zip(starts, image.size, strict=True)
+        )
+        if is_streamed(image.size):
+            parts.append(
+                with_missing(image.read((rows, columns)), None, fill=settings.fill_missing)
+            )
+            continue
+        whole = series.read(numbers[place])
+        marked = None if mask is None else marked_pixels(mask, whole, settings)
+        parts.append(with_missing(whole, marked, fill=settings.fill_missing).cut((rows, columns)))
     return [part for part in parts if not _is_blank(part)] or parts
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from denoise.errors import OutputError
 from denoise.files.formats import Format
 from denoise.files.image_file import ImageFile
 from denoise.files.outputs import atomic_file, atomic_folder, refuse_existing
-from denoise.files.series import Series, SeriesWriter, series_format
+from denoise.files.pages import Axes
+from denoise.files.series import SeriesWriter
 
 Append = Callable[[ImageFile], None]
 # Appends an image to all files: as it was read, as it is written, the uncertainty of its values.
@@ -34,12 +35,17 @@ class Writing:
     Attributes
     ----------
     format_of : the format of a file, by its path, for images like one; raises an OutputError
-    open : from a file or a folder, its format, an image like all pieces, and whether to leave out
-        its metadata, to what appends a piece
+    axes : along which the images lie
+    height : of the images, which come whole or in rows
     """
 
     format_of: Callable[[Path | None, ImageFile], Format]
-    open: Callable[[Any, Format, ImageFile, bool], AbstractContextManager[Append]]
+    axes: Axes
+    height: int
+
+    def append(self, file: BinaryIO | Path, format_: Format, *, strip: bool) -> Append:
+        """What appends a piece to a file; with `strip` it leaves out metadata."""
+        return SeriesWriter(file, format_, self.axes, strip=strip, height=self.height).write
 
 
 def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
@@ -48,16 +54,6 @@ def check_outputs(job: FileJob, writing: Writing, like: ImageFile) -> None:
     for path in (job.residual, job.uncertainty):
         if path is not None:
             writing.format_of(path, _exact(path, _differences(like)))
-
-
-def writing_series(series: Series) -> Writing:
-    """How a series is written: image by image."""
-
-    @contextmanager
-    def opened(file: BinaryIO, format_: Format, _: ImageFile, strip: bool) -> Iterator[Append]:
-        yield SeriesWriter(file, format_, series.stored_axes, strip=strip).write
-
-    return Writing(series_format, opened)
 
 
 @contextmanager
@@ -76,7 +72,7 @@ def open_outputs(active: ActiveJob, writing: Writing, like: ImageFile) -> Iterat
             format_ = writing.format_of(path, like)
             place = _to_stdout() if path is None else _new(path, format_)
             file = files.enter_context(place)
-            return files.enter_context(writing.open(file, format_, like, strip))
+            return writing.append(file, format_, strip=strip)
 
         # The result comes first, so that it is the last to be complete: where it is, all is done.
         append: dict[Path | None, Append] = {}

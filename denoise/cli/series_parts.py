@@ -8,9 +8,10 @@ the result.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,10 +25,11 @@ from denoise.cli.shards import Shard
 from denoise.devices import pick_device
 from denoise.errors import ImageError, OutputError
 from denoise.files.bytes import fingerprint
+from denoise.files.formats import BY_NAME
 from denoise.files.image_file import ImageFile
-from denoise.files.images import read_image, write_image
-from denoise.files.outputs import temporary_name, write_atomically
-from denoise.files.series import Series, count_images
+from denoise.files.outputs import atomic_file, temporary_name, write_atomically
+from denoise.files.rows import open_rows
+from denoise.files.series import Series, SeriesWriter, count_images
 from denoise.vae.saved import digest
 
 PLAN = "plan.json"
@@ -72,6 +74,7 @@ class SeriesParts:
     def __init__(self, output: Path, series: Series) -> None:
         self.folder = output.with_name(f".{output.name}.parts")  # hidden from later runs
         self._series = series
+        self._height = series.size[0]
 
     def agree(self, channels: Sequence[ChannelModel], active: ActiveJob) -> None:
         """Write the plan, or find out whether this machine goes by the one that is there.
@@ -111,11 +114,18 @@ class SeriesParts:
         """Whether another part has found all images done, and written the result."""
         return not (self.folder / PLAN).exists()
 
-    def write(self, number: int, denoised: ImageFile) -> None:
-        """Keep an image that is done."""
+    def write(self, number: int, denoised: Iterable[ImageFile]) -> None:
+        """Keep an image that comes whole or in rows; nothing is done if all have been joined."""
         if self.are_joined:
             return
-        write_image(self._path(number), denoised.pixels, like=denoised, strip=True, overwrite=True)
+        try:
+            with atomic_file(self._path(number)) as file:
+                writer = SeriesWriter(file, BY_NAME["TIFF"], (), strip=True, height=self._height)
+                for rows in denoised:
+                    writer.write(rows)
+        except OutputError:
+            if not self.are_joined:  # by another part, while this one was at work
+                raise
 
     def join(self, write: Callable[[ImageFile], None]) -> None:
         """Write all images, in their order, with all that the file says of them.
@@ -126,11 +136,19 @@ class SeriesParts:
             If one is damaged.
         """
         for number in range(len(self._series)):
-            try:
-                done = read_image(self._path(number))
-            except ImageError as error:
-                raise ImageError(f"{error}; remove it, and run its part again") from None
-            write(replace(self._series.read(number), pixels=done.pixels))
+            noisy = self._series.frame(number)
+            for top, bottom in noisy.pieces():
+                done = self._read(number, top, bottom)
+                write(replace(noisy.rows(top, bottom), pixels=done.pixels))
+
+    def _read(self, number: int, top: int, bottom: int) -> ImageFile:
+        """Rows of an image that is done."""
+        limit = math.prod(self._series.size)
+        try:
+            with open_rows(self._path(number), max_pixels=limit) as done:
+                return done.rows(top, bottom)
+        except ImageError as error:
+            raise ImageError(f"{error}; remove it, and run its part again") from None
 
     def remove(self) -> None:
         """Remove the folder, when the result is written; another machine may do so, too."""

@@ -9,9 +9,7 @@ from statistics import fmean
 from denoise.cli.file_noise import outlier_notes
 from denoise.cli.jobs import ActiveJob
 from denoise.cli.opened import OpenedFile
-from denoise.cli.reference import quality_of
 from denoise.cli.report import FileReport
-from denoise.files.image_file import ImageFile
 from denoise.files.outputs import refuse_existing
 from denoise.metrics import Quality
 from denoise.noise.interface import Noise
@@ -30,17 +28,23 @@ class Tally:
         self._last: DenoiseResult | None = None
         self._noises: list[Noise | None] = []
 
-    def add(self, opened: OpenedFile, denoised: ImageFile, result: DenoiseResult | None) -> None:
-        """Count an image, or a tile."""
-        seen, reference = opened.seen, opened.reference
+    def add(self, opened: OpenedFile, result: DenoiseResult | None) -> None:
+        """Count what was denoised at once: an image, or a tile."""
+        seen = opened.seen
         outliers = outlier_notes(seen.outliers, seen.outlier_kind)
         self._notes.update(dict.fromkeys(note for note in opened.notes if note not in outliers))
-        self._noises.append(seen.noise)
         self._outliers += seen.outliers
         self._kind = seen.outlier_kind or self._kind
-        if reference is not None and (opened.noisy.picture & reference.picture).any():
-            self._qualities.append(quality_of(opened.noisy, denoised, reference))
         self._last = result or self._last
+
+    def add_image(
+        self, noise: Noise | None, quality: Quality | None, remarks: Iterable[str] = ()
+    ) -> None:
+        """Count an image that is done; quality is None where it is not known."""
+        self._notes.update(dict.fromkeys(remarks))
+        self._noises.append(noise)
+        if quality is not None:
+            self._qualities.append(quality)
 
     def reported(self, report: FileReport, seconds: float) -> FileReport:
         """The report with all that was counted."""
@@ -49,7 +53,7 @@ class Tally:
         more = outlier_notes(self._outliers, self._kind)
         report = replace(
             report,
-            noise=noises[0],
+            noise=noises[0] if noises else None,
             noises=noises,
             seconds=seconds,
             notes=(*more, *notes),
@@ -57,7 +61,8 @@ class Tally:
         )
         if last is None:
             return report
-        return replace(report, device=last.device, settings=last.settings)
+        tiles = report.tiles or last.tiles
+        return replace(report, device=last.device, settings=last.settings, tiles=tiles)
 
 
 def _mean(qualities: Sequence[Quality]) -> Quality | None:

@@ -134,11 +134,22 @@ def start_context() -> Any:
 def _serve(connection: Connection, processes: int) -> None:
     """Do the tasks that are sent, in a process of its own."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _own_semaphores_without_names()
     start_worker(processes)
     with suppress(EOFError, OSError):
         work: Callable[[Any], object] = connection.recv()
         while True:
             connection.send(work(connection.recv()))
+
+
+def _own_semaphores_without_names() -> None:
+    """Let what libraries lock with need no cleaning up when this process is ended.
+
+    numcodecs makes a lock when it is loaded. One that a spawned process can find by a name is
+    reported as leaked when its owner is killed; one that only forked processes share has no name.
+    """
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork", force=True)
 
 
 def _end_with_parent() -> None:

@@ -41,9 +41,11 @@ class ArrayPages(Pages):
         self._check(max_pixels)
         return self._decoded(self._read(number, ALL), whole_file=whole_file)
 
-    def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
+    def rows(
+        self, number: int, top: int, bottom: int, max_pixels: int, *, whole_file: bool
+    ) -> Decoded:
         self._check(max_pixels)
-        return self._decoded(self._read(number, slice(top, bottom)), whole_file=len(self) == 1)
+        return self._decoded(self._read(number, slice(top, bottom)), whole_file=whole_file)
 
     def _check(self, max_pixels: int) -> None:
         height, width = self._shape.size

@@ -62,10 +62,12 @@ class Pages(ABC):
         """
 
     @abstractmethod
-    def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
+    def rows(
+        self, number: int, top: int, bottom: int, max_pixels: int, *, whole_file: bool
+    ) -> Decoded:
         """The rows of an image from `top` to before `bottom`, without reading the others.
 
-        Their metadata is that of the image by itself.
+        Their metadata is that of the image, as of `decode`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Reading and writing images that are too large for the memory, some rows at a time."""
+"""Reading images that are too large for the memory, some rows at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 from denoise.files.decoding import errors_explained
 from denoise.files.formats import Format, format_in_pieces
@@ -15,7 +14,9 @@ from denoise.files.image_file import ImageFile
 from denoise.files.images import read_image
 from denoise.files.limits import check_frame
 from denoise.files.opening import OpenFile, open_file
-from denoise.files.samples import quantised
+
+# Pixels of an image that are read at once where order does not matter, about.
+PIECE = 2**22
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,22 @@ class RowImage:
         """Some rows and columns."""
         rows, columns = area
         return self.rows(rows.start, rows.stop).cut((slice(None), columns))
+
+    def all(self) -> ImageFile:
+        """The whole image."""
+        return self.rows(0, self.size[0])
+
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        """The first and last row, exclusively, of pieces that are small enough to be read."""
+        height, width = self.size
+        step = max(1, PIECE // width)
+        return ((top, min(top + step, height)) for top in range(0, height, step))
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What all images of a file have in common."""
+        like = self.like
+        return self.size, like.channels, like.sample_type, like.alpha is None
 
     @property
     def description(self) -> str:
@@ -80,24 +97,38 @@ def open_streamed(
     source: Path | bytes,
     *,
     frame: int | None = None,
+    axes: str | None = None,
     max_pixels: int | None = None,
     name: str = "stdin",
 ) -> Iterator[RowImage | None]:
     """The same from the file; None if its format has to be read at once."""
-    with open_file(source, max_pixels=max_pixels, name=name) as file:
-        yield None if file is None else _streamed(file, frame)
+    with open_file(source, axes=axes, max_pixels=max_pixels, name=name) as file:
+        if file is None:
+            yield None
+            return
+        with errors_explained(str(file.path), file.format):
+            number = check_frame(frame, len(file.pages))
+        yield rows_of(file, number, str(file.path), whole_file=len(file.pages) == 1)
 
 
-def _streamed(file: OpenFile, frame: int | None) -> RowImage:
-    name, pages = str(file.path), file.pages
+def rows_of(file: OpenFile, number: int, name: str, *, whole_file: bool) -> RowImage:
+    """Image `number`, from 0, of a file that is open.
+
+    Parameters
+    ----------
+    name : for messages
+    whole_file : see `Pages.decode`
+    """
+    pages = file.pages
     with errors_explained(name, file.format):
-        number = check_frame(frame, len(pages))
         size = pages.size(number)
 
     def rows(top: int, bottom: int) -> ImageFile:
-        return file.image(name, lambda limit: pages.rows(number, top, bottom, limit))
+        return file.image(
+            name, lambda limit: pages.rows(number, top, bottom, limit, whole_file=whole_file)
+        )
 
-    return RowImage(file.path, size, rows)
+    return RowImage(Path(name), size, rows)
 
 
 def _in_memory(image: ImageFile) -> RowImage:
@@ -112,21 +143,3 @@ def _in_memory(image: ImageFile) -> RowImage:
 def rows_format(path: Path | None, like: ImageFile) -> Format:
     """The format of a file that is to hold an image like this one; see `format_in_pieces`."""
     return format_in_pieces(path, like, fault="is written at once", use="an image as large")
-
-
-@contextmanager
-def rows_writer(
-    file: BinaryIO | Path, format_: Format, height: int, like: ImageFile, *, strip: bool
-) -> Iterator[Callable[[ImageFile], None]]:
-    """Write an image of this many rows; yields the function that appends some.
-
-    Parameters
-    ----------
-    file : new and empty; of a folder format, the path of a folder
-    like : gives metadata
-    strip : leave out all of it
-    """
-    assert format_.new_pages is not None
-    page = format_.new_pages(file, ()).page(height, like.metadata.kept(strip=strip))
-    with page as write_rows:
-        yield lambda rows: write_rows(quantised(rows.pixels, rows.sample_type), rows.alpha)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from denoise.files.formats import Format, format_in_pieces
 from denoise.files.image_file import ImageFile
 from denoise.files.opening import OpenFile, open_file
 from denoise.files.pages import Axes
+from denoise.files.rows import RowImage, rows_of
 from denoise.files.samples import quantised
 
 # The axes of time, and of channels of light, each with its own noise.
@@ -70,45 +71,50 @@ class Series:
         return {name: int(place) for (name, _), place in zip(self.axes, places, strict=True)}
 
     @cached_property
-    def first(self) -> ImageFile:
+    def first(self) -> RowImage:
         """The first image; all others are like it."""
-        return self._read(0)
+        return self._rows_of(0)
 
-    def read(self, number: int) -> ImageFile:
-        """Image `number`, from 0.
+    @property
+    def like(self) -> ImageFile:
+        """The first row of the first image."""
+        return self.first.like
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of each image."""
+        return self.first.size
+
+    def frame(self, number: int) -> RowImage:
+        """Image `number`, from 0, of which rows are read.
 
         Raises
         ------
         ImageError
-            If it is damaged, cannot be denoised, or is unlike the first one.
+            If it cannot be denoised, or is unlike the first one.
         """
-        image = self._read(number) if number > 0 else self.first
-        if _kind(image) != _kind(self.first):
+        image = self._rows_of(number) if number > 0 else self.first
+        if image.kind != self.first.kind:
             raise ImageError(
                 f"{image.path} is {image.description}, and the first one"
                 f" {self.first.description}; choose one at a time with --frame"
             )
         return image
 
-    def alone(self, frame: int | None) -> ImageFile:
-        """One image by itself, as `read_image` reads it: without what the file says of all.
+    def read(self, number: int) -> ImageFile:
+        """Image `number`, from 0, as a whole.
 
-        Parameters
-        ----------
-        frame : from 1; None if there is only one
+        Raises
+        ------
+        ImageError
+            If it is damaged, cannot be denoised, or is unlike the first one.
         """
-        pages = self._file.pages
-        return self._file.image(str(self.path), lambda limit: pages.alone(frame, limit))
-
-    def _read(self, number: int) -> ImageFile:
-        pages = self._file.pages
-        place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
-        name = f"{self.path}{place}"
+        name, pages = str(self.frame(number).path), self._file.pages
         return self._file.image(name, lambda limit: pages.decode(number, limit, whole_file=True))
 
-
-def _kind(image: ImageFile) -> tuple[object, ...]:
-    return image.pixels.shape, image.sample_type, image.alpha is None
+    def _rows_of(self, number: int) -> RowImage:
+        place = f": image {number + 1} of {len(self)}" if len(self) > 1 else ""
+        return rows_of(self._file, number, f"{self.path}{place}", whole_file=True)
 
 
 @contextmanager
@@ -156,21 +162,41 @@ def series_format(path: Path | None, like: ImageFile) -> Format:
 
 
 class SeriesWriter:
-    """Writes a file of several images, one after the other.
+    """Writes a file of several images, or of one, one after the other, or some rows at a time.
 
     Parameters
     ----------
     file : new and empty; of a folder format, the path of a folder
     axes : along which all of them lie, as they are to be stored
     strip : leave out all metadata
+    height : of the images, in rows; by default that of what is written at once
     """
 
-    def __init__(self, file: BinaryIO | Path, format_: Format, axes: Axes, *, strip: bool) -> None:
+    def __init__(
+        self,
+        file: BinaryIO | Path,
+        format_: Format,
+        axes: Axes,
+        *,
+        strip: bool,
+        height: int | None = None,
+    ) -> None:
         assert format_.new_pages is not None
         self._pages = format_.new_pages(file, axes)
-        self._strip = strip
+        self._strip, self._height = strip, height
+        self._page = ExitStack()
+        self._left = 0  # rows of the image at hand
 
-    def write(self, image: ImageFile) -> None:
-        """Append an image, of the sample type of the first one."""
-        samples = quantised(image.pixels, image.sample_type)
-        self._pages.write(samples, image.alpha, image.metadata.kept(strip=self._strip))
+    def write(self, rows: ImageFile) -> None:
+        """Append rows, of the sample type of the first ones.
+
+        The metadata of an image is that of its first rows.
+        """
+        if self._left == 0:
+            self._left = self._height or len(rows.pixels)
+            page = self._pages.page(self._left, rows.metadata.kept(strip=self._strip))
+            self._append = self._page.enter_context(page)
+        self._append(quantised(rows.pixels, rows.sample_type), rows.alpha)
+        self._left -= len(rows.pixels)
+        if self._left == 0:
+            self._page.close()

@@ -26,6 +26,7 @@ from denoise.files.tiff import (
     BITS,
     CAMERA_RAW,
     CANON_RAW,
+    NODATA,
     SAMPLE_FORMAT,
     check_page,
     decode_page,
@@ -88,9 +89,7 @@ class TiffPages(Pages):
     def decode(self, number: int, max_pixels: int, *, whole_file: bool) -> Decoded:
         page, tags = self._checked(number, max_pixels)
         if number >= len(self._numbers):
-            return self.rows(number, 0, page.imagelength, max_pixels)
-        if self._in_one_piece > 1:  # and will be in several
-            tags = tuple(tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags)
+            return self.rows(number, 0, page.imagelength, max_pixels, whole_file=whole_file)
         if int(page.compression) == LZW:  # tifffile's way to decode it crashes at some damage
             array = imagecodecs.tiff_decode(self._data, index=self._numbers[number])
         else:
@@ -103,12 +102,17 @@ class TiffPages(Pages):
         page = self._page(number)
         return page.imagelength, page.imagewidth
 
-    def rows(self, number: int, top: int, bottom: int, max_pixels: int) -> Decoded:
+    def rows(
+        self, number: int, top: int, bottom: int, max_pixels: int, *, whole_file: bool
+    ) -> Decoded:
         page, tags = self._checked(number, max_pixels)
         data, first = file_of_rows(page, tags, self._order, top, bottom, self._reader(page, number))
         with TiffPages(io.BytesIO(data)) as part:
             decoded = part.decode(0, max_pixels, whole_file=True)
-        metadata = page_metadata(tags, self._order, page, in_stack=self._is_stack)
+        if decoded.metadata.tiff.nodata is None:  # values are no longer what the tag says
+            tags = tuple(tag for tag in tags if tag.code != NODATA)
+        described = whole_file and number < len(self._numbers)
+        metadata = page_metadata(tags, self._order, page, in_stack=self._is_stack and not described)
         rows = slice(top - first, bottom - first)
         alpha, no_data = (
             None if values is None else values[rows] for values in (decoded.alpha, decoded.no_data)
@@ -129,6 +133,8 @@ class TiffPages(Pages):
             raise ImageError("is a camera's raw file; develop it to a TIFF or PNG first")
         page = self._page(number)
         check_page(page, max_pixels)
+        if self._in_one_piece > 1:  # and will be in several
+            tags = tuple(tag._replace(data=tag.data.replace(TRUNCATED, b"")) for tag in tags)
         return page, tags
 
     def _reader(self, page: TiffPage, number: int) -> Read:

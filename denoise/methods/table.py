@@ -92,7 +92,8 @@ def check_refinable(name: str) -> None:
 
 def _ours(name: str, image: ArrayLike, noise: float | Noise, run: Run) -> DenoiseResult:
     from denoise.pipeline.image import denoise_one
-    from denoise.pipeline.tiles import denoise_in_tiles, is_large
+    from denoise.pipeline.tiled import denoise_in_tiles
+    from denoise.pipeline.tiles import is_large
 
     run = replace(run, preset=name)
     if run.time_budget is None and is_large(image, noise):

@@ -38,7 +38,13 @@ class Speed:
     refining: float
 
     def predict(
-        self, options: DenoiseOptions, pixels: int, holes: float = 0.0, *, noisy: bool = True
+        self,
+        options: DenoiseOptions,
+        pixels: int,
+        holes: float = 0.0,
+        *,
+        noisy: bool = True,
+        channels: int = 1,
     ) -> float:
         """Seconds of a whole run on this many pixels.
 
@@ -46,10 +52,11 @@ class Speed:
         ----------
         holes : share of the pixels that lie near missing ones
         noisy : whether there is noise; without it, only missing pixels are filled in
+        channels : that have models of their own
         """
-        models, training = len(options.model.patch_sizes), options.training
-        patches = min(training.patch_budget, pixels) * training.epochs
-        seconds = models * (patches * self.training + pixels * self.rebuilding)
+        sizes, training = len(options.model.patch_sizes), options.training
+        patches = channels * min(training.patch_budget, pixels // channels) * training.epochs
+        seconds = sizes * (patches * self.training + pixels * self.rebuilding)
         if options.refinement is not None:
             passes: float = pass_count(options.refinement) if noisy else 0
             passes += holes * options.refinement.hole_passes

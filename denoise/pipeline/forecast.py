@@ -36,7 +36,7 @@ class Forecast:
 
     Attributes
     ----------
-    seconds : of the library call, while this machine is as busy as now
+    seconds : of the library call for all images, while this machine is as busy as now
     gigabytes : largest resident size of the process; None on another device than the CPU
     """
 
@@ -52,10 +52,17 @@ def forecast(
     data_range: float | None = None,
     device: str = "auto",
     presets: Sequence[PresetName] = PRESETS,
+    images: int = 1,
+    channels: int = 1,
 ) -> dict[PresetName, Forecast]:
     """Expect time and memory of `denoise_image` with each preset, by timing parts of the image.
 
     Other parameters, and errors, are those of `denoise_image`.
+
+    Parameters
+    ----------
+    images : how many like this one are denoised, as a series
+    channels : that these images are of, each with a model of its own
     """
     white = WhiteImage.of(image, noise, data_range)
     compute_device = pick_device(device)
@@ -72,7 +79,9 @@ def forecast(
         with same_bytes(options, compute_device):
             speed = measure_speed(options, pixels, white.sigma, side=side)
         work = sum(tile.pixels for tile in tiles_of(pixels.shape, options)) if large else size
-        seconds = runs * speed.predict(options, work, holes, noisy=noisy)
+        seconds = runs * speed.predict(
+            options, images * work, holes, noisy=noisy, channels=channels
+        )
         memory = expected_gigabytes(options, size, pixels.shape[2]) if on_cpu else None
         forecasts[name] = Forecast(seconds, memory)
     return forecasts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ class SeriesModel:
     second : one VAE for each patch size, for a second look at the image where there are few
         photons; else empty
     scale, second_scale : of the one image of which all others are parts, at either look; None
-        where images are whole ones
+        where images are whole ones (see `scaled_to`)
     """
 
     noise: Noise
@@ -78,7 +78,7 @@ def learn_series(
     run : how to learn, and later to denoise; its models are used instead of learning, and there is
         no time budget
     of_one_image : what is to be denoised are parts of one image, as these are: no part is brighter
-        or has another range than its neighbours (see `tiles.denoise_tiles`)
+        or has another range than its neighbours (see `tiled.denoise_tiles`)
 
     Raises
     ------
@@ -97,15 +97,60 @@ def learn_series(
 
     with same_bytes(options, stages.device):
         first = learned(white) if run.models is None else tuple(run.models)
-        few = WhiteImage.of(np.concatenate(stack[:SECOND_PARTS]), noise, run.data_range)
-        again = None
-        if run.models is None and few.noise.second_look(few.original, few.original) is not None:
-            again = few.second_look(stages.denoise(few, first)[0])
+        again = None if run.models is not None else _second_look(stack, white.noise, stages, first)
         second = () if again is None else learned(again)
     model = SeriesModel(white.noise, run, options, first, second)
-    if not of_one_image:
-        return model
-    model = replace(model, scale=white.scale, second_scale=None if again is None else again.scale)
+    return _with_scales(model, stack, white, again) if of_one_image else model
+
+
+@out_of_memory_reported()
+def scaled_to(model: SeriesModel, parts: ArrayLike) -> SeriesModel:
+    """The model for one image of the series that is denoised in tiles, as if learned on it.
+
+    Parameters
+    ----------
+    parts : (count, height, width) or (count, height, width, C) of this image, which decide what
+        depends on all of its values (`Scale`), and whether there are few photons in it
+
+    Raises
+    ------
+    ImageError, OptionError, DeviceError
+        As of `denoise_image`.
+    """
+    stack = np.asarray(parts)
+    stages = Stages(
+        model.options,
+        replace(model.silent.run, with_uncertainty=False),
+        pick_device(model.run.device),
+    )
+    white = WhiteImage.of(np.concatenate(stack), model.noise, model.run.data_range)
+    again = None
+    if model.second:
+        with same_bytes(model.options, stages.device):
+            again = _second_look(stack, model.noise, stages, model.models)
+    return _with_scales(model, stack, white, again)
+
+
+def _second_look(
+    stack: NDArray[np.generic], noise: Noise, stages: Stages, models: Sequence[LearnedVAE]
+) -> WhiteImage | None:
+    """Some parts of images as they are looked at again; None where there are many photons."""
+    few = WhiteImage.of(np.concatenate(stack[:SECOND_PARTS]), noise, stages.run.data_range)
+    if few.noise.second_look(few.original, few.original) is None:
+        return None
+    return few.second_look(stages.denoise(few, models)[0])
+
+
+def _with_scales(
+    model: SeriesModel, stack: NDArray[np.generic], white: WhiteImage, again: WhiteImage | None
+) -> SeriesModel:
+    """The model of the one image that the parts in `stack` are of, as seen at either look."""
+    model = replace(
+        model,
+        second=() if again is None else model.second,
+        scale=white.scale,
+        second_scale=None if again is None else again.scale,
+    )
     return model if white.noise.keeps_units else _with_shift(model, stack)
 
 

@@ -1,28 +1,21 @@
-"""Large images in tiles: memory is bounded by a tile, and no seam shows.
+"""How a large image is cut into tiles, and where parts of it are drawn to learn from.
 
-Each tile is denoised with a border of its neighbours around it, the halo, and then cut: every pixel
-of the result is that of the one tile whose core it lies in. Tiles share one model, begin where
-patches of the whole image do, and take their random numbers from the place in it. With
-`exact_halo` the result of a CPU is that of the whole image to the last bit.
+Each tile has a border of its neighbours around it, the halo, and is cut to its core: every pixel
+of the result is that of the one tile whose core it lies in. Tiles begin where patches of the whole
+image do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from denoise.errors import ImageError
 from denoise.noise.interface import Noise
 from denoise.options import DenoiseOptions
 from denoise.patches import Place
-from denoise.pipeline.results import DenoiseResult, Progress
-from denoise.pipeline.run import DEFAULT_RUN, Run
-from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
 
 # Side of a core and width of the halo, in pixels; docs/large.md has how little is left of seams.
 CORE, HALO = 1536, 96
@@ -33,17 +26,6 @@ LARGE = 2**22
 GRID, PART_SIDE = 4, 512
 
 Area = tuple[slice, slice]
-
-
-class PixelSource(Protocol):
-    """An array, or a file that is mapped or open, of which areas of pixels can be read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(height, width) or (height, width, C)."""
-
-    def __getitem__(self, area: Area) -> ArrayLike:
-        """The pixels of an area."""
 
 
 @dataclass(frozen=True)
@@ -124,40 +106,6 @@ def exact_halo(options: DenoiseOptions, *, looks: int = 1) -> int:
     return looks * reach
 
 
-def denoise_tiles(
-    image: PixelSource, model: SeriesModel, *, core: int = CORE, halo: int = HALO
-) -> Iterator[tuple[Tile, DenoiseResult]]:
-    """Denoise an image tile by tile, row by row.
-
-    Parameters
-    ----------
-    model : learned with `of_one_image`
-    core, halo : side of a core and width of the halo, in pixels
-
-    Yields
-    ------
-    Tile, DenoiseResult
-        The images of a result are those of the core.
-
-    Raises
-    ------
-    ImageError, OptionError, DeviceError
-        As of `denoise_image`.
-    """
-    for tile in tiles_of(image.shape, model.options, core=core, halo=halo):
-        pixels = np.asarray(image[tile.seen])
-        if np.isnan(pixels).all():
-            rows, columns = tile.seen
-            raise ImageError(
-                f"holds no value at all in rows {rows.start + 1} to {rows.stop}, columns"
-                f" {columns.start + 1} to {columns.stop}: so large a hole cannot be filled in"
-            )
-        [result] = denoise_series([pixels], model.silent, place=place_of(tile, image.shape))
-        core_seen, sigma = tile.core_seen, result.uncertainty
-        sigma = None if sigma is None else sigma[core_seen]
-        yield tile, replace(result, image=result.image[core_seen], uncertainty=sigma)
-
-
 def is_large(image: ArrayLike, noise: float | Noise) -> bool:
     """Whether an image is better denoised in tiles: without noise there are only holes to fill."""
     known = noise if isinstance(noise, float | int) else noise.stabilised_sigma
@@ -184,48 +132,6 @@ def drawn_parts(shape: tuple[int, ...], seed: int = 0) -> list[Area]:
 
     height, width = shape[:2]
     return [(drawn(row, height), drawn(column, width)) for row, column in np.ndindex(GRID, GRID)]
-
-
-def denoise_in_tiles(
-    image: ArrayLike,
-    noise: float | Noise,
-    run: Run = DEFAULT_RUN,
-    *,
-    core: int = CORE,
-    halo: int = HALO,
-) -> DenoiseResult:
-    """Denoise a large image that is in memory, with no more of it for the work than for a tile.
-
-    Parameters
-    ----------
-    image, noise, run : see `denoise_image`; the model is learned on parts of the image, and there
-        is no time budget
-    core, halo : side of a core and width of the halo, in pixels
-
-    Raises
-    ------
-    ImageError, OptionError, DeviceError, TrainingError
-        As of `denoise_image`.
-    """
-    pixels = np.asarray(image)
-    parts = np.stack([pixels[area] for area in drawn_parts(pixels.shape, run.seed)])
-    model = learn_series(parts, noise, run, of_one_image=True)
-    count = len(tiles_of(pixels.shape, model.options, core=core, halo=halo))
-    tiles = denoise_tiles(pixels, model, core=core, halo=halo)
-    denoised, sigma, seconds = None, None, dict[str, float]()
-    for done, (tile, result) in enumerate(tiles, start=1):
-        if denoised is None:
-            denoised = np.empty(pixels.shape, result.image.dtype)
-            sigma = np.empty(pixels.shape, np.float32) if run.with_uncertainty else None
-        denoised[tile.core] = result.image
-        if sigma is not None and result.uncertainty is not None:
-            sigma[tile.core] = result.uncertainty
-        for stage, time in result.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + time
-        run.on_progress(Progress("tiles", done, count))
-    assert denoised is not None
-    whole = replace(result, image=denoised, uncertainty=sigma, seconds=seconds, tiles=count)
-    return whole.with_models(model.models, learned=run.models is None)
 
 
 def _step(options: DenoiseOptions | None) -> int:

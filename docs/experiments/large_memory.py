@@ -6,6 +6,7 @@ little work in each, so that large images can be tried.
     PYTHONPATH=docs/experiments python -m large_memory --sizes 2048x2048,4096x3072 --quick
     PYTHONPATH=docs/experiments python -m large_memory --sizes 4096x3072,8192x3072 --quick --rows
     PYTHONPATH=docs/experiments python -m large_memory --sizes 256x256 --frames 20,100
+    PYTHONPATH=docs/experiments python -m large_memory --sizes 2048x2048 --frames 3 --rows
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ from trials import Sigma, print_header, print_row
 
 # Rows that are made at a time.
 ROWS = 256
-# Runs the command with little work in each stage.
+# Runs the command, with another limit from which on images are read and written in rows.
+PROGRAM = """
+import denoise.cli.opened
+from denoise.cli.main import app
+
+denoise.cli.opened.STREAMED = {streamed}
+app()
+"""
+# Goes before it: there is little work in each stage.
 QUICK = """
 from dataclasses import replace
-import denoise.cli.opened, denoise.pipeline.run, denoise.presets
-from denoise.cli.main import app
+import denoise.pipeline.run, denoise.presets
 
 def quick(*arguments, **named):
     options = denoise.presets.preset("fast")
@@ -43,8 +51,6 @@ def quick(*arguments, **named):
     return replace(options, refinement=refinement, inference=inference, training=training)
 
 denoise.pipeline.run.preset_for = quick
-denoise.cli.opened.STREAMED = {streamed}
-app()
 """
 
 
@@ -56,19 +62,18 @@ def main(
     preset: Annotated[str, typer.Option()] = "fast",
     quick: Annotated[bool, typer.Option("--quick", help="Do little work.")] = False,
     rows: Annotated[
-        bool, typer.Option("--rows", help="With --quick, read and write in rows whatever the size.")
+        bool, typer.Option("--rows", help="Read and write in rows whatever the size.")
     ] = False,
 ) -> None:
-    """Print megabytes and seconds of the process that denoises each image, gray of 16 bits."""
-    print_header("size", "images", "megapixels", "MB", "seconds")
+    """Print megabytes and seconds of the process that denoises each file, gray of 16 bits."""
+    print_header("size", "images", "megapixels", "MB", "seconds", "of all processors")
     for size, count in product(sizes.split(","), map(int, frames.split(","))):
         height, width = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             name = os.path.join(folder, "noisy.tif")
             _write(name, count, height, width, sigma)
-            little = QUICK.format(streamed=0 if rows else STREAMED)
-            program = ["-c", little] if quick else ["-m", "denoise"]
-            command = [sys.executable, *program, name, "--preset", preset, "--quiet"]
+            program = QUICK * quick + PROGRAM.format(streamed=0 if rows else STREAMED)
+            command = [sys.executable, "-c", program, name, "--preset", preset, "--quiet"]
             command += ["--device", "cpu", "--sigma", str(sigma), "--max-pixels", str(2**31)]
             start = time.perf_counter()
             process = os.posix_spawn(sys.executable, command, os.environ)
@@ -78,7 +83,8 @@ def main(
             raise SystemExit(f"denoise failed on {size}")
         megabytes = f"{usage.ru_maxrss / 1000:.0f}"
         pixels = f"{count * height * width / 1e6:.1f}"
-        print_row(size, str(count), pixels, megabytes, f"{seconds:.0f}")
+        used = f"{usage.ru_utime + usage.ru_stime:.0f}"
+        print_row(size, str(count), pixels, megabytes, f"{seconds:.0f}", used)
 
 
 def _write(name: str, count: int, height: int, width: int, sigma: float) -> None:

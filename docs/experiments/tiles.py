@@ -23,7 +23,8 @@ from denoise.noise.interface import Noise
 from denoise.noise.poisson_gaussian import PoissonGaussianNoise
 from denoise.pipeline.run import Run
 from denoise.pipeline.series import SeriesModel, denoise_series, learn_series
-from denoise.pipeline.tiles import denoise_tiles, drawn_parts, exact_halo
+from denoise.pipeline.tiled import denoise_tiles
+from denoise.pipeline.tiles import drawn_parts, exact_halo
 from trials import Image, Images, Sigma, print_header, print_row
 
 Kind = Literal["gaussian", "poisson", "correlated"]
