@@ -145,7 +145,12 @@ def learn_tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Learn a tiny model whatever the preset."""
 
     def tiny(
-        name: str, sigma: float, data_range: float, overrides: Overrides = NO_OVERRIDES
+        name: str,
+        sigma: float,
+        data_range: float,
+        overrides: Overrides = NO_OVERRIDES,
+        *,
+        correlated: bool = False,
     ) -> DenoiseOptions:
         fixed = {"vae": "amplitude", "vae-mlp": "mlp"}.get(name, overrides.decoder)
         return override(TINY_AMPLITUDE if fixed == "amplitude" else TINY, overrides)

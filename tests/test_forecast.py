@@ -45,9 +45,9 @@ def test_images_of_a_series_share_the_learning_of_their_channel(known_speed: flo
 
     pixels = 48 * 48
     assert seconds(images=2) == pytest.approx(2 * seconds())
-    # Four epochs of at most 8192 patches for each channel; all pixels are looked at six times.
+    # Four epochs of at most 8192 patches for each channel; all pixels are looked at eight times.
     for channels in (1, 2):
-        expected = channels * 4 * 8192 + 12 * pixels * (1 + 5)
+        expected = channels * 4 * 8192 + 12 * pixels * (1 + 7)
         assert seconds(images=12, channels=channels) == pytest.approx(expected * known_speed)
 
 
