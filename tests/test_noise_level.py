@@ -196,8 +196,7 @@ def test_the_range_follows_units_and_minds_neither_outliers_nor_holes() -> None:
 def test_the_benchmark_prints_errors_and_what_they_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny = lambda name, sigma, data_range, overrides: TINY_AMPLITUDE  # noqa: E731
-    monkeypatch.setattr("denoise.pipeline.run.preset_for", tiny)
+    monkeypatch.setattr("denoise.pipeline.run.preset_for", lambda *_, **__: TINY_AMPLITUDE)
     monkeypatch.setattr("noise_levels.find_spec", lambda name: None)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
