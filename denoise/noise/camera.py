@@ -50,7 +50,6 @@ INDEPENDENT = 0.055
 # Coefficients that are compared in this way; windows with less than this share of the usual energy
 # hold colours that were wiped away.
 COMPARED, LEAST_ENERGY = (ORDER >= 1) & (ORDER <= 5), 0.05
-
 # Smaller levels are rounding errors; they are not divided by.
 LEAST_LEVEL = 1e-9
 # Colour differences below this share of the largest brightness are rounding errors.
